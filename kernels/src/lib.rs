@@ -1,0 +1,32 @@
+//! The arithmetic of Systole: one module per operator, in portable safe Rust.
+//!
+//! The kernels of this crate define every operator's result to the last bit. Fast forms for an
+//! instruction set live under `arch/` and are held equal to these. Kernels take slices and a
+//! parameter struct, allocate nothing and cannot panic: where the lengths of the slices do not fit
+//! the shapes that the parameters state, they return [`Mismatch`] instead.
+//!
+//! Conventions: activations are NHWC, convolution weights OHWI, depthwise weights 1HWC, fully
+//! connected weights OI. `input_offset = -input_zero_point` and is folded into the bias by the
+//! converter; `output_offset = +output_zero_point`. `shift > 0` is a shift to the left.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod error;
+pub mod requantize;
+mod shape;
+
+pub use error::Mismatch;
+pub use shape::{MAX_RANK, Shape, strides};

@@ -1,0 +1,315 @@
+//! From the accumulator to the output: multiplication by a real scale, in integers.
+//!
+//! A scale `s` is stored as `multiplier × 2^(shift − 31)` with `multiplier` in `[2^30, 2^31)`, a
+//! Q0.31 number, and `shift` in `[-31, 30]`; `shift > 0` is a left shift. Runtimes agree on that
+//! but not on how the product is rounded, so each way is a type of its own that implements
+//! [`Rounding`]. `docs/numerics.md` says which runtime follows which.
+
+/// Largest shift, to either side, that a stored scale may have.
+pub const MAX_SHIFT: i32 = 31;
+
+/// One way to compute `round(x × multiplier × 2^(shift − 31))`.
+pub trait Rounding {
+    /// `x` scaled; `multiplier` is Q0.31 and not negative, `shift` is in `[-31, 30]`.
+    ///
+    /// Shifts outside the range are clamped to it; overflow wraps or saturates as the type says,
+    /// it never panics.
+    fn requantize(x: i32, multiplier: i32, shift: i32) -> i32;
+}
+
+/// Two roundings, the second half away from zero: gemmlowp's `SaturatingRoundingDoublingHighMul`
+/// followed by `RoundingDivideByPOT`. TFLite Micro, CMSIS-NN and most of LiteRT's reference
+/// kernels.
+#[derive(Debug, Clone, Copy)]
+pub struct Double;
+
+/// Two roundings, the second half up (an arithmetic shift of `x + 2^(n−1)`). LiteRT's optimized
+/// built-in kernels on convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct DoubleUp;
+
+/// One rounding of the 64-bit product, half up. CMSIS-NN and TFLite when built with
+/// `TFLITE_SINGLE_ROUNDING`; Systole's own choice for models that it quantizes.
+#[derive(Debug, Clone, Copy)]
+pub struct Single;
+
+impl Rounding for Double {
+    #[inline(always)]
+    fn requantize(x: i32, multiplier: i32, shift: i32) -> i32 {
+        let shift = shift.clamp(-MAX_SHIFT, MAX_SHIFT);
+        let (left, right) = if shift > 0 { (shift, 0) } else { (0, -shift) };
+        divide_by_power_of_two(doubling_high_mul(x.wrapping_shl(left as u32), multiplier), right)
+    }
+}
+
+impl Rounding for DoubleUp {
+    #[inline(always)]
+    fn requantize(x: i32, multiplier: i32, shift: i32) -> i32 {
+        let shift = shift.clamp(-MAX_SHIFT, MAX_SHIFT);
+        let (left, right) = if shift > 0 { (shift, 0) } else { (0, -shift) };
+        let high = doubling_high_mul(x.wrapping_shl(left as u32), multiplier);
+        if right == 0 {
+            return high;
+        }
+        ((i64::from(high) + (1 << (right - 1))) >> right) as i32
+    }
+}
+
+impl Rounding for Single {
+    #[inline(always)]
+    fn requantize(x: i32, multiplier: i32, shift: i32) -> i32 {
+        let total_shift = 31 - shift.clamp(-MAX_SHIFT, 30);
+        let product = i64::from(x) * i64::from(multiplier);
+        (product.wrapping_add(1 << (total_shift - 1)) >> total_shift) as i32
+    }
+}
+
+/// The high 32 bits of `2 × a × b`, rounded half up in magnitude as gemmlowp's
+/// `SaturatingRoundingDoublingHighMul` does (Arm `SQRDMULH` differs on ties of negative products).
+///
+/// "Doubling" because the product of two Q0.31 numbers is Q0.62, and its high half Q0.30. The one
+/// input that overflows, `i32::MIN × i32::MIN`, saturates.
+#[inline(always)]
+pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
+    if a == i32::MIN && b == i32::MIN {
+        return i32::MAX;
+    }
+    let product = i64::from(a) * i64::from(b);
+    let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
+    // Division, not a shift: it truncates toward zero.
+    ((product + nudge) / (1 << 31)) as i32
+}
+
+/// `x / 2^exponent` rounded to the nearest, ties away from zero: gemmlowp's `RoundingDivideByPOT`.
+/// `exponent` is in `[0, 31]`.
+#[inline(always)]
+pub fn divide_by_power_of_two(x: i32, exponent: i32) -> i32 {
+    let exponent = exponent.clamp(0, 31) as u32;
+    let mask = ((1_u64 << exponent) - 1) as i32;
+    let remainder = x & mask;
+    let threshold = ((mask as u32) >> 1) as i32 + i32::from(x < 0);
+    // At exponent 31 the mask is i32::MAX and all comparisons still hold.
+    (x >> exponent) + i32::from(remainder > threshold)
+}
+
+/// Requantization of a 64-bit accumulator, as TFLite's 16x8 kernels do it: the multiplier is cut to
+/// 16 bits, the product rounded once, half up. `shift` is in `[-31, 7]`.
+///
+/// Source: `MultiplyByQuantizedMultiplier(int64_t, …)` of LiteRT and TFLite Micro; it is the same
+/// under single and double rounding.
+#[inline(always)]
+pub fn requantize_i64(x: i64, multiplier: i32, shift: i32) -> i32 {
+    let reduced =
+        if multiplier < 0x7FFF_0000 { (multiplier.wrapping_add(1 << 15)) >> 16 } else { 0x7FFF };
+    let total_shift = (15 - shift).clamp(1, 62);
+    let product = x.wrapping_mul(i64::from(reduced));
+    (product.wrapping_add(1 << (total_shift - 1)) >> total_shift) as i32
+}
+
+/// The scales of an operator's output channels and how they are applied.
+///
+/// Slices hold one element per output channel, or a single one that serves all channels.
+#[derive(Debug, Clone, Copy)]
+pub enum Requantize<'a> {
+    /// [`Double`] rounding.
+    Double(FixedScales<'a>),
+    /// [`DoubleUp`] rounding.
+    DoubleUp(FixedScales<'a>),
+    /// [`Single`] rounding.
+    Single(FixedScales<'a>),
+    /// `f32` multiplication, rounded half to even: XNNPACK and ONNX Runtime.
+    Float32(&'a [f32]),
+    /// `f64` multiplication, rounded half away from zero: LiteRT's reference fully connected.
+    Float64(&'a [f64]),
+}
+
+/// Fixed-point scales: `multiplier × 2^(shift − 31)`, a pair per channel or one for all.
+#[derive(Debug, Clone, Copy)]
+pub struct FixedScales<'a> {
+    /// Q0.31, in `[2^30, 2^31)`, or 0.
+    pub multiplier: &'a [i32],
+    /// Powers of two, in `[-31, 30]`, as long as `multiplier`.
+    pub shift: &'a [i8],
+}
+
+/// What a kernel's output stage calls: the accumulator of `channel`, scaled and rounded.
+pub trait Rescale: Copy {
+    /// The scaled accumulator, without output offset. A channel without a scale gives 0.
+    fn rescale(&self, acc: i32, channel: usize) -> i32;
+}
+
+/// [`FixedScales`] under one [`Rounding`].
+#[derive(Debug)]
+pub struct Fixed<'a, R> {
+    scales: FixedScales<'a>,
+    rounding: core::marker::PhantomData<R>,
+}
+
+impl<R> Clone for Fixed<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Fixed<'_, R> {}
+
+impl<'a, R> Fixed<'a, R> {
+    /// The scales, to be applied with rounding `R`.
+    pub fn new(scales: FixedScales<'a>) -> Self {
+        Self { scales, rounding: core::marker::PhantomData }
+    }
+}
+
+/// `all[channel]`, or the only element where one serves all channels.
+#[inline(always)]
+fn of_channel<T: Copy + Default>(all: &[T], channel: usize) -> T {
+    let channel = if all.len() == 1 { 0 } else { channel };
+    all.get(channel).copied().unwrap_or_default()
+}
+
+impl<R: Rounding> Rescale for Fixed<'_, R> {
+    #[inline(always)]
+    fn rescale(&self, acc: i32, channel: usize) -> i32 {
+        let multiplier = of_channel(self.scales.multiplier, channel);
+        let shift = of_channel(self.scales.shift, channel);
+        R::requantize(acc, multiplier, i32::from(shift))
+    }
+}
+
+/// [`Requantize::Float32`] as a [`Rescale`].
+#[derive(Debug, Clone, Copy)]
+pub struct Float32<'a>(pub &'a [f32]);
+
+impl Rescale for Float32<'_> {
+    #[inline(always)]
+    fn rescale(&self, acc: i32, channel: usize) -> i32 {
+        // `as` saturates, and turns NaN into 0.
+        libm::rintf(acc as f32 * of_channel(self.0, channel)) as i32
+    }
+}
+
+/// [`Requantize::Float64`] as a [`Rescale`].
+#[derive(Debug, Clone, Copy)]
+pub struct Float64<'a>(pub &'a [f64]);
+
+impl Rescale for Float64<'_> {
+    #[inline(always)]
+    fn rescale(&self, acc: i32, channel: usize) -> i32 {
+        libm::round(f64::from(acc) * of_channel(self.0, channel)) as i32
+    }
+}
+
+/// Calls `$body` with `$r` bound to the [`Rescale`] that a [`Requantize`] stands for, so that a
+/// kernel is compiled once per rounding and its inner loops never branch on it.
+#[macro_export]
+macro_rules! with_rescale {
+    ($requantize:expr, |$r:ident| $body:expr) => {
+        match $requantize {
+            $crate::requantize::Requantize::Double(scales) => {
+                let $r = $crate::requantize::Fixed::<$crate::requantize::Double>::new(scales);
+                $body
+            }
+            $crate::requantize::Requantize::DoubleUp(scales) => {
+                let $r = $crate::requantize::Fixed::<$crate::requantize::DoubleUp>::new(scales);
+                $body
+            }
+            $crate::requantize::Requantize::Single(scales) => {
+                let $r = $crate::requantize::Fixed::<$crate::requantize::Single>::new(scales);
+                $body
+            }
+            $crate::requantize::Requantize::Float32(scales) => {
+                let $r = $crate::requantize::Float32(scales);
+                $body
+            }
+            $crate::requantize::Requantize::Float64(scales) => {
+                let $r = $crate::requantize::Float64(scales);
+                $body
+            }
+        }
+    };
+}
+
+/// The output stage: scaled accumulator plus zero point, clamped to the fused activation's range.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// The output's zero point, added after scaling.
+    pub output_offset: i32,
+    /// Smallest output value, in `[-128, 127]` for int8.
+    pub activation_min: i32,
+    /// Largest output value, not below `activation_min`.
+    pub activation_max: i32,
+}
+
+impl Output {
+    /// `scaled + output_offset`, clamped. A range that is empty gives `activation_min`.
+    #[inline(always)]
+    pub fn apply(&self, scaled: i32) -> i32 {
+        scaled.saturating_add(self.output_offset).min(self.activation_max).max(self.activation_min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `round(x × multiplier × 2^(shift − 31))` in 128-bit integers, ties as `tie_up` says.
+    fn exact(x: i32, multiplier: i32, shift: i32) -> f64 {
+        f64::from(x) * f64::from(multiplier) * libm::exp2(f64::from(shift - 31))
+    }
+
+    proptest! {
+        #[test]
+        fn single_is_the_nearest_integer(x in -(1 << 20)..(1 << 20), m in (1 << 30)..i32::MAX, s in -31..=6) {
+            let got = f64::from(Single::requantize(x, m, s));
+            prop_assert!((got - exact(x, m, s)).abs() <= 0.5);
+        }
+
+        #[test]
+        fn double_is_within_one_of_the_exact_product(x in -(1 << 20)..(1 << 20), m in (1 << 30)..i32::MAX, s in -31..=6) {
+            let got = f64::from(Double::requantize(x, m, s));
+            prop_assert!((got - exact(x, m, s)).abs() <= 1.0);
+            let up = f64::from(DoubleUp::requantize(x, m, s));
+            prop_assert!((up - exact(x, m, s)).abs() <= 1.0);
+        }
+
+        #[test]
+        fn no_rounding_panics(x: i32, m: i32, s: i32, wide: i64) {
+            Double::requantize(x, m, s);
+            DoubleUp::requantize(x, m, s);
+            Single::requantize(x, m, s);
+            requantize_i64(wide, m, s);
+        }
+    }
+
+    #[test]
+    fn ties_go_where_the_rounding_says() {
+        // 3 × 0.5 = 1.5 and -1.5: multiplier 2^30 is 0.5, the shift adds nothing.
+        let half = 1 << 30;
+        assert_eq!([Single::requantize(3, half, 0), Single::requantize(-3, half, 0)], [2, -1]);
+        // Double rounding does the same tie in its second step: 6 × 0.5 = 3, then 3 / 2.
+        assert_eq!([Double::requantize(6, half, -1), Double::requantize(-6, half, -1)], [2, -2]);
+        assert_eq!(
+            [DoubleUp::requantize(6, half, -1), DoubleUp::requantize(-6, half, -1)],
+            [2, -1]
+        );
+        assert_eq!([Float32(&[0.5]).rescale(5, 0), Float32(&[0.5]).rescale(-5, 0)], [2, -2]);
+        assert_eq!([Float64(&[0.5]).rescale(5, 0), Float64(&[0.5]).rescale(-5, 0)], [3, -3]);
+    }
+
+    #[test]
+    fn double_rounding_differs_from_single_where_the_first_step_makes_a_tie() {
+        // 0.4999… rounds to a tie in the high multiply and from there away from zero.
+        let x = 3;
+        let multiplier = i32::MAX;
+        assert_eq!(Single::requantize(x, multiplier, -1), 1);
+        assert_eq!(Double::requantize(x, multiplier, -1), 2);
+    }
+
+    #[test]
+    fn the_saturating_input_saturates() {
+        assert_eq!(doubling_high_mul(i32::MIN, i32::MIN), i32::MAX);
+        assert_eq!(divide_by_power_of_two(i32::MIN, 31), -1);
+        assert_eq!(divide_by_power_of_two(i32::MAX, 31), 1);
+    }
+}
