@@ -24,9 +24,14 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod average_pool_2d;
 mod error;
+pub mod fixed_point_exp;
+pub mod pool;
+mod quantized;
 pub mod requantize;
 mod shape;
+pub mod softmax;
 
 pub use error::Mismatch;
 pub use shape::{MAX_RANK, Shape, strides};

@@ -1,0 +1,28 @@
+//! The integer types that hold quantized activations.
+
+/// int8 or int16: what a kernel needs to read values as i32 and to write them back.
+pub(crate) trait Quantized: Copy + Into<i32> {
+    /// The smallest value.
+    const MIN: Self;
+
+    /// `value`, clamped to the type's range.
+    fn saturate(value: i32) -> Self;
+}
+
+impl Quantized for i8 {
+    const MIN: Self = Self::MIN;
+
+    #[inline(always)]
+    fn saturate(value: i32) -> Self {
+        value.clamp(i32::from(Self::MIN), i32::from(Self::MAX)) as Self
+    }
+}
+
+impl Quantized for i16 {
+    const MIN: Self = Self::MIN;
+
+    #[inline(always)]
+    fn saturate(value: i32) -> Self {
+        value.clamp(i32::from(Self::MIN), i32::from(Self::MAX)) as Self
+    }
+}
