@@ -24,7 +24,9 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod add;
 pub mod average_pool_2d;
+pub mod broadcast;
 mod error;
 pub mod fixed_point_exp;
 pub mod pool;
