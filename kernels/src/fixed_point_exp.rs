@@ -95,7 +95,7 @@ pub fn reciprocal(x: i32, integer_bits: i32) -> (i32, i32) {
 }
 
 /// `x × 2^exponent`, saturating; `exponent` is in `[0, 31]`.
-fn saturating_shl(x: i32, exponent: u32) -> i32 {
+pub(crate) fn saturating_shl(x: i32, exponent: u32) -> i32 {
     (i64::from(x) << exponent.min(31)).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 

@@ -29,9 +29,18 @@ pub mod average_pool_2d;
 pub mod broadcast;
 mod error;
 pub mod fixed_point_exp;
+pub mod fixed_point_log;
+pub mod l2_normalization;
+pub mod l2_pool_2d;
+pub mod log_softmax;
+pub mod max_pool_2d;
 pub mod pool;
 mod quantized;
+pub mod reduce;
+pub mod reduce_quantized;
+pub mod reduction;
 pub mod requantize;
+mod rows;
 mod shape;
 pub mod softmax;
 

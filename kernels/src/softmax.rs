@@ -12,11 +12,12 @@ use crate::Mismatch;
 use crate::fixed_point_exp::{exp_on_negative_values, reciprocal};
 use crate::quantized::Quantized;
 use crate::requantize::{Double, Rounding, divide_by_power_of_two, doubling_high_mul};
+use crate::rows::for_each_row;
 
 /// The integer bits of a scaled difference.
-const DIFF_INTEGER_BITS: i32 = 5;
+pub(crate) const DIFF_INTEGER_BITS: i32 = 5;
 /// The integer bits of the sum of exponentials.
-const SUM_INTEGER_BITS: i32 = 12;
+pub(crate) const SUM_INTEGER_BITS: i32 = 12;
 
 /// Parameters of SOFTMAX on int8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,25 +163,6 @@ fn softmax_from_i8<T: Quantized>(
             *out = T::saturate(probability.saturating_add(T::MIN.into()));
         }
     })
-}
-
-/// Calls `f` with each row of `x` and `y`.
-fn for_each_row<X, Y>(
-    rows: usize,
-    depth: usize,
-    x: &[X],
-    y: &mut [Y],
-    mut f: impl FnMut(&[X], &mut [Y]),
-) -> Result<(), Mismatch> {
-    let len = rows.checked_mul(depth).ok_or(Mismatch)?;
-    if x.len() != len || y.len() != len {
-        return Err(Mismatch);
-    }
-    // No rows of no elements: a chunk's length is never zero.
-    for (x, y) in x.chunks_exact(depth.max(1)).zip(y.chunks_exact_mut(depth.max(1))) {
-        f(x, y);
-    }
-    Ok(())
 }
 
 /// Linear interpolation in a table of 513 values over all of int16, 128 apart. A table that is too
