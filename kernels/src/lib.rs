@@ -27,9 +27,14 @@ extern crate std;
 pub mod add;
 pub mod average_pool_2d;
 pub mod broadcast;
+pub mod conv2d;
+mod convolve;
+pub mod depthwise_conv2d;
+mod dot;
 mod error;
 pub mod fixed_point_exp;
 pub mod fixed_point_log;
+pub mod fully_connected;
 pub mod l2_normalization;
 pub mod l2_pool_2d;
 pub mod log_softmax;
@@ -43,6 +48,9 @@ pub mod requantize;
 mod rows;
 mod shape;
 pub mod softmax;
+#[cfg(test)]
+mod testing;
+pub mod window;
 
 pub use error::Mismatch;
 pub use shape::{MAX_RANK, Shape, strides};

@@ -1,0 +1,218 @@
+//! What the tests of several operators share: direct definitions and random cases.
+//!
+//! The definitions work on real numbers `q − zero_point` in `f64`, which holds every sum of the
+//! tests exactly, and know nothing of folding, blocks or borders.
+
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use crate::convolve::Geometry;
+use crate::requantize::{FixedScales, Output, Requantize};
+use crate::window::Window;
+
+/// Pseudo-random values of a test, from a seed (xorshift).
+pub(crate) struct Values(u64);
+
+impl Values {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 8
+    }
+
+    /// `len` values in `min..=max`: one seed in four gives only the two extremes.
+    pub(crate) fn integers(&mut self, len: usize, min: i64, max: i64) -> Vec<i64> {
+        let extreme = self.next().is_multiple_of(4);
+        let span = (max - min) as u64 + 1;
+        (0..len)
+            .map(|_| match (extreme, self.next()) {
+                (true, bits) => [min, max][(bits % 2) as usize],
+                (false, bits) => min + (bits % span) as i64,
+            })
+            .collect()
+    }
+
+    pub(crate) fn i8s(&mut self, len: usize) -> Vec<i8> {
+        self.integers(len, -128, 127).into_iter().map(|v| v as i8).collect()
+    }
+
+    pub(crate) fn i32s(&mut self, len: usize, min: i64, max: i64) -> Vec<i32> {
+        self.integers(len, min, max).into_iter().map(|v| v as i32).collect()
+    }
+}
+
+/// `q − zero_point` for each value.
+pub(crate) fn real<T: Copy + Into<f64>>(q: &[T], zero_point: i32) -> Vec<f64> {
+    q.iter().map(|&q| q.into() - f64::from(zero_point)).collect()
+}
+
+fn at<T: Copy>(data: &[T], shape: [usize; 4], [a, b, c, d]: [usize; 4]) -> T {
+    data[((a * shape[1] + b) * shape[2] + c) * shape[3] + d]
+}
+
+/// Input position of tap `k` of output position `o`, if it is inside.
+fn position(
+    o: usize,
+    stride: usize,
+    k: usize,
+    dilation: usize,
+    pad: usize,
+    size: usize,
+) -> Option<usize> {
+    (o * stride + k * dilation).checked_sub(pad).filter(|&position| position < size)
+}
+
+/// Every output index `[n, y, x, channel]` of `shape` in order.
+pub(crate) fn indices(shape: [usize; 4]) -> impl Iterator<Item = [usize; 4]> {
+    let [_, h, w, c] = shape;
+    (0..shape.iter().product())
+        .map(move |i: usize| [i / c / w / h, i / c / w % h, i / c % w, i % c])
+}
+
+/// The sums of a convolution with OHWI weights `w`, of which each filter has `depth` channels.
+pub(crate) fn conv2d(g: &Geometry, depth: usize, x: &[f64], w: &[f64]) -> Vec<f64> {
+    let group = g.output[3] / (g.input[3] / depth);
+    let filters = [g.output[3], g.kernel[0], g.kernel[1], depth];
+    windows(g, |n, channel, y, x_, ky, kx| {
+        let first = channel / group * depth;
+        (0..depth)
+            .map(|c| at(x, g.input, [n, y, x_, first + c]) * at(w, filters, [channel, ky, kx, c]))
+            .sum()
+    })
+}
+
+/// The sums of a depthwise convolution with 1HWC weights `w`.
+pub(crate) fn depthwise_conv2d(g: &Geometry, x: &[f64], w: &[f64]) -> Vec<f64> {
+    let multiplier = g.output[3] / g.input[3];
+    let filters = [1, g.kernel[0], g.kernel[1], g.output[3]];
+    windows(g, |n, channel, y, x_, ky, kx| {
+        at(x, g.input, [n, y, x_, channel / multiplier]) * at(w, filters, [0, ky, kx, channel])
+    })
+}
+
+/// Sums `tap(n, channel, in_y, in_x, ky, kx)` over the taps inside, for each output.
+fn windows(
+    g: &Geometry,
+    tap: impl Fn(usize, usize, usize, usize, usize, usize) -> f64,
+) -> Vec<f64> {
+    let Window { stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left } = g.window;
+    let sum = |[n, y, x, channel]: [usize; 4]| {
+        let mut sum = 0.0;
+        for ky in 0..g.kernel[0] {
+            for kx in 0..g.kernel[1] {
+                let in_y = position(y, stride_h, ky, dilation_h, pad_top, g.input[1]);
+                let in_x = position(x, stride_w, kx, dilation_w, pad_left, g.input[2]);
+                if let (Some(in_y), Some(in_x)) = (in_y, in_x) {
+                    sum += tap(n, channel, in_y, in_x, ky, kx);
+                }
+            }
+        }
+        sum
+    };
+    indices(g.output).map(sum).collect()
+}
+
+/// `bias − input_zero_point × Σ (w − weights_zero_point)`, where channel `o` of `channels` owns the
+/// weights for which `owner` says so.
+pub(crate) fn fold(
+    bias: &[i32],
+    input_zero_point: i32,
+    w: &[f64],
+    owner: impl Fn(usize) -> usize,
+) -> Vec<i32> {
+    let mut sums = std::vec![0.0; bias.len()];
+    w.iter().enumerate().for_each(|(i, w)| sums[owner(i)] += w);
+    let folded = |(&bias, sum): (&i32, f64)| bias - input_zero_point * sum as i32;
+    bias.iter().zip(sums).map(folded).collect()
+}
+
+/// Random windows over random images. The channels are `[1, 1]`: the operator's test sets them.
+pub(crate) fn geometry() -> impl Strategy<Value = Geometry> {
+    let window = (1..4_usize, 1..4_usize, 1..4_usize, 1..4_usize, 0..5_usize, 0..5_usize);
+    let sizes =
+        (1..3_usize, 1..9_usize, 1..9_usize, 1..7_usize, 1..7_usize, 1..5_usize, 1..5_usize);
+    // One window in three is dense and unpadded, the fast way through most kernels.
+    (sizes, window, 0..3).prop_map(|((n, h, w, out_h, out_w, kh, kw), s, kind)| Geometry {
+        input: [n, h, w, 1],
+        output: [n, out_h, out_w, 1],
+        kernel: [kh, kw],
+        window: match kind {
+            0 => Window { dilation_h: s.2, ..Window::UNIT },
+            _ => Window {
+                stride_h: s.0,
+                stride_w: s.1,
+                dilation_h: s.2,
+                dilation_w: s.3,
+                pad_top: s.4,
+                pad_left: s.5,
+            },
+        },
+    })
+}
+
+/// Output scales of a test, for `channels` or for all, under each rounding.
+#[derive(Debug)]
+pub(crate) struct Scales {
+    multiplier: Vec<i32>,
+    shift: Vec<i8>,
+    f32s: Vec<f32>,
+    f64s: Vec<f64>,
+}
+
+impl Scales {
+    pub(crate) fn new(values: &mut Values, channels: usize) -> Self {
+        let len = if values.next().is_multiple_of(2) { 1 } else { channels };
+        let multiplier = values.i32s(len, 1 << 30, i64::from(i32::MAX));
+        let shift: Vec<i8> = values.integers(len, -12, 1).into_iter().map(|v| v as i8).collect();
+        let scale = |(&m, &s): (&i32, &i8)| f64::from(m) * libm::exp2(f64::from(s) - 31.0);
+        let f64s: Vec<f64> = multiplier.iter().zip(&shift).map(scale).collect();
+        let f32s = f64s.iter().map(|&s| s as f32).collect();
+        Self { multiplier, shift, f32s, f64s }
+    }
+
+    pub(crate) fn all(&self) -> [Requantize<'_>; 5] {
+        let fixed = FixedScales { multiplier: &self.multiplier, shift: &self.shift };
+        [
+            Requantize::Double(fixed),
+            Requantize::DoubleUp(fixed),
+            Requantize::Single(fixed),
+            Requantize::Float32(&self.f32s),
+            Requantize::Float64(&self.f64s),
+        ]
+    }
+}
+
+/// A random output stage for int8.
+pub(crate) fn output_stage(values: &mut Values) -> Output {
+    let bounds = values.integers(2, -128, 127);
+    Output {
+        output_offset: values.i32s(1, -128, 127)[0],
+        activation_min: *bounds.iter().min().unwrap() as i32,
+        activation_max: *bounds.iter().max().unwrap() as i32,
+    }
+}
+
+/// The accumulators `sums` + `bias` through `requantize` and the output stage.
+pub(crate) fn requantized(
+    sums: &[f64],
+    bias: &[i32],
+    requantize: Requantize<'_>,
+    output: &Output,
+) -> Vec<i32> {
+    let mut channels = (0..bias.len()).cycle();
+    let one = |&sum: &f64| {
+        let channel = channels.next().unwrap();
+        let acc = sum as i32 + bias[channel];
+        let scaled = crate::with_rescale!(requantize, |r| crate::requantize::Rescale::rescale(
+            &r, acc, channel
+        ));
+        (scaled + output.output_offset).clamp(output.activation_min, output.activation_max)
+    };
+    sums.iter().map(one).collect()
+}
