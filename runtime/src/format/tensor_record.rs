@@ -1,0 +1,85 @@
+//! Tensor records.
+
+use super::{array, u16_at, u32_at};
+
+/// Bytes of a tensor record.
+pub const TENSOR_BYTES: usize = 24;
+
+/// Flag of tensors that users see as uint8: stored as int8, `q − 128`, with the sign bit flipped on
+/// the way in and out.
+pub const FLAG_UNSIGNED: u8 = 1;
+
+/// Where a tensor's bytes are; the codes of a record's `storage` byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Storage {
+    /// In the arena; `offset` counts from its start.
+    Arena = 0,
+    /// In the file; `offset` counts from the start of the constants section.
+    Constant = 1,
+}
+
+/// A tensor as the file states it, before validation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TensorRecord {
+    /// Code of a [`crate::DType`].
+    pub dtype: u8,
+    /// Number of dimensions.
+    pub rank: u8,
+    /// Code of a [`Storage`].
+    pub storage: u8,
+    /// [`FLAG_UNSIGNED`] or 0.
+    pub flags: u8,
+    /// Index of the first dimension in the shapes section.
+    pub shape: u32,
+    /// Bytes from the start of the arena or the constants section.
+    pub offset: u32,
+    /// Length in bytes: the product of the dimensions times the element size.
+    pub bytes: u32,
+    /// Quantization scale, 0 where the tensor is not quantized per tensor.
+    pub scale: f32,
+    /// Quantization zero point.
+    pub zero_point: i16,
+    /// Which arena, 0 for now.
+    pub arena: u8,
+    /// How weights are packed, 0 (not at all) for now.
+    pub layout: u8,
+}
+
+impl TensorRecord {
+    /// The record at the start of `bytes`.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let [dtype, rank, storage, flags] = array(bytes, 0)?;
+        let [arena, layout] = array(bytes, 22)?;
+        Some(Self {
+            dtype,
+            rank,
+            storage,
+            flags,
+            shape: u32_at(bytes, 4)?,
+            offset: u32_at(bytes, 8)?,
+            bytes: u32_at(bytes, 12)?,
+            scale: f32::from_bits(u32_at(bytes, 16)?),
+            zero_point: u16_at(bytes, 20)? as i16,
+            arena,
+            layout,
+        })
+    }
+
+    /// The record's bytes.
+    pub fn to_bytes(&self) -> [u8; TENSOR_BYTES] {
+        let mut out = [0; TENSOR_BYTES];
+        let fields = [self.dtype, self.rank, self.storage, self.flags]
+            .into_iter()
+            .chain(self.shape.to_le_bytes())
+            .chain(self.offset.to_le_bytes())
+            .chain(self.bytes.to_le_bytes())
+            .chain(self.scale.to_le_bytes())
+            .chain(self.zero_point.to_le_bytes())
+            .chain([self.arena, self.layout]);
+        for (to, from) in out.iter_mut().zip(fields) {
+            *to = from;
+        }
+        out
+    }
+}

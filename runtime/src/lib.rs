@@ -1,0 +1,58 @@
+//! Runs neural networks from a `.systole` file: no_std, no heap, no panics, the same bytes
+//! everywhere.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! # let bytes: &[u8] = &[]; let features = [0_i8; 490];
+//! use systole::{Arena, Model, Session};
+//!
+//! let model = Model::from_bytes(bytes)?; // read in place, validated once
+//! let mut arena = Arena::<20_000>::new(); // or any 16-byte aligned &mut [u8]
+//! let mut session = Session::new(&model, arena.as_mut_slice())?;
+//! session.input(0)?.copy_from(&features)?;
+//! session.run()?;
+//! let scores = session.output(0)?.as_slice::<i8>()?;
+//! # Ok(()) }
+//! ```
+//!
+//! The file comes from the converter, `systole convert`. Everything that can be decided offline is
+//! decided there; the runtime checks the file once ([`Model::from_bytes`]) and executes it.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod aligned;
+mod dtype;
+mod error;
+pub mod format;
+mod memory;
+mod model;
+pub mod ops;
+mod record;
+mod session;
+mod tensor;
+mod validate;
+
+pub use aligned::{Aligned, Arena};
+pub use dtype::{DType, Element};
+pub use error::{
+    LoadError, OperatorError, PortError, RunError, SessionError, TensorError, TensorRecordError,
+};
+pub use model::{Model, Operator, TensorInfo};
+pub use ops::Opcode;
+pub use record::Record;
+pub use session::Session;
+pub use systole_kernels::{MAX_RANK, Shape};
+pub use tensor::{Tensor, TensorMut};

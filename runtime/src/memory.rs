@@ -1,0 +1,146 @@
+//! Borrowing an operator's inputs and outputs from one arena, without unsafe.
+
+use systole_kernels::Mismatch;
+use zerocopy::FromBytes;
+
+use crate::{Element, format::Storage};
+
+/// Where a tensor lies: a range of the arena or of the constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) storage: Storage,
+    pub(crate) offset: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Place {
+    fn end(&self) -> usize {
+        self.offset.saturating_add(self.bytes)
+    }
+
+    /// Whether the two share a byte.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.storage == other.storage
+            && self.offset < other.end()
+            && other.offset < self.end()
+            && self.bytes > 0
+            && other.bytes > 0
+    }
+}
+
+/// The memory that operators work on.
+#[derive(Debug)]
+pub(crate) struct Memory<'m, 'a> {
+    pub(crate) constants: &'m [u8],
+    pub(crate) arena: &'a mut [u8],
+}
+
+/// What is left of the arena when an operator's outputs are taken out of it, and the constants.
+#[derive(Debug)]
+pub(crate) struct Inputs<'a> {
+    constants: &'a [u8],
+    /// Parts of the arena, each with its offset.
+    gaps: [(usize, &'a [u8]); 3],
+}
+
+impl<'a> Inputs<'a> {
+    /// The elements of an input. Fails where an output overlaps it.
+    pub(crate) fn get<T: Element>(&self, place: Place) -> Result<&'a [T], Mismatch> {
+        let find = |base: usize, memory: &'a [u8]| {
+            let start = place.offset.checked_sub(base)?;
+            memory.get(start..start.checked_add(place.bytes)?)
+        };
+        let bytes = match place.storage {
+            Storage::Constant => find(0, self.constants),
+            Storage::Arena => self.gaps.iter().find_map(|&(base, gap)| find(base, gap)),
+        };
+        <[T]>::ref_from_bytes(bytes.ok_or(Mismatch)?).map_err(|_| Mismatch)
+    }
+}
+
+impl Memory<'_, '_> {
+    /// One output, and the inputs beside it.
+    pub(crate) fn output<T: Element>(
+        &mut self,
+        y: Place,
+    ) -> Result<(&mut [T], Inputs<'_>), Mismatch> {
+        let (below, rest) = self.arena.split_at_mut_checked(y.offset).ok_or(Mismatch)?;
+        let (y_bytes, above) = rest.split_at_mut_checked(y.bytes).ok_or(Mismatch)?;
+        let y_elements = <[T]>::mut_from_bytes(y_bytes).map_err(|_| Mismatch)?;
+        let gaps = [(0, &*below), (y.end(), &*above), (0, &[][..])];
+        Ok((y_elements, Inputs { constants: self.constants, gaps }))
+    }
+
+    /// Two outputs, and the inputs beside them.
+    #[allow(dead_code, reason = "for operators with two outputs")]
+    pub(crate) fn outputs2<T: Element, U: Element>(
+        &mut self,
+        first: Place,
+        second: Place,
+    ) -> Result<(&mut [T], &mut [U], Inputs<'_>), Mismatch> {
+        let swapped = second.offset < first.offset;
+        let (low, high) = if swapped { (second, first) } else { (first, second) };
+        let (below, rest) = self.arena.split_at_mut_checked(low.offset).ok_or(Mismatch)?;
+        let (low_bytes, rest) = rest.split_at_mut_checked(low.bytes).ok_or(Mismatch)?;
+        let between = high.offset.checked_sub(low.end()).ok_or(Mismatch)?;
+        let (between, rest) = rest.split_at_mut_checked(between).ok_or(Mismatch)?;
+        let (high_bytes, above) = rest.split_at_mut_checked(high.bytes).ok_or(Mismatch)?;
+        let (first_bytes, second_bytes) =
+            if swapped { (high_bytes, low_bytes) } else { (low_bytes, high_bytes) };
+        let gaps = [(0, &*below), (low.end(), &*between), (high.end(), &*above)];
+        Ok((
+            <[T]>::mut_from_bytes(first_bytes).map_err(|_| Mismatch)?,
+            <[U]>::mut_from_bytes(second_bytes).map_err(|_| Mismatch)?,
+            Inputs { constants: self.constants, gaps },
+        ))
+    }
+
+    /// One input and one output that lie apart.
+    pub(crate) fn unary<T: Element, U: Element>(
+        &mut self,
+        x: Place,
+        y: Place,
+    ) -> Result<(&[T], &mut [U]), Mismatch> {
+        let (y, inputs) = self.output(y)?;
+        Ok((inputs.get(x)?, y))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Arena;
+
+    fn arena(offset: usize, bytes: usize) -> Place {
+        Place { storage: Storage::Arena, offset, bytes }
+    }
+
+    #[test]
+    fn inputs_beside_two_outputs_are_found_in_every_gap() {
+        let mut backing = Arena::<48>::new();
+        let bytes = backing.as_mut_slice();
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = i as u8;
+        }
+        let constants = [99_u8, 98];
+        let mut memory = Memory { constants: &constants, arena: bytes };
+        let (high, low, inputs) = memory.outputs2::<i8, i32>(arena(32, 4), arena(8, 8)).unwrap();
+        assert_eq!((high.len(), low.len()), (4, 2));
+        assert_eq!(inputs.get::<u8>(arena(0, 2)).unwrap(), [0, 1]);
+        assert_eq!(inputs.get::<u8>(arena(30, 2)).unwrap(), [30, 31]);
+        assert_eq!(inputs.get::<u8>(arena(36, 2)).unwrap(), [36, 37]);
+        assert_eq!(inputs.get::<u8>(arena(31, 2)), Err(Mismatch));
+        let constant = Place { storage: Storage::Constant, offset: 1, bytes: 1 };
+        assert_eq!(inputs.get::<u8>(constant).unwrap(), [98]);
+    }
+
+    #[test]
+    fn overlapping_or_outside_places_are_refused() {
+        let mut backing = Arena::<32>::new();
+        let mut memory = Memory { constants: &[], arena: backing.as_mut_slice() };
+        assert!(memory.outputs2::<i8, i8>(arena(0, 8), arena(7, 8)).is_err());
+        assert!(memory.output::<i8>(arena(30, 3)).is_err());
+        assert!(memory.output::<i32>(arena(2, 4)).is_err());
+        assert!(memory.output::<i8>(arena(usize::MAX, 2)).is_err());
+    }
+}

@@ -1,0 +1,278 @@
+//! A validated file.
+
+use systole_kernels::Shape;
+
+use crate::{
+    DType, LoadError, Opcode, Record,
+    format::{
+        Entries, Entry, FLAG_UNSIGNED, Key, OPERATOR_BYTES, Storage, TENSOR_BYTES, TensorRecord,
+        u16_at, u32_at,
+    },
+    memory::Place,
+    validate,
+};
+
+/// A `.systole` file, read in place: it borrows the bytes and owns nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'m> {
+    pub(crate) ports: &'m [u8],
+    pub(crate) tensors: &'m [u8],
+    pub(crate) shapes: &'m [u8],
+    pub(crate) operators: &'m [u8],
+    pub(crate) operands: &'m [u8],
+    pub(crate) constants: &'m [u8],
+    pub(crate) metadata: &'m [u8],
+    pub(crate) arena_bytes: u32,
+    pub(crate) arena_lower_bound: u32,
+    pub(crate) macs: u64,
+}
+
+/// What a file says of a tensor.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorInfo<'m> {
+    pub(crate) dtype: DType,
+    pub(crate) place: Place,
+    shape: Shape,
+    flags: u8,
+    scale: f32,
+    zero_point: i16,
+    index: u16,
+    metadata: &'m [u8],
+}
+
+/// An operator of a [`Model`].
+#[derive(Debug, Clone, Copy)]
+pub struct Operator<'m> {
+    opcode: Opcode,
+    record: Record<'m>,
+}
+
+impl<'m> Model<'m> {
+    /// Reads a file in place, after checking every record of it. `bytes` must begin at a multiple
+    /// of 16; see [`crate::Aligned`].
+    ///
+    /// The check is complete: a model that passes cannot make [`crate::Session::run`] fail, read or
+    /// write outside its tensors, or run on for ever.
+    ///
+    /// # Errors
+    /// [`LoadError`] says what is wrong, and at which record.
+    pub fn from_bytes(bytes: &'m [u8]) -> Result<Self, LoadError> {
+        validate::load(bytes)
+    }
+
+    /// Bytes of arena that a session needs.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena_bytes as usize
+    }
+
+    /// The largest sum of tensors that are alive at once: no plan can need less.
+    pub fn arena_lower_bound(&self) -> usize {
+        self.arena_lower_bound as usize
+    }
+
+    /// Multiply-accumulates of one inference.
+    pub fn macs(&self) -> u64 {
+        self.macs
+    }
+
+    /// Number of tensors, constants included.
+    pub fn tensor_count(&self) -> usize {
+        self.tensors.len() / TENSOR_BYTES
+    }
+
+    /// Number of operators.
+    pub fn operator_count(&self) -> usize {
+        self.operators.len() / OPERATOR_BYTES
+    }
+
+    /// Number of inputs.
+    pub fn input_count(&self) -> usize {
+        u16_at(self.ports, 0).unwrap_or(0).into()
+    }
+
+    /// Number of outputs.
+    pub fn output_count(&self) -> usize {
+        u16_at(self.ports, 2).unwrap_or(0).into()
+    }
+
+    /// The input with this index.
+    pub fn input(&self, index: usize) -> Option<TensorInfo<'m>> {
+        if index >= self.input_count() {
+            return None;
+        }
+        self.tensor(u16_at(self.ports, 4 + 2 * index)?)
+    }
+
+    /// The output with this index.
+    pub fn output(&self, index: usize) -> Option<TensorInfo<'m>> {
+        if index >= self.output_count() {
+            return None;
+        }
+        self.tensor(u16_at(self.ports, 4 + 2 * (self.input_count() + index))?)
+    }
+
+    /// All inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = TensorInfo<'m>> + use<'_, 'm> {
+        (0..self.input_count()).map_while(|index| self.input(index))
+    }
+
+    /// All outputs.
+    pub fn outputs(&self) -> impl Iterator<Item = TensorInfo<'m>> + use<'_, 'm> {
+        (0..self.output_count()).map_while(|index| self.output(index))
+    }
+
+    /// The tensor with this index.
+    pub fn tensor(&self, index: u16) -> Option<TensorInfo<'m>> {
+        let start = usize::from(index) * TENSOR_BYTES;
+        let record = TensorRecord::read(self.tensors.get(start..start + TENSOR_BYTES)?)?;
+        TensorInfo::new(self, index, &record)
+    }
+
+    /// The operator with this index, in order of execution.
+    pub fn operator(&'m self, index: u16) -> Option<Operator<'m>> {
+        let record = Record::new(self, index)?;
+        Some(Operator { opcode: Opcode::from_code(record.opcode())?, record })
+    }
+
+    /// The strings of the file.
+    pub fn metadata(&self) -> Entries<'m> {
+        Entries::new(self.metadata)
+    }
+
+    /// The name of the class `index`, where the file has labels.
+    pub fn label(&self, index: usize) -> Option<&'m str> {
+        let index = u32::try_from(index).ok()?;
+        find(self.metadata, Key::Label, index).map(|entry| entry.text)
+    }
+
+    /// The constants section: weights and tables.
+    pub fn constants(&self) -> &'m [u8] {
+        self.constants
+    }
+
+    pub(crate) fn operators_section(&self) -> &'m [u8] {
+        self.operators
+    }
+
+    pub(crate) fn operands_section(&self) -> &'m [u8] {
+        self.operands
+    }
+}
+
+impl<'m> TensorInfo<'m> {
+    /// The decoded record; `None` where its codes or its shape are invalid.
+    pub(crate) fn new(model: &Model<'m>, index: u16, record: &TensorRecord) -> Option<Self> {
+        let mut dims = [0; systole_kernels::MAX_RANK];
+        let dims = dims.get_mut(..usize::from(record.rank))?;
+        for (i, dim) in dims.iter_mut().enumerate() {
+            let at = (record.shape as usize).checked_add(i)?.checked_mul(4)?;
+            *dim = u32_at(model.shapes, at)?;
+        }
+        Some(Self {
+            dtype: DType::from_code(record.dtype)?,
+            place: Place {
+                storage: match record.storage {
+                    0 => Storage::Arena,
+                    1 => Storage::Constant,
+                    _ => return None,
+                },
+                offset: record.offset as usize,
+                bytes: record.bytes as usize,
+            },
+            shape: Shape::new(dims)?,
+            flags: record.flags,
+            scale: record.scale,
+            zero_point: record.zero_point,
+            index,
+            metadata: model.metadata,
+        })
+    }
+
+    /// The tensor's index in the file.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Element type as users see it.
+    pub fn dtype(&self) -> DType {
+        if self.is_unsigned() { DType::U8 } else { self.dtype }
+    }
+
+    /// Element type in memory: int8 where users see uint8.
+    pub fn stored_dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Whether users see uint8 while the memory holds int8.
+    pub fn is_unsigned(&self) -> bool {
+        self.flags & FLAG_UNSIGNED != 0
+    }
+
+    /// The dimensions.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.shape.rank()
+    }
+
+    /// Number of elements.
+    // A tensor is no container; "empty" would say nothing of it.
+    #[expect(clippy::len_without_is_empty, reason = "a tensor is not a container")]
+    pub fn len(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Quantization scale: `real = scale × (q − zero_point)`; 0 where there is none.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Quantization zero point, of the values that users see.
+    pub fn zero_point(&self) -> i32 {
+        self.stored_zero_point() + if self.is_unsigned() { 128 } else { 0 }
+    }
+
+    /// Quantization zero point of the values in memory.
+    pub fn stored_zero_point(&self) -> i32 {
+        self.zero_point.into()
+    }
+
+    /// Whether the tensor is a constant of the file.
+    pub fn is_constant(&self) -> bool {
+        self.place.storage == Storage::Constant
+    }
+
+    /// Bytes from the start of the arena, or of the constants section for a constant.
+    pub fn offset(&self) -> usize {
+        self.place.offset
+    }
+
+    /// Length in bytes.
+    pub fn bytes(&self) -> usize {
+        self.place.bytes
+    }
+
+    /// The tensor's name, where the file has names.
+    pub fn name(&self) -> Option<&'m str> {
+        find(self.metadata, Key::TensorName, self.index.into()).map(|entry| entry.text)
+    }
+}
+
+impl<'m> Operator<'m> {
+    /// Which operator it is.
+    pub fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// Its operands and parameters.
+    pub fn record(&self) -> &Record<'m> {
+        &self.record
+    }
+}
+
+fn find(metadata: &[u8], key: Key, index: u32) -> Option<Entry<'_>> {
+    Entries::new(metadata).find(|entry| entry.key == key as u16 && entry.index == index)
+}

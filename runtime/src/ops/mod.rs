@@ -1,0 +1,102 @@
+//! Operators: one module each, holding its parameter record, its checks and its dispatch to
+//! kernels. No arithmetic is done here.
+//!
+//! The list at the end of this file is the registry: a row per operator. `docs/adding-an-operator.md`
+//! says how to add one.
+
+use systole_kernels::Mismatch;
+
+use crate::{OperatorError, Record, memory::Memory};
+
+mod window;
+
+/// An operator decoded from its record, ready to run.
+pub(crate) trait Operator<'m>: Sized {
+    /// Inputs on which the first output may lie, byte for byte.
+    const IN_PLACE: &'static [usize] = &[];
+
+    /// Checks operands, types, shapes and parameters, completely: what passes here cannot fail in
+    /// [`Operator::run`].
+    fn decode(record: &Record<'m>) -> Result<Self, OperatorError>;
+
+    /// Calls the kernel.
+    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch>;
+}
+
+/// Expands the registry: the modules, [`Opcode`], its names, and the dispatch.
+macro_rules! operators {
+    ($($code:literal $variant:ident $module:ident $name:literal $doc:literal,)*) => {
+        $(pub mod $module;)*
+
+        /// The operators of this version. The discriminants are the codes of the file format.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Opcode {
+            $(#[doc = $doc] $variant = $code,)*
+        }
+
+        impl Opcode {
+            /// All operators, in the order of their codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The operator with this code of the file format.
+            pub const fn from_code(code: u16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// The name that tools print.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The fields of the operator's parameter record.
+            pub const fn fields(self) -> &'static [crate::format::Field] {
+                match self {
+                    $(Self::$variant => <$module::Params as crate::format::Params>::FIELDS,)*
+                }
+            }
+
+            /// Inputs on which the first output may lie, byte for byte.
+            pub const fn in_place_inputs(self) -> &'static [usize] {
+                match self {
+                    $(Self::$variant => <$module::$variant<'_> as Operator<'_>>::IN_PLACE,)*
+                }
+            }
+        }
+
+        pub(crate) fn validate(opcode: Opcode, record: &Record<'_>) -> Result<(), OperatorError> {
+            match opcode {
+                $(Opcode::$variant => $module::$variant::decode(record).map(|_| ()),)*
+            }
+        }
+
+        pub(crate) fn run(
+            opcode: Opcode,
+            record: &Record<'_>,
+            memory: &mut Memory<'_, '_>,
+        ) -> Result<(), Mismatch> {
+            match opcode {
+                $(Opcode::$variant => {
+                    $module::$variant::decode(record).map_err(|_| Mismatch)?.run(memory)
+                })*
+            }
+        }
+    };
+}
+
+pub(crate) fn in_place(opcode: Opcode) -> &'static [usize] {
+    opcode.in_place_inputs()
+}
+
+operators! {
+    1 FullyConnected fully_connected "fully_connected" "Matrix product with constant weights.",
+    2 Conv2d conv2d "conv2d" "Two-dimensional convolution.",
+    3 DepthwiseConv2d depthwise_conv2d "depthwise_conv2d" "Convolution of each channel by itself.",
+    4 AveragePool2d average_pool_2d "average_pool_2d" "Mean over windows.",
+    5 Softmax softmax "softmax" "Exponentials over the last axis, divided by their sum.",
+}

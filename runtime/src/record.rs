@@ -1,0 +1,213 @@
+//! An operator record with the tensors that it names: what operators are decoded from.
+
+use systole_kernels::requantize::{FixedScales, Requantize};
+use zerocopy::FromBytes;
+
+use crate::{
+    DType, Element, Model, OperatorError, TensorInfo,
+    format::{
+        NO_TENSOR, OPERATOR_BYTES, PARAMS_BYTES, Params, RoundingCode, Storage, array, u16_at,
+        u32_at,
+    },
+};
+
+/// One operator of a file. Operands are counted inputs first, then outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'m> {
+    model: &'m Model<'m>,
+    bytes: &'m [u8; OPERATOR_BYTES],
+    operands: &'m [u8],
+    inputs: u16,
+    outputs: u16,
+}
+
+impl<'m> Record<'m> {
+    /// The record at `index`, `None` past the last one or where its operands lie outside their
+    /// section.
+    pub(crate) fn new(model: &'m Model<'m>, index: u16) -> Option<Self> {
+        let start = usize::from(index) * OPERATOR_BYTES;
+        let bytes = model.operators_section().get(start..)?.first_chunk()?;
+        let (inputs, outputs) = (u16_at(bytes, 8)?, u16_at(bytes, 10)?);
+        let first = (u32_at(bytes, 4)? as usize).checked_mul(2)?;
+        let length = 2 * (usize::from(inputs) + usize::from(outputs));
+        let operands = model.operands_section().get(first..first.checked_add(length)?)?;
+        Some(Self { model, bytes, operands, inputs, outputs })
+    }
+
+    /// The operator's code, see [`crate::Opcode`].
+    pub fn opcode(&self) -> u16 {
+        u16_at(self.bytes, 0).unwrap_or(0)
+    }
+
+    /// The rounding byte.
+    ///
+    /// # Errors
+    /// [`OperatorError::Rounding`] for a code that this version does not know.
+    pub fn rounding(&self) -> Result<RoundingCode, OperatorError> {
+        let code = self.bytes.get(2).copied().unwrap_or(0);
+        RoundingCode::from_code(code).ok_or(OperatorError::Rounding(code))
+    }
+
+    /// The operator's own parameters.
+    pub fn params<P: Params>(&self) -> P {
+        P::read(&array(self.bytes, OPERATOR_BYTES - PARAMS_BYTES).unwrap_or([0; PARAMS_BYTES]))
+    }
+
+    /// The parameters' bytes.
+    pub fn params_bytes(&self) -> &'m [u8] {
+        self.bytes.get(OPERATOR_BYTES - PARAMS_BYTES..).unwrap_or_default()
+    }
+
+    /// Number of inputs, optional ones that are not given included.
+    pub fn input_count(&self) -> usize {
+        self.inputs.into()
+    }
+
+    /// Number of outputs.
+    pub fn output_count(&self) -> usize {
+        self.outputs.into()
+    }
+
+    /// The tensor index of an operand, `None` where it is not given.
+    pub fn operand(&self, operand: usize) -> Option<u16> {
+        u16_at(self.operands, 2 * operand).filter(|&tensor| tensor != NO_TENSOR)
+    }
+
+    /// Fails unless there are exactly this many operands.
+    ///
+    /// # Errors
+    /// [`OperatorError::OperandCount`].
+    pub fn expect_operands(&self, inputs: usize, outputs: usize) -> Result<(), OperatorError> {
+        let right = self.input_count() == inputs && self.output_count() == outputs;
+        if right { Ok(()) } else { Err(OperatorError::OperandCount) }
+    }
+
+    /// An input that has to be there.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`].
+    pub fn input(&self, index: usize) -> Result<TensorInfo<'m>, OperatorError> {
+        let missing = OperatorError::Operand(index as u8);
+        if index >= self.input_count() {
+            return Err(missing);
+        }
+        self.tensor(index).ok_or(missing)
+    }
+
+    /// An input that may be left out.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`] where it is given but no tensor.
+    pub fn optional_input(&self, index: usize) -> Result<Option<TensorInfo<'m>>, OperatorError> {
+        if index >= self.input_count() || self.operand(index).is_none() {
+            return Ok(None);
+        }
+        self.input(index).map(Some)
+    }
+
+    /// An output.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`].
+    pub fn output(&self, index: usize) -> Result<TensorInfo<'m>, OperatorError> {
+        let operand = self.input_count() + index;
+        self.tensor(operand).ok_or(OperatorError::Operand(operand as u8))
+    }
+
+    fn tensor(&self, operand: usize) -> Option<TensorInfo<'m>> {
+        self.model.tensor(self.operand(operand)?)
+    }
+
+    /// An input that is a constant of the file, as a slice. `T` says which type it must have.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`], [`OperatorError::NotConstant`], [`OperatorError::Type`].
+    pub fn constant<T: Element>(&self, index: usize) -> Result<&'m [T], OperatorError> {
+        let info = self.input(index)?;
+        if info.stored_dtype() != T::DTYPE {
+            return Err(OperatorError::Type { operand: index as u8, found: info.stored_dtype() });
+        }
+        if info.place.storage != Storage::Constant {
+            return Err(OperatorError::NotConstant(index as u8));
+        }
+        let start = info.place.offset;
+        let bytes = self.model.constants().get(start..start + info.place.bytes);
+        bytes
+            .and_then(|bytes| <[T]>::ref_from_bytes(bytes).ok())
+            .ok_or(OperatorError::NotConstant(index as u8))
+    }
+
+    /// The scales of `channels` output channels: input `index` holds the multipliers (int32, or
+    /// float32 or float64 where the rounding says so), input `index + 1` the shifts (int8) where
+    /// the rounding is a fixed-point one.
+    ///
+    /// # Errors
+    /// Those of [`Record::constant`]; [`OperatorError::Shape`] where there is neither one scale nor
+    /// one per channel; [`OperatorError::Rounding`] for a record that states none.
+    pub fn requantize(
+        &self,
+        index: usize,
+        channels: usize,
+    ) -> Result<Requantize<'m>, OperatorError> {
+        let check = |index: usize, length: usize| {
+            if length == 1 || length == channels {
+                Ok(())
+            } else {
+                Err(OperatorError::Shape(index as u8))
+            }
+        };
+        let rounding = self.rounding()?;
+        match rounding {
+            RoundingCode::None => return Err(OperatorError::Rounding(rounding as u8)),
+            RoundingCode::Float32 => {
+                let scales = self.constant(index)?;
+                check(index, scales.len())?;
+                return Ok(Requantize::Float32(scales));
+            }
+            RoundingCode::Float64 => {
+                let scales = self.constant(index)?;
+                check(index, scales.len())?;
+                return Ok(Requantize::Float64(scales));
+            }
+            RoundingCode::Double | RoundingCode::DoubleUp | RoundingCode::Single => {}
+        }
+        let scales =
+            FixedScales { multiplier: self.constant(index)?, shift: self.constant(index + 1)? };
+        check(index, scales.multiplier.len())?;
+        if scales.shift.len() != scales.multiplier.len() {
+            return Err(OperatorError::Shape(index as u8 + 1));
+        }
+        Ok(match rounding {
+            RoundingCode::Double => Requantize::Double(scales),
+            RoundingCode::DoubleUp => Requantize::DoubleUp(scales),
+            _ => Requantize::Single(scales),
+        })
+    }
+}
+
+impl<'m> TensorInfo<'m> {
+    /// Fails unless the tensor is stored as `dtype`; `operand` is what the error names.
+    ///
+    /// # Errors
+    /// [`OperatorError::Type`].
+    pub(crate) fn expect_type(self, dtype: DType, operand: usize) -> Result<Self, OperatorError> {
+        let found = self.stored_dtype();
+        if found == dtype {
+            Ok(self)
+        } else {
+            Err(OperatorError::Type { operand: operand as u8, found })
+        }
+    }
+
+    /// Fails unless the tensor has `rank` dimensions; `operand` is what the error names.
+    ///
+    /// # Errors
+    /// [`OperatorError::Shape`].
+    pub(crate) fn expect_rank(self, rank: usize, operand: usize) -> Result<Self, OperatorError> {
+        if self.shape().rank() == rank {
+            Ok(self)
+        } else {
+            Err(OperatorError::Shape(operand as u8))
+        }
+    }
+}

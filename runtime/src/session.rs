@@ -1,0 +1,135 @@
+//! Executing a model in an arena.
+
+use crate::{
+    Model, PortError, RunError, SessionError, Tensor, TensorMut,
+    format::{ALIGNMENT, Storage},
+    memory::Memory,
+    ops,
+};
+
+/// A model and the arena that it runs in.
+///
+/// Inputs and outputs are tensors in the arena. Its memory is reused while the model runs, so
+/// inputs have to be written before every run, and outputs are valid from the end of a run until
+/// inputs are written again. Dropping the session frees the arena for another one.
+#[derive(Debug)]
+pub struct Session<'m, 'a> {
+    model: &'a Model<'m>,
+    arena: &'a mut [u8],
+    /// The operator that [`Session::step`] executes next.
+    next: u16,
+}
+
+impl<'m, 'a> Session<'m, 'a> {
+    /// Prepares a run of `model` in `arena`, which needs [`Model::arena_bytes`] bytes at an address
+    /// that is a multiple of 16.
+    ///
+    /// # Errors
+    /// [`SessionError`] says what size or alignment is needed.
+    pub fn new(model: &'a Model<'m>, arena: &'a mut [u8]) -> Result<Self, SessionError> {
+        if !(arena.as_ptr() as usize).is_multiple_of(ALIGNMENT) && model.arena_bytes() > 0 {
+            return Err(SessionError::ArenaMisaligned { needed: ALIGNMENT });
+        }
+        let (needed, found) = (model.arena_bytes(), arena.len());
+        let arena = arena.get_mut(..needed).ok_or(SessionError::ArenaTooSmall { needed, found })?;
+        Ok(Self { model, arena, next: 0 })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'a Model<'m> {
+        self.model
+    }
+
+    /// The input with this index, to be written.
+    ///
+    /// # Errors
+    /// [`PortError::Index`] where there is none.
+    pub fn input(&mut self, index: usize) -> Result<TensorMut<'m, '_>, PortError> {
+        let count = self.model.input_count();
+        let error = PortError::Index { index, count };
+        let info = self.model.input(index).ok_or(error)?;
+        let start = info.place.offset;
+        let bytes = self.arena.get_mut(start..start + info.place.bytes).ok_or(error)?;
+        Ok(TensorMut::new(info, bytes))
+    }
+
+    /// The input with this name.
+    ///
+    /// # Errors
+    /// [`PortError::Name`] where there is none.
+    pub fn input_named(&mut self, name: &str) -> Result<TensorMut<'m, '_>, PortError> {
+        let index = self.model.inputs().position(|info| info.name() == Some(name));
+        self.input(index.ok_or(PortError::Name)?)
+    }
+
+    /// The output with this index.
+    ///
+    /// # Errors
+    /// [`PortError::Index`] where there is none.
+    pub fn output(&self, index: usize) -> Result<Tensor<'m, '_>, PortError> {
+        let count = self.model.output_count();
+        let error = PortError::Index { index, count };
+        let info = self.model.output(index).ok_or(error)?;
+        let memory: &[u8] = match info.place.storage {
+            Storage::Arena => self.arena,
+            Storage::Constant => self.model.constants(),
+        };
+        let start = info.place.offset;
+        let bytes = memory.get(start..start + info.place.bytes).ok_or(error)?;
+        Ok(Tensor::new(info, bytes))
+    }
+
+    /// The output with this name.
+    ///
+    /// # Errors
+    /// [`PortError::Name`] where there is none.
+    pub fn output_named(&self, name: &str) -> Result<Tensor<'m, '_>, PortError> {
+        let index = self.model.outputs().position(|info| info.name() == Some(name));
+        self.output(index.ok_or(PortError::Name)?)
+    }
+
+    /// Executes all operators from the first on.
+    ///
+    /// # Errors
+    /// None for a model that [`Model::from_bytes`] accepted.
+    pub fn run(&mut self) -> Result<(), RunError> {
+        self.next = 0;
+        while self.step()? {}
+        Ok(())
+    }
+
+    /// Executes one operator; `Ok(true)` says that there are more. After the last one the next call
+    /// begins a new run. For schedulers that must not wait for a whole inference.
+    ///
+    /// # Errors
+    /// None for a model that [`Model::from_bytes`] accepted.
+    pub fn step(&mut self) -> Result<bool, RunError> {
+        if let Some(operator) = self.model.operator(self.next) {
+            let mut memory = Memory { constants: self.model.constants(), arena: &mut *self.arena };
+            ops::run(operator.opcode(), operator.record(), &mut memory)
+                .map_err(|_| RunError { op: self.next })?;
+            self.next += 1;
+        }
+        let more = usize::from(self.next) < self.model.operator_count();
+        if !more {
+            self.next = 0;
+        }
+        Ok(more)
+    }
+
+    /// The operator that the next [`Session::step`] executes.
+    pub fn next_operator(&self) -> u16 {
+        self.next
+    }
+
+    /// Any tensor's bytes as they are now; for tools that look at intermediate results.
+    pub fn tensor(&self, index: u16) -> Option<Tensor<'m, '_>> {
+        let info = self.model.tensor(index)?;
+        let memory: &[u8] = match info.place.storage {
+            Storage::Arena => self.arena,
+            Storage::Constant => self.model.constants(),
+        };
+        let start = info.place.offset;
+        Some(Tensor::new(info, memory.get(start..start + info.place.bytes)?))
+    }
+}

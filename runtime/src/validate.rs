@@ -1,0 +1,194 @@
+//! The check of a whole file, once, at load.
+//!
+//! Every record is decoded here exactly as it will be when the model runs, so what a run relies on
+//! has been seen to hold. Nothing in a file can make this loop: it walks each section once.
+
+use crate::{
+    LoadError, Model, Opcode, OperatorError, TensorInfo, TensorRecordError,
+    error::TensorRecordError as Bad,
+    format::{
+        self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, MAGIC, OPERATOR_BYTES,
+        SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES, TensorRecord, VERSION, u16_at,
+        u32_at,
+    },
+    ops,
+    record::Record,
+};
+
+/// Checks `bytes` from the magic to the last operator.
+pub(crate) fn load(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
+    let header = header(bytes)?;
+    let model = sections(bytes, &header)?;
+    for tensor in 0..model.tensor_count() as u16 {
+        self::tensor(&model, tensor).map_err(|error| LoadError::Tensor { tensor, error })?;
+    }
+    ports(&model)?;
+    for op in 0..model.operator_count() as u16 {
+        operator(&model, op)?;
+    }
+    Ok(model)
+}
+
+fn header(bytes: &[u8]) -> Result<Header, LoadError> {
+    if !bytes.starts_with(&MAGIC) {
+        return Err(LoadError::NotAModel);
+    }
+    let header = Header::read(bytes)
+        .ok_or(LoadError::Length { stated: HEADER_BYTES as u32, found: bytes.len() })?;
+    if header.version != VERSION {
+        return Err(LoadError::Version { found: header.version, supported: VERSION });
+    }
+    if header.file_bytes as usize != bytes.len() {
+        return Err(LoadError::Length { stated: header.file_bytes, found: bytes.len() });
+    }
+    let computed = format::checksum(bytes.get(20..).unwrap_or_default());
+    if computed != header.checksum {
+        return Err(LoadError::Checksum { stated: header.checksum, computed });
+    }
+    if !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+        return Err(LoadError::Misaligned { needed: ALIGNMENT });
+    }
+    Ok(header)
+}
+
+/// Finds the sections and checks that their lengths are whole records.
+fn sections<'m>(bytes: &'m [u8], header: &Header) -> Result<Model<'m>, LoadError> {
+    // Indexed by kind code; 0 is no kind.
+    let mut found: [Option<&[u8]>; 9] = [None; 9];
+    for i in 0..usize::from(header.sections) {
+        let entry = bytes.get(HEADER_BYTES + i * SECTION_BYTES..).and_then(Section::read);
+        let section =
+            entry.ok_or(LoadError::Length { stated: header.file_bytes, found: bytes.len() })?;
+        let kind = section.kind;
+        let Some(known) = SectionKind::from_code(kind) else {
+            if section.flags & Section::OPTIONAL != 0 {
+                continue;
+            }
+            return Err(LoadError::UnknownSection { kind });
+        };
+        let record = match known {
+            SectionKind::Tensors => TENSOR_BYTES,
+            SectionKind::Operators => OPERATOR_BYTES,
+            SectionKind::Arenas => ARENA_BYTES,
+            SectionKind::Shapes => 4,
+            SectionKind::Operands | SectionKind::Ports => 2,
+            SectionKind::Constants | SectionKind::Metadata => 1,
+        };
+        let alignment = if known == SectionKind::Constants { ALIGNMENT } else { 4 };
+        let slot = found.get_mut(usize::from(kind)).filter(|slot| slot.is_none());
+        let slice = section
+            .slice(bytes)
+            .filter(|slice| slice.len().is_multiple_of(record))
+            .filter(|_| (section.offset as usize).is_multiple_of(alignment));
+        match (slot, slice) {
+            (Some(slot), Some(slice)) => *slot = Some(slice),
+            _ => return Err(LoadError::Section { kind }),
+        }
+        if matches!(known, SectionKind::Tensors | SectionKind::Operators)
+            && section.bytes as usize / record > usize::from(u16::MAX)
+        {
+            return Err(LoadError::TooMany { kind });
+        }
+    }
+    let section = |kind: SectionKind| {
+        let slice = found.get(kind as usize).copied().flatten();
+        slice.ok_or(LoadError::MissingSection { kind: kind as u16 })
+    };
+    let arenas = section(SectionKind::Arenas)?;
+    if arenas.len() != ARENA_BYTES {
+        return Err(LoadError::Arenas { found: arenas.len() / ARENA_BYTES });
+    }
+    Ok(Model {
+        ports: section(SectionKind::Ports)?,
+        tensors: section(SectionKind::Tensors)?,
+        shapes: section(SectionKind::Shapes)?,
+        operators: section(SectionKind::Operators)?,
+        operands: section(SectionKind::Operands)?,
+        constants: section(SectionKind::Constants)?,
+        metadata: section(SectionKind::Metadata).unwrap_or_default(),
+        arena_bytes: u32_at(arenas, 0).unwrap_or(0),
+        arena_lower_bound: u32_at(arenas, 4).unwrap_or(0),
+        macs: header.macs,
+    })
+}
+
+fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
+    let start = usize::from(index) * TENSOR_BYTES;
+    let record = model.tensors.get(start..).and_then(TensorRecord::read).ok_or(Bad::Unknown)?;
+    if record.arena != 0 || record.layout != 0 || record.flags & !FLAG_UNSIGNED != 0 {
+        return Err(Bad::Unknown);
+    }
+    let dtype = crate::DType::from_code(record.dtype).ok_or(Bad::Unknown)?;
+    if record.flags & FLAG_UNSIGNED != 0 && dtype != crate::DType::I8 {
+        return Err(Bad::Unknown);
+    }
+    let limit = match record.storage {
+        0 => model.arena_bytes as usize,
+        1 => model.constants.len(),
+        _ => return Err(Bad::Unknown),
+    };
+    let info = TensorInfo::new(model, index, &record).ok_or(Bad::Shape)?;
+    if info.len().checked_mul(dtype.size()) != Some(info.bytes()) {
+        return Err(Bad::Bytes);
+    }
+    let end = info.offset().checked_add(info.bytes());
+    if end.is_none_or(|end| end > limit) || !info.offset().is_multiple_of(dtype.size()) {
+        return Err(Bad::Place);
+    }
+    if !(record.scale.is_finite() && record.scale >= 0.0) {
+        return Err(Bad::Scale);
+    }
+    Ok(())
+}
+
+fn ports(model: &Model<'_>) -> Result<(), LoadError> {
+    let count = model.input_count() + model.output_count();
+    if model.ports.len() < 4 + 2 * count {
+        return Err(LoadError::Section { kind: SectionKind::Ports as u16 });
+    }
+    for i in 0..count {
+        let tensor = u16_at(model.ports, 4 + 2 * i).unwrap_or(format::NO_TENSOR);
+        let valid = match model.tensor(tensor) {
+            Some(info) => i >= model.input_count() || info.place.storage == Storage::Arena,
+            None => false,
+        };
+        if !valid {
+            return Err(LoadError::Port { tensor });
+        }
+    }
+    Ok(())
+}
+
+fn operator(model: &Model<'_>, op: u16) -> Result<(), LoadError> {
+    let start = usize::from(op) * OPERATOR_BYTES;
+    let code = model.operators.get(start..).and_then(|bytes| u16_at(bytes, 0)).unwrap_or(0);
+    let opcode = Opcode::from_code(code).ok_or(LoadError::UnknownOperator { op, opcode: code })?;
+    let refuse = |error| LoadError::Operator { op, opcode, error };
+    let record = Record::new(model, op).ok_or(refuse(OperatorError::OperandCount))?;
+    overlap(&record, ops::in_place(opcode)).map_err(refuse)?;
+    ops::validate(opcode, &record).map_err(refuse)
+}
+
+/// Outputs are in the arena and share no byte with inputs or other outputs, but for the first
+/// output, which may lie exactly on one of the inputs `in_place`.
+fn overlap(record: &Record<'_>, in_place: &[usize]) -> Result<(), OperatorError> {
+    for o in 0..record.output_count() {
+        let output = record.output(o)?.place;
+        if output.storage != Storage::Arena {
+            return Err(OperatorError::Overlap);
+        }
+        for i in 0..record.input_count() {
+            let Some(input) = record.optional_input(i)? else { continue };
+            let allowed = o == 0 && in_place.contains(&i) && input.place == output;
+            if input.place.overlaps(&output) && !allowed {
+                return Err(OperatorError::Overlap);
+            }
+        }
+        for other in 0..o {
+            if record.output(other)?.place.overlaps(&output) {
+                return Err(OperatorError::Overlap);
+            }
+        }
+    }
+    Ok(())
+}
