@@ -1,0 +1,99 @@
+//! The whole conversion: import, passes, compilation, and a check of the result.
+
+use std::path::Path;
+
+use systole::Model;
+
+use crate::{
+    aligned::AlignedBytes,
+    compile::{Compiled, compile},
+    error::{Class, Error, Result, bail, error},
+    graph::Graph,
+    options::Options,
+    passes,
+    report::Report,
+    tflite,
+};
+
+/// A converted model.
+#[derive(Debug, Clone)]
+pub struct Converted {
+    /// The `.systole` file.
+    pub file: AlignedBytes,
+    /// What was done, and what the model costs.
+    pub report: Report,
+    /// The graph after all passes.
+    pub graph: Graph,
+    /// Records, arena and bytes as they were written.
+    pub compiled: Compiled,
+}
+
+/// Converts the bytes of a TFLite model.
+///
+/// # Errors
+/// Says what in the model is wrong or not supported.
+pub fn convert(bytes: &[u8], options: &Options) -> Result<Converted> {
+    let mut graph = tflite::import(bytes)?;
+    let imported = graph.nodes.len();
+    let passes = passes::run(&mut graph)?;
+    let compiled = compile(&graph, options)?;
+    let file = AlignedBytes::from(&compiled.written.bytes[..]);
+    // What the runtime would refuse must not leave the converter.
+    Model::from_bytes(file.as_slice())
+        .map_err(|problem| error!(InvalidGraph, "the converted model is not valid: {problem}"))?;
+    let report = Report::new(bytes.len(), imported, passes, &compiled);
+    Ok(Converted { file, report, graph, compiled })
+}
+
+/// Reads `path` and converts it.
+///
+/// # Errors
+/// As [`convert`], with the file's name; `Io` where it cannot be read.
+pub fn convert_file(path: &Path, options: &Options) -> Result<Converted> {
+    let bytes = read(path)?;
+    convert(&bytes, options).map_err(|error| error.within(path.display().to_string()))
+}
+
+/// A model file as `.systole` bytes: taken as it is, or converted in memory.
+///
+/// # Errors
+/// As [`convert_file`]; the runtime's reasons for a `.systole` file that it refuses.
+pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
+    let bytes = read(path)?;
+    let place = |error: Error| error.within(path.display().to_string());
+    if bytes.starts_with(&systole::format::MAGIC) {
+        let file = AlignedBytes::from(&bytes[..]);
+        let model = Model::from_bytes(file.as_slice())
+            .map_err(|problem| place(Error::new(Class::Corrupt, problem.to_string())))?;
+        if model.arena_bytes() > options.max_arena {
+            return Err(place(error!(
+                TooLarge,
+                "the model asks for an arena of {} bytes; the limit is {} (--max-arena)",
+                model.arena_bytes(),
+                options.max_arena
+            )));
+        }
+        return Ok(file);
+    }
+    if tflite::is_tflite(&bytes) {
+        return Ok(convert(&bytes, options).map_err(place)?.file);
+    }
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    if extension == "onnx" {
+        return Err(place(error!(
+            UnsupportedFeature,
+            "ONNX models are not supported yet; .tflite and .systole are"
+        )));
+    }
+    Err(place(error!(
+        NotAModel,
+        "neither a .systole file (begins with SYSTOLE) nor a TFLite model (TFL3 at byte 4)"
+    )))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(bytes),
+        Err(problem) => bail!(Io, "{}: cannot be read: {problem}", path.display()),
+    }
+}

@@ -1,0 +1,40 @@
+//! Converts trained TFLite models to `.systole` files.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), systole_converter::Error> {
+//! use systole_converter::{Options, convert_file};
+//!
+//! let converted = convert_file("model.tflite".as_ref(), &Options::default())?;
+//! print!("{}", converted.report);
+//! # Ok(()) }
+//! ```
+//!
+//! The stages, each in a module: [`tflite`] imports a [`graph`], [`passes`] simplify it, [`lower`]
+//! computes every number that a kernel needs, [`arena`] and [`planner`] give tensors their places,
+//! [`write`] lays the file out. [`convert`] runs them all.
+#![forbid(unsafe_code)]
+
+mod aligned;
+pub mod arena;
+pub mod compile;
+mod convert;
+pub mod error;
+mod evaluate;
+pub mod graph;
+pub mod lower;
+pub mod npz;
+pub mod ops;
+mod options;
+pub mod passes;
+pub mod planner;
+mod report;
+pub mod run;
+pub mod scale;
+pub mod tflite;
+pub mod write;
+
+pub use aligned::AlignedBytes;
+pub use convert::{Converted, convert, convert_file, load_file};
+pub use error::{Class, Error, Result};
+pub use options::{Match, Names, Options};
+pub use report::Report;

@@ -1,0 +1,315 @@
+//! From the graph to records: every number that a kernel needs is computed here.
+
+use std::collections::HashMap;
+
+use systole::{
+    DType, Element, Opcode,
+    format::{PARAMS_BYTES, Params, RoundingCode},
+};
+use zerocopy::IntoBytes;
+
+use crate::{
+    error::{Result, Within},
+    graph::{Graph, NodeView, Tensor, TensorId},
+    ops::Operator,
+    options::Match,
+    scale::FixedScale,
+};
+
+/// Index of a tensor of the [`Program`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub usize);
+
+/// Where a slot's bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The arena.
+    Arena,
+    /// The bytes of another slot: a view.
+    View(SlotId),
+    /// The file.
+    Constant(Vec<u8>),
+}
+
+/// A tensor of the file to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slot {
+    /// The graph's tensor that it holds, where it holds one.
+    pub tensor: Option<TensorId>,
+    /// Name, may be empty.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Dimensions.
+    pub shape: Vec<usize>,
+    /// Scale, 0 where there is none.
+    pub scale: f32,
+    /// Zero point.
+    pub zero_point: i32,
+    /// Whether users see uint8.
+    pub unsigned: bool,
+    /// Where the bytes are.
+    pub source: Source,
+}
+
+impl Slot {
+    /// Length in bytes.
+    pub fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+}
+
+/// An operator record to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instruction {
+    /// Which operator.
+    pub opcode: Opcode,
+    /// How it rounds.
+    pub rounding: RoundingCode,
+    /// Its parameter record.
+    pub params: [u8; PARAMS_BYTES],
+    /// Inputs; `None` for those not given.
+    pub inputs: Vec<Option<SlotId>>,
+    /// Outputs.
+    pub outputs: Vec<SlotId>,
+    /// Index of the node it computes.
+    pub node: usize,
+    /// Multiply-accumulates.
+    pub macs: u64,
+}
+
+/// Everything that the file will hold, before tensors have places.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// Tensors.
+    pub slots: Vec<Slot>,
+    /// Operators in order of execution.
+    pub instructions: Vec<Instruction>,
+    /// Input tensors.
+    pub inputs: Vec<SlotId>,
+    /// Output tensors.
+    pub outputs: Vec<SlotId>,
+}
+
+impl Program {
+    /// The slot that owns the bytes of `slot`.
+    pub fn root(&self, slot: SlotId) -> SlotId {
+        match self.slots[slot.0].source {
+            Source::View(of) => self.root(of),
+            Source::Arena | Source::Constant(_) => slot,
+        }
+    }
+
+    /// Multiply-accumulates of all operators.
+    pub fn macs(&self) -> u64 {
+        self.instructions.iter().map(|instruction| instruction.macs).sum()
+    }
+}
+
+/// The program being written, and what operators need to write their part.
+#[derive(Debug)]
+pub struct Lowering<'g> {
+    graph: &'g Graph,
+    matching: Match,
+    program: Program,
+    slots: HashMap<TensorId, SlotId>,
+    /// Equal constants are stored once.
+    constants: HashMap<(u8, Vec<usize>, Vec<u8>), SlotId>,
+    node: usize,
+    macs: u64,
+}
+
+/// Lowers all nodes of a graph.
+///
+/// # Errors
+/// Those of [`Operator::lower`], with the operator's place.
+pub fn lower(graph: &Graph, matching: Match) -> Result<Program> {
+    let mut lowering = Lowering {
+        graph,
+        matching,
+        program: Program::default(),
+        slots: HashMap::new(),
+        constants: HashMap::new(),
+        node: 0,
+        macs: 0,
+    };
+    lowering.program.inputs = graph.inputs.iter().map(|&id| lowering.tensor(id)).collect();
+    for node in 0..graph.nodes.len() {
+        let view = graph.view(node);
+        lowering.node = node;
+        lowering.macs = view.node.op.macs(&view);
+        view.node.op.lower(&view, &mut lowering).within(|| view.node.origin.clone())?;
+    }
+    lowering.program.outputs = graph.outputs.iter().map(|&id| lowering.tensor(id)).collect();
+    Ok(lowering.program)
+}
+
+impl Lowering<'_> {
+    /// Whose answers are to be reproduced.
+    pub fn matching(&self) -> Match {
+        self.matching
+    }
+
+    /// The rounding that [`Lowering::matching`] uses for an operator's fixed-point scales, where
+    /// the operator has no rule of its own.
+    pub fn rounding(&self) -> RoundingCode {
+        match self.matching {
+            Match::Tflm | Match::Litert => RoundingCode::Double,
+            Match::Native => RoundingCode::Single,
+        }
+    }
+
+    /// The slot of a graph tensor: in the arena, or a constant.
+    pub fn tensor(&mut self, id: TensorId) -> SlotId {
+        if let Some(&slot) = self.slots.get(&id) {
+            return slot;
+        }
+        let tensor = &self.graph[id];
+        let slot = match &tensor.data {
+            Some(data) => {
+                let slot = slot_of(id, tensor, Source::Constant(data.to_vec()));
+                self.constant_slot(slot)
+            }
+            None => self.add(slot_of(id, tensor, Source::Arena)),
+        };
+        self.slots.insert(id, slot);
+        slot
+    }
+
+    /// Makes the graph tensor `id` a view of `of`: the same bytes under another shape.
+    pub fn view(&mut self, id: TensorId, of: TensorId) {
+        let of = self.tensor(of);
+        let slot = self.add(slot_of(id, &self.graph[id], Source::View(of)));
+        self.slots.insert(id, slot);
+    }
+
+    /// A constant that the graph does not have: a folded bias, a table.
+    pub fn constant<T: Element>(&mut self, shape: &[usize], elements: &[T]) -> SlotId {
+        self.constant_slot(Slot {
+            tensor: None,
+            name: String::new(),
+            dtype: T::DTYPE,
+            shape: shape.to_vec(),
+            scale: 0.0,
+            zero_point: 0,
+            unsigned: false,
+            source: Source::Constant(elements.as_bytes().to_vec()),
+        })
+    }
+
+    /// An arena tensor that the graph does not have: an intermediate result of one node.
+    pub fn temporary(
+        &mut self,
+        dtype: DType,
+        shape: &[usize],
+        scale: f32,
+        zero_point: i32,
+    ) -> SlotId {
+        self.add(Slot {
+            tensor: None,
+            name: String::new(),
+            dtype,
+            shape: shape.to_vec(),
+            scale,
+            zero_point,
+            unsigned: false,
+            source: Source::Arena,
+        })
+    }
+
+    /// The scales of output channels as constants, one for all where they are equal, and the
+    /// rounding to be stated: multipliers and shifts under a fixed-point `rounding`, the numbers
+    /// themselves under `Float32` and `Float64`.
+    ///
+    /// # Errors
+    /// `InvalidQuantization` for scales that cannot be represented.
+    pub fn scales(&mut self, rounding: RoundingCode, scales: &[f64]) -> Result<Vec<SlotId>> {
+        let equal = scales.windows(2).all(|pair| pair[0] == pair[1]);
+        let scales = if equal { &scales[..1] } else { scales };
+        let shape = [scales.len()];
+        Ok(match rounding {
+            RoundingCode::Float64 => vec![self.constant(&shape, scales)],
+            RoundingCode::Float32 => {
+                let scales: Vec<f32> = scales.iter().map(|&scale| scale as f32).collect();
+                vec![self.constant(&shape, &scales)]
+            }
+            _ => {
+                let fixed: Vec<FixedScale> =
+                    scales.iter().map(|&scale| FixedScale::new(scale)).collect::<Result<_>>()?;
+                let multiplier: Vec<i32> = fixed.iter().map(|scale| scale.multiplier).collect();
+                let shift: Vec<i8> = fixed.iter().map(|scale| scale.shift).collect();
+                vec![self.constant(&shape, &multiplier), self.constant(&shape, &shift)]
+            }
+        })
+    }
+
+    /// Writes a record.
+    pub fn emit(
+        &mut self,
+        opcode: Opcode,
+        rounding: RoundingCode,
+        params: &impl Params,
+        inputs: Vec<Option<SlotId>>,
+        outputs: Vec<SlotId>,
+    ) {
+        let (node, macs) = (self.node, std::mem::take(&mut self.macs));
+        let params = params.write();
+        let instruction = Instruction { opcode, rounding, params, inputs, outputs, node, macs };
+        self.program.instructions.push(instruction);
+    }
+
+    /// Writes a record whose operands are `constants` behind the node's first input, and the node's
+    /// output: the form that most operators have.
+    ///
+    /// # Errors
+    /// `InvalidGraph` where the node has no input or output.
+    pub fn emit_unary(
+        &mut self,
+        node: &NodeView<'_>,
+        opcode: Opcode,
+        rounding: RoundingCode,
+        params: &impl Params,
+        constants: &[SlotId],
+    ) -> Result<()> {
+        let x = self.tensor(node.input_id(0)?);
+        node.output(0)?;
+        let y = self.tensor(node.node.outputs[0]);
+        let inputs = [x].into_iter().chain(constants.iter().copied()).map(Some).collect();
+        self.emit(opcode, rounding, params, inputs, vec![y]);
+        Ok(())
+    }
+
+    fn add(&mut self, slot: Slot) -> SlotId {
+        self.program.slots.push(slot);
+        SlotId(self.program.slots.len() - 1)
+    }
+
+    fn constant_slot(&mut self, slot: Slot) -> SlotId {
+        let Source::Constant(bytes) = &slot.source else { return self.add(slot) };
+        let key = (slot.dtype as u8, slot.shape.clone(), bytes.clone());
+        // Constants that the graph quantizes keep their own scale, so only bare ones are shared.
+        let shareable = slot.scale == 0.0 && slot.zero_point == 0;
+        if let Some(&known) = self.constants.get(&key).filter(|_| shareable) {
+            return known;
+        }
+        let id = self.add(slot);
+        if shareable {
+            self.constants.insert(key, id);
+        }
+        id
+    }
+}
+
+fn slot_of(id: TensorId, tensor: &Tensor, source: Source) -> Slot {
+    let (scale, zero_point) = tensor.scale_and_zero_point().unwrap_or((0.0, 0));
+    Slot {
+        tensor: Some(id),
+        name: tensor.name.clone(),
+        dtype: tensor.dtype,
+        shape: tensor.shape.clone(),
+        scale,
+        zero_point,
+        unsigned: tensor.unsigned,
+        source,
+    }
+}

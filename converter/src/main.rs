@@ -1,0 +1,2 @@
+//! The command `systole`.
+fn main() {}

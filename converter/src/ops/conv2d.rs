@@ -1,0 +1,99 @@
+//! CONV_2D.
+
+use systole::{DType, Opcode, ops::conv2d::Params};
+use tract_tflite::tflite;
+
+use super::{
+    Op, Operator,
+    weights::{channel_scales, folded_bias, weights_zero_point},
+    window::Window,
+};
+use crate::{
+    error::{Result, bail, error},
+    graph::NodeView,
+    lower::Lowering,
+    scale::Activation,
+    tflite::{Importer, activation},
+};
+
+/// A convolution over images: inputs are NHWC, OHWI weights, and a bias that may be left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv2d {
+    /// Strides, dilations and padding.
+    pub window: Window,
+    /// The fused activation.
+    pub activation: Activation,
+}
+
+/// Reads the operator from TFLite.
+///
+/// # Errors
+/// As [`Importer::add`].
+pub fn import(importer: &mut Importer, operator: &tflite::Operator<'_>) -> Result<()> {
+    let options = operator
+        .builtin_options_as_conv_2_doptions()
+        .ok_or_else(|| error!(InvalidGraph, "its options are missing"))?;
+    let [_, height, width, _] = importer.input(0)?.dims()?;
+    let [_, kernel_h, kernel_w, _] = importer.input(1)?.dims()?;
+    let window = Window::from_tflite(
+        [options.stride_h(), options.stride_w()],
+        [options.dilation_h_factor(), options.dilation_w_factor()],
+        options.padding(),
+        [height, width],
+        [kernel_h, kernel_w],
+    )?;
+    let activation = activation(options.fused_activation_function())?;
+    importer.add(Op::Conv2d(Conv2d { window, activation }))
+}
+
+impl Operator for Conv2d {
+    fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>> {
+        let x = node.expect_types(0, &[DType::I8])?;
+        let weights = node.input(1)?;
+        let [batches, height, width, channels] = x.dims()?;
+        let [outputs, kernel_h, kernel_w, group_channels] = weights.dims()?;
+        let groups = channels / group_channels;
+        if groups * group_channels != channels || !outputs.is_multiple_of(groups) {
+            bail!(
+                InvalidShape,
+                "{weights} has {group_channels} input channels, but the input has {channels}"
+            );
+        }
+        let [out_h, out_w] = self.window.output([height, width], [kernel_h, kernel_w])?;
+        Ok(vec![vec![batches, out_h, out_w, outputs]])
+    }
+
+    fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
+        let (x, weights, y) = (node.input(0)?, node.input(1)?, node.output(0)?);
+        let zero_point = weights_zero_point(weights)?;
+        let values: Vec<i8> = weights.values()?;
+        let per_channel = values.len() / weights.shape[0];
+        let taps: Vec<Vec<i8>> = values.chunks(per_channel).map(<[i8]>::to_vec).collect();
+        let bias = folded_bias(node, &taps, x.zero_point()?, zero_point)?;
+        let (min, max) = self.activation.quantized_range(y)?;
+        let (stride, dilation, padding) = self.window.record()?;
+        let rounding = lowering.rounding();
+        let mut constants = vec![
+            lowering.constant(&weights.shape, &values),
+            lowering.constant(&[bias.len()], &bias),
+        ];
+        constants.extend(lowering.scales(rounding, &channel_scales(x, weights, y, 0)?)?);
+        let params = Params {
+            stride,
+            dilation,
+            padding,
+            weights_zero_point: zero_point as i16,
+            activation_min: min,
+            activation_max: max,
+        };
+        lowering.emit_unary(node, Opcode::Conv2d, rounding, &params, &constants)
+    }
+
+    fn macs(&self, node: &NodeView<'_>) -> u64 {
+        let taps = |weights: &[usize]| weights.iter().skip(1).product::<usize>() as u64;
+        match (node.input(1), node.output(0)) {
+            (Ok(weights), Ok(y)) => y.elements() as u64 * taps(&weights.shape),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Operators: one module each, with its attributes, its import from TFLite, its shape rule and its
+//! lowering to records of the file.
+//!
+//! The list at the end is the registry: a row per operator. `docs/adding-an-operator.md` says how
+//! to add one.
+
+mod weights;
+mod window;
+
+use crate::{error::Result, graph::NodeView, lower::Lowering};
+
+/// What every operator of the graph can do.
+pub trait Operator {
+    /// Checks types and attributes and returns the shapes of the outputs.
+    ///
+    /// # Errors
+    /// Says which input does not fit and what would.
+    fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>>;
+
+    /// Writes the records that compute the node.
+    ///
+    /// # Errors
+    /// `InvalidQuantization` and `UnsupportedFeature`.
+    fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()>;
+
+    /// Multiply-accumulates, taps in the padding included, as peers count them.
+    fn macs(&self, _node: &NodeView<'_>) -> u64 {
+        0
+    }
+}
+
+macro_rules! operators {
+    ($($variant:ident $module:ident $name:literal,)*) => {
+        $(pub mod $module;)*
+
+        /// An operator with its attributes.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Op {
+            $(
+                #[doc = $name]
+                $variant($module::$variant),
+            )*
+        }
+
+        impl Op {
+            /// The operator's name, as TFLite spells it.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+
+            fn operator(&self) -> &dyn Operator {
+                match self {
+                    $(Self::$variant(op) => op,)*
+                }
+            }
+        }
+    };
+}
+
+impl Operator for Op {
+    fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>> {
+        self.operator().infer(node)
+    }
+
+    fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
+        self.operator().lower(node, lowering)
+    }
+
+    fn macs(&self, node: &NodeView<'_>) -> u64 {
+        self.operator().macs(node)
+    }
+}
+
+operators! {
+    FullyConnected fully_connected "FULLY_CONNECTED",
+    Conv2d conv2d "CONV_2D",
+    DepthwiseConv2d depthwise_conv2d "DEPTHWISE_CONV_2D",
+    AveragePool2d average_pool_2d "AVERAGE_POOL_2D",
+    Softmax softmax "SOFTMAX",
+    Reshape reshape "RESHAPE",
+}

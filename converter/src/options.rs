@@ -1,0 +1,63 @@
+//! What a conversion is asked to do.
+
+/// Whose answers a file reproduces, bit for bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Match {
+    /// TFLite Micro's reference kernels: what devices run.
+    #[default]
+    Tflm,
+    /// LiteRT's reference kernels.
+    Litert,
+    /// Systole's own: every scale applied with one rounding.
+    Native,
+}
+
+impl Match {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tflm => "tflm",
+            Self::Litert => "litert",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// Which names go into the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Names {
+    /// None: metadata stripped.
+    None,
+    /// Those of inputs and outputs.
+    #[default]
+    Ports,
+    /// Those of all tensors, for `inspect`.
+    All,
+}
+
+/// Options of a conversion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Whose answers to reproduce.
+    pub matching: Match,
+    /// Which names to keep.
+    pub names: Names,
+    /// Class names to store, in the order of the output's elements.
+    pub labels: Vec<String>,
+    /// The largest arena that is accepted, in bytes.
+    pub max_arena: usize,
+    /// Nodes that the memory planner may visit.
+    pub plan_budget: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            matching: Match::default(),
+            names: Names::default(),
+            labels: Vec::new(),
+            max_arena: 512 << 20,
+            plan_budget: 200_000,
+        }
+    }
+}

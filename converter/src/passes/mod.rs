@@ -1,0 +1,35 @@
+//! Passes over the graph, in the order in which they run. Each is in its own file and keeps every
+//! output's bytes.
+
+pub mod dead_code;
+
+use crate::{error::Result, graph::Graph};
+
+/// What a pass did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The pass.
+    pub name: &'static str,
+    /// What is counted: "operators removed".
+    pub what: &'static str,
+    /// How often.
+    pub count: usize,
+}
+
+/// A pass: changes the graph and says how often.
+type Pass = fn(&mut Graph) -> Result<usize>;
+
+/// The passes: name, what they count, function.
+const PASSES: &[(&str, &str, Pass)] =
+    &[("dead_code", "operators without use removed", dead_code::run)];
+
+/// Runs all passes.
+///
+/// # Errors
+/// None that a valid graph can cause; passes check what they build.
+pub fn run(graph: &mut Graph) -> Result<Vec<Applied>> {
+    PASSES
+        .iter()
+        .map(|&(name, what, pass)| Ok(Applied { name, what, count: pass(graph)? }))
+        .collect()
+}

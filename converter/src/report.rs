@@ -1,0 +1,124 @@
+//! What a conversion did, and what the model costs.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{compile::Compiled, lower::Source, passes::Applied};
+
+/// The figures of a conversion. The keys of [`Report::to_json`] are part of the interface.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Bytes of the source model.
+    pub source_bytes: usize,
+    /// Bytes of the `.systole` file.
+    pub file_bytes: usize,
+    /// Bytes of constants: weights, biases, scales and tables.
+    pub weight_bytes: usize,
+    /// Bytes of arena.
+    pub arena_bytes: usize,
+    /// The largest sum of tensors alive at once.
+    pub arena_lower_bound: usize,
+    /// Whether no smaller arena exists for this order of operators.
+    pub arena_optimal: bool,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// How many operators of each kind the file has.
+    pub operators: BTreeMap<&'static str, usize>,
+    /// Operators of the source model, after constants were folded.
+    pub imported: usize,
+    /// Operators that write over an input.
+    pub in_place: usize,
+    /// Tensors that are views of others.
+    pub views: usize,
+    /// What each pass changed.
+    pub passes: Vec<Applied>,
+}
+
+impl Report {
+    /// Collects the figures.
+    pub fn new(
+        source_bytes: usize,
+        imported: usize,
+        passes: Vec<Applied>,
+        compiled: &Compiled,
+    ) -> Self {
+        let mut operators = BTreeMap::new();
+        for instruction in &compiled.program.instructions {
+            *operators.entry(instruction.opcode.name()).or_default() += 1;
+        }
+        let plan = &compiled.layout.plan;
+        let slots = &compiled.program.slots;
+        Self {
+            source_bytes,
+            file_bytes: compiled.written.bytes.len(),
+            weight_bytes: compiled.written.constant_bytes,
+            arena_bytes: plan.arena_bytes,
+            arena_lower_bound: plan.lower_bound,
+            arena_optimal: plan.optimal,
+            macs: compiled.program.macs(),
+            operators,
+            imported,
+            in_place: compiled.layout.in_place,
+            views: slots.iter().filter(|slot| matches!(slot.source, Source::View(_))).count(),
+            passes,
+        }
+    }
+
+    /// The report for machines.
+    pub fn to_json(&self) -> Value {
+        let passes: serde_json::Map<String, Value> =
+            self.passes.iter().map(|pass| (pass.name.to_owned(), json!(pass.count))).collect();
+        json!({
+            "source_bytes": self.source_bytes,
+            "file_bytes": self.file_bytes,
+            "weight_bytes": self.weight_bytes,
+            "arena_bytes": self.arena_bytes,
+            "arena_lower_bound": self.arena_lower_bound,
+            "arena_optimal": self.arena_optimal,
+            "macs": self.macs,
+            "operators": self.operators,
+            "in_place": self.in_place,
+            "views": self.views,
+            "passes": passes,
+        })
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let total: usize = self.operators.values().sum();
+        let list: Vec<String> =
+            self.operators.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        writeln!(f, "operators  {total}: {}", list.join(", "))?;
+        writeln!(
+            f,
+            "flash      {} bytes (weights and tables {}); the source has {}",
+            self.file_bytes, self.weight_bytes, self.source_bytes
+        )?;
+        let gap = self.arena_bytes.saturating_sub(self.arena_lower_bound) as f64;
+        let percent = 100.0 * gap / self.arena_lower_bound.max(1) as f64;
+        writeln!(
+            f,
+            "arena      {} bytes; lower bound {} (gap {percent:.1} %{})",
+            self.arena_bytes,
+            self.arena_lower_bound,
+            if self.arena_optimal { ", proved optimal" } else { "" }
+        )?;
+        writeln!(f, "work       {} multiply-accumulates", self.macs)?;
+        let mut done: Vec<String> = Vec::new();
+        for pass in self.passes.iter().filter(|pass| pass.count > 0) {
+            done.push(format!("{} {}", pass.count, pass.what));
+        }
+        if self.views > 0 {
+            done.push(format!("{} reshapes became views", self.views));
+        }
+        if self.in_place > 0 {
+            done.push(format!("{} operators work in place", self.in_place));
+        }
+        if !done.is_empty() {
+            writeln!(f, "folded     {}", done.join(", "))?;
+        }
+        Ok(())
+    }
+}

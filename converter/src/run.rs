@@ -1,0 +1,177 @@
+//! Running a model over samples on the host.
+
+use systole::{DType, Model, Session, TensorInfo};
+use zerocopy::FromBytes;
+
+use crate::{
+    aligned::AlignedBytes,
+    error::{Result, Within, bail, error},
+    npz::Array,
+};
+
+/// Runs `model` on every sample of `inputs`; `progress` is called after each one.
+///
+/// Arrays belong to inputs by name, or by position where the names differ and the counts agree.
+/// The first axis counts samples; a sample may leave out the input's leading dimensions of 1.
+///
+/// # Errors
+/// `InvalidData` where arrays do not fit.
+pub fn run(model: &Model<'_>, inputs: &[Array], mut progress: impl FnMut()) -> Result<Vec<Array>> {
+    let inputs = match_inputs(model, inputs)?;
+    let samples = inputs.first().map_or(1, |array| array.shape[0]);
+    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
+    let mut session = Session::new(model, arena.as_mut_slice())
+        .map_err(|problem| error!(TooLarge, "{problem}"))?;
+    let mut outputs: Vec<Array> = model
+        .outputs()
+        .enumerate()
+        .map(|(index, info)| Array {
+            name: port_name(&info, "output", index),
+            dtype: info.dtype(),
+            shape: output_shape(&info, samples),
+            bytes: Vec::with_capacity(info.bytes() * samples),
+        })
+        .collect();
+    for sample in 0..samples {
+        write_sample(&mut session, &inputs, sample)?;
+        session.run().map_err(|problem| error!(InvalidGraph, "{problem}"))?;
+        for (index, output) in outputs.iter_mut().enumerate() {
+            let tensor =
+                session.output(index).map_err(|problem| error!(InvalidGraph, "{problem}"))?;
+            let flip = if tensor.info().is_unsigned() { 0x80 } else { 0 };
+            output.bytes.extend(tensor.stored_bytes().iter().map(|byte| byte ^ flip));
+        }
+        progress();
+    }
+    Ok(outputs)
+}
+
+/// Writes one sample of `inputs` into a session's inputs; arrays are matched as in [`run`].
+///
+/// # Errors
+/// `InvalidData` where arrays do not fit.
+pub fn load_sample(session: &mut Session<'_, '_>, inputs: &[Array], sample: usize) -> Result<()> {
+    let inputs = match_inputs(session.model(), inputs)?;
+    write_sample(session, &inputs, sample)
+}
+
+fn write_sample(session: &mut Session<'_, '_>, inputs: &[&Array], sample: usize) -> Result<()> {
+    for (index, array) in inputs.iter().enumerate() {
+        let bytes = array.sample(sample).unwrap_or_default();
+        write_input(session, index, array.dtype, bytes)
+            .within(|| format!("input '{}', sample {sample}", array.name))?;
+    }
+    Ok(())
+}
+
+/// The array for each input, in the order of the inputs.
+fn match_inputs<'a>(model: &Model<'_>, arrays: &'a [Array]) -> Result<Vec<&'a Array>> {
+    let infos: Vec<TensorInfo<'_>> = model.inputs().collect();
+    let by_name: Vec<Option<&Array>> = infos
+        .iter()
+        .map(|info| arrays.iter().find(|array| info.name() == Some(&array.name)))
+        .collect();
+    let matched = if by_name.iter().all(Option::is_some) {
+        by_name.into_iter().flatten().collect()
+    } else if arrays.len() == infos.len() {
+        arrays.iter().collect::<Vec<_>>()
+    } else {
+        let wanted: Vec<String> =
+            infos.iter().enumerate().map(|(i, info)| port_name(info, "input", i)).collect();
+        let found: Vec<&str> = arrays.iter().map(|array| &array.name[..]).collect();
+        bail!(
+            InvalidData,
+            "the arrays are {found:?}, but the model's inputs are {wanted:?}: neither the names \
+             nor the number fit"
+        );
+    };
+    for (index, (info, array)) in infos.iter().zip(&matched).enumerate() {
+        check_array(info, array).within(|| {
+            format!("array '{}' for input '{}'", array.name, port_name(info, "input", index))
+        })?;
+        if array.shape[0] != matched[0].shape[0] {
+            bail!(
+                InvalidData,
+                "array '{}' has {} samples, '{}' has {}",
+                array.name,
+                array.shape[0],
+                matched[0].name,
+                matched[0].shape[0]
+            );
+        }
+    }
+    Ok(matched)
+}
+
+fn check_array(info: &TensorInfo<'_>, array: &Array) -> Result<()> {
+    let Some((&samples, dims)) = array.shape.split_first() else {
+        bail!(InvalidData, "a single number; the first axis must count samples");
+    };
+    if samples == 0 {
+        bail!(InvalidData, "holds no sample");
+    }
+    if dims.iter().product::<usize>() != info.len() {
+        bail!(
+            InvalidData,
+            "samples have shape {dims:?}, but the input's is {:?} ({} elements)",
+            info.shape(),
+            info.len()
+        );
+    }
+    let quantizable = info.scale() > 0.0 && array.dtype == DType::F32;
+    if array.dtype != info.dtype() && !quantizable {
+        let also = if info.scale() > 0.0 { ", or float32 to be quantized" } else { "" };
+        bail!(InvalidData, "holds {}, but the input takes {}{also}", array.dtype, info.dtype());
+    }
+    Ok(())
+}
+
+fn write_input(
+    session: &mut Session<'_, '_>,
+    index: usize,
+    dtype: DType,
+    bytes: &[u8],
+) -> Result<()> {
+    let mut tensor = session.input(index).map_err(|problem| error!(InvalidData, "{problem}"))?;
+    macro_rules! copy {
+        ($kind:ty) => {{
+            let elements: Vec<$kind> = bytes
+                .chunks_exact(size_of::<$kind>())
+                .filter_map(|bytes| <$kind>::read_from_bytes(bytes).ok())
+                .collect();
+            if dtype == DType::F32 && tensor.info().dtype() != DType::F32 {
+                let reals: Vec<f32> = bytes
+                    .chunks_exact(4)
+                    .filter_map(|bytes| f32::read_from_bytes(bytes).ok())
+                    .collect();
+                tensor.quantize_from(&reals)
+            } else {
+                tensor.copy_from(&elements)
+            }
+        }};
+    }
+    let copied = match dtype {
+        DType::I8 => copy!(i8),
+        DType::U8 | DType::Bool => copy!(u8),
+        DType::I16 => copy!(i16),
+        DType::U16 | DType::F16 => copy!(u16),
+        DType::I32 => copy!(i32),
+        DType::U32 => copy!(u32),
+        DType::I64 => copy!(i64),
+        DType::F32 => copy!(f32),
+        DType::F64 => copy!(f64),
+    };
+    copied.map_err(|problem| error!(InvalidData, "{problem}"))
+}
+
+/// A port's name, or one made from its position where names were stripped.
+pub fn port_name(info: &TensorInfo<'_>, what: &str, index: usize) -> String {
+    info.name().map_or_else(|| format!("{what}_{index}"), str::to_owned)
+}
+
+/// Samples first; a leading dimension of 1, the batch, makes room for them.
+fn output_shape(info: &TensorInfo<'_>, samples: usize) -> Vec<usize> {
+    let dims = info.shape().dims();
+    let dims = dims.strip_prefix(&[1]).unwrap_or(dims);
+    [samples].into_iter().chain(dims.iter().map(|&dim| dim as usize)).collect()
+}

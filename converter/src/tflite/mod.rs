@@ -1,0 +1,171 @@
+//! Import of TFLite models.
+//!
+//! The file is verified before anything of it is read (flatbuffers' verifier), then tensors and
+//! operators are checked one by one; all that is unsupported is reported at once.
+
+mod importer;
+mod registry;
+mod tensors;
+
+use std::collections::BTreeMap;
+
+use tract_tflite::tflite::{self, BuiltinOperator};
+
+pub use importer::{Importer, activation};
+
+use crate::{
+    error::{Class, Error, Result, Within, bail, error},
+    graph::Graph,
+};
+
+/// The schema version that is read.
+const SCHEMA_VERSION: u32 = 3;
+
+/// How many problems a message lists.
+const MAX_LISTED: usize = 20;
+
+/// Whether `bytes` look like a TFLite model: its file identifier is in place.
+pub fn is_tflite(bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(b"TFL3")
+}
+
+/// Reads a TFLite model.
+///
+/// # Errors
+/// Every class of [`Class`] but `Io` and `InvalidData`.
+pub fn import(bytes: &[u8]) -> Result<Graph> {
+    if !is_tflite(bytes) {
+        bail!(
+            NotAModel,
+            "not a TFLite model: bytes 4 to 8 are {:?} where \"TFL3\" belongs",
+            String::from_utf8_lossy(bytes.get(4..8).unwrap_or_default())
+        );
+    }
+    let model = tflite::root_as_model(bytes)
+        .map_err(|problem| error!(Corrupt, "damaged TFLite model: {}", first_line(&problem)))?;
+    if model.version() != SCHEMA_VERSION {
+        bail!(
+            UnsupportedVersion,
+            "schema version {}; version {SCHEMA_VERSION} is supported",
+            model.version()
+        );
+    }
+    let subgraphs = model.subgraphs().unwrap_or_default();
+    if subgraphs.is_empty() {
+        bail!(InvalidGraph, "the model has no subgraph");
+    }
+    let subgraph = subgraphs.get(0);
+    let operators = subgraph.operators().unwrap_or_default();
+    let codes = operator_codes(&model, &operators)?;
+    unsupported(&codes)?;
+
+    let mut graph = Graph::default();
+    let tensors = subgraph.tensors().unwrap_or_default();
+    for index in 0..tensors.len() {
+        let tensor = tensors::import(&model, &tensors.get(index)).within(|| {
+            format!("tensor {index} ('{}')", tensors.get(index).name().unwrap_or_default())
+        })?;
+        graph.add_tensor(tensor);
+    }
+    graph.inputs = importer::tensor_ids(&graph, subgraph.inputs(), "the graph's inputs")?;
+    graph.outputs = importer::tensor_ids(&graph, subgraph.outputs(), "the graph's outputs")?;
+    if graph.outputs.is_empty() {
+        bail!(InvalidGraph, "the graph has no outputs");
+    }
+    if let Some(&id) = graph.inputs.iter().find(|&&id| graph[id].is_constant()) {
+        bail!(InvalidGraph, "the graph's input {} is a constant", graph[id]);
+    }
+    let mut importer = Importer::new(graph);
+    let mut problems = Vec::new();
+    for (index, code) in codes.iter().enumerate() {
+        let operator = operators.get(index);
+        match importer.operator(index, code.builtin, &operator) {
+            Ok(()) => {}
+            // Later operators may be unsupported too: go on, to list them all.
+            Err(problem) if problem.class == Class::UnsupportedFeature => problems.push(problem),
+            Err(problem) if problems.is_empty() => return Err(problem),
+            Err(_) => {}
+        }
+    }
+    all_at_once(problems)?;
+    importer.finish()
+}
+
+/// The builtin code of an operator, with the name for messages.
+struct Code {
+    builtin: BuiltinOperator,
+    name: String,
+}
+
+fn operator_codes(
+    model: &tflite::Model<'_>,
+    operators: &flatbuffers::Vector<'_, flatbuffers::ForwardsUOffset<tflite::Operator<'_>>>,
+) -> Result<Vec<Code>> {
+    let codes = model.operator_codes().unwrap_or_default();
+    let code_of = |(index, operator): (usize, tflite::Operator<'_>)| {
+        let opcode = operator.opcode_index() as usize;
+        if opcode >= codes.len() {
+            bail!(
+                InvalidGraph,
+                "operator {index}: operator code {opcode}; the model has {} codes",
+                codes.len()
+            );
+        }
+        let code = codes.get(opcode);
+        // Models from before the codes outgrew a byte have them in the deprecated field.
+        let number = code.builtin_code().0.max(i32::from(code.deprecated_builtin_code()));
+        let builtin = BuiltinOperator(number);
+        let name = match (builtin, builtin.variant_name()) {
+            (BuiltinOperator::CUSTOM, _) => {
+                format!("custom operator {}", code.custom_code().unwrap_or("(unnamed)"))
+            }
+            (_, Some(name)) => name.to_owned(),
+            (_, None) => format!("operator code {number}"),
+        };
+        Ok(Code { builtin, name })
+    };
+    operators.iter().enumerate().map(code_of).collect()
+}
+
+/// Lists all operators that are not known, with their counts.
+fn unsupported(codes: &[Code]) -> Result<()> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for code in codes.iter().filter(|code| registry::import(code.builtin).is_none()) {
+        *counts.entry(&code.name).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> =
+        counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+    bail!(
+        UnsupportedOperator,
+        "unsupported operators: {}. docs/operators.md lists the supported ones",
+        list.join(", ")
+    )
+}
+
+/// One error of many, their messages below each other.
+fn all_at_once(mut problems: Vec<Error>) -> Result<()> {
+    if problems.len() <= 1 {
+        return problems.pop().map_or(Ok(()), Err);
+    }
+    let mut lines: Vec<String> =
+        problems.iter().take(MAX_LISTED).map(|problem| format!("\n  {problem}")).collect();
+    if problems.len() > MAX_LISTED {
+        lines.push(format!("\n  and {} more", problems.len() - MAX_LISTED));
+    }
+    bail!(
+        UnsupportedFeature,
+        "{} operators are not supported as they are:{}",
+        problems.len(),
+        lines.concat()
+    )
+}
+
+/// The verifier's traces span many lines; the first names the problem.
+fn first_line(problem: &impl std::fmt::Display) -> String {
+    problem.to_string().lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
+pub use registry::SUPPORTED;
