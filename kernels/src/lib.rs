@@ -25,13 +25,10 @@
 extern crate std;
 
 pub mod add;
-pub mod arg_max;
 pub mod average_pool_2d;
-pub mod axis;
 pub mod broadcast;
 pub mod conv2d;
 mod convolve;
-pub mod cumsum;
 pub mod depthwise_conv2d;
 mod dot;
 mod error;
@@ -48,13 +45,11 @@ pub mod reduce;
 pub mod reduce_quantized;
 pub mod reduction;
 pub mod requantize;
-pub mod resize;
 mod rows;
 mod shape;
 pub mod softmax;
 #[cfg(test)]
 mod testing;
-pub mod top_k;
 pub mod window;
 
 pub use error::Mismatch;

@@ -1,0 +1,87 @@
+//! What the conformance tests share: where models are, and how outputs are compared.
+
+use std::path::{Path, PathBuf};
+
+use systole::DType;
+use systole_converter::npz::Array;
+
+/// The folder with the big models and their goldens: `SYSTOLE_SHARED`, or `../shared` beside the
+/// repository. `None` where it is not there.
+pub fn shared() -> Option<PathBuf> {
+    let folder = match std::env::var_os("SYSTOLE_SHARED") {
+        Some(folder) => PathBuf::from(folder),
+        None => repository().join("../shared"),
+    };
+    folder.join("models").is_dir().then_some(folder)
+}
+
+/// The repository's root.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is one folder down")
+}
+
+/// How far float outputs may be from goldens: relative to the larger of the golden and of its
+/// array's largest magnitude times 10⁻³, because sums of terms of both signs lose what cancels.
+pub const FLOAT_TOLERANCE: f64 = 1e-5;
+
+/// Compares outputs with a golden array: integers exactly, floats within [`FLOAT_TOLERANCE`].
+///
+/// # Errors
+/// Says how many elements differ, and the first.
+pub fn compare(got: &Array, want: &Array) -> Result<(), String> {
+    if got.dtype != want.dtype {
+        return Err(format!("'{}' is {}, the golden {}", want.name, got.dtype, want.dtype));
+    }
+    if got.bytes.len() < want.bytes.len() {
+        return Err(format!(
+            "'{}' has shape {:?}, the golden {:?}",
+            want.name, got.shape, want.shape
+        ));
+    }
+    // Some goldens cover only the first samples.
+    let got = &got.bytes[..want.bytes.len()];
+    let (differ, total, first) = match want.dtype {
+        DType::F32 => differing_floats(got, &want.bytes),
+        _ => differing_bytes(got, &want.bytes, want.dtype.size()),
+    };
+    match first {
+        None => Ok(()),
+        Some((index, got, want_value)) => Err(format!(
+            "'{}': {differ} of {total} elements differ; element {index} is {got}, the golden \
+             {want_value}",
+            want.name
+        )),
+    }
+}
+
+type Difference = (usize, usize, Option<(usize, String, String)>);
+
+fn differing_bytes(got: &[u8], want: &[u8], size: usize) -> Difference {
+    let value = |bytes: &[u8]| {
+        let mut wide = [if bytes[size - 1] & 0x80 == 0 { 0 } else { 0xFF }; 8];
+        wide[..size].copy_from_slice(bytes);
+        i64::from_le_bytes(wide).to_string()
+    };
+    let pairs = || got.chunks_exact(size).zip(want.chunks_exact(size)).enumerate();
+    let differ = pairs().filter(|(_, (got, want))| got != want).count();
+    let first = pairs().find(|(_, (got, want))| got != want);
+    (differ, want.len() / size, first.map(|(index, (got, want))| (index, value(got), value(want))))
+}
+
+fn differing_floats(got: &[u8], want: &[u8]) -> Difference {
+    let floats = |bytes: &[u8]| -> Vec<f64> {
+        let chunks = bytes.chunks_exact(4);
+        chunks.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()).collect()
+    };
+    let (got, want) = (floats(got), floats(want));
+    let magnitude = want.iter().filter(|x| x.is_finite()).fold(0.0, |max: f64, x| max.max(x.abs()));
+    let close = |got: f64, want: f64| {
+        let scale = want.abs().max(magnitude * 1e-3).max(1e-6);
+        got == want
+            || (got.is_nan() && want.is_nan())
+            || (got - want).abs() <= scale * FLOAT_TOLERANCE
+    };
+    let far: Vec<usize> = (0..want.len()).filter(|&i| !close(got[i], want[i])).collect();
+    let first = far.first().map(|&i| (i, got[i].to_string(), want[i].to_string()));
+    (far.len(), want.len(), first)
+}

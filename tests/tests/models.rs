@@ -1,0 +1,159 @@
+//! Real models: every golden of the shared folder that this version can reproduce.
+//!
+//! Integer models give LiteRT's bytes under `--match litert`, layer by layer, and TFLite Micro's
+//! under `--match tflm`; float models are within a tolerance. Where the shared folder is not there
+//! each test says that it was skipped.
+
+use std::path::Path;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use systole::{Model, Session};
+use systole_converter::{
+    AlignedBytes, Converted, Match, Options, convert_file,
+    npz::{self, Array},
+    run,
+};
+use systole_tests::{compare, shared};
+
+/// Folders whose `.tflite` models are run.
+const FOLDERS: &[&str] =
+    &["mlperf_tiny", "vision", "hello", "int16", "sequence", "trained", "edgetpu"];
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let Some(shared) = shared() else {
+        println!("SKIPPED: conformance with real models, because there is no folder ../shared");
+        println!("         (SYSTOLE_SHARED names another place); 0 models were run");
+        return;
+    };
+    let models = shared.join("models");
+    let index = std::fs::read(models.join("index.json")).expect("index.json lists the models");
+    let index: Value = serde_json::from_slice(&index).expect("index.json is JSON");
+    let entries = index["models"].as_array().expect("index.json has a list of models");
+    let trials = entries.iter().flat_map(|entry| trials(&models, entry)).collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// The tests of one model of the index.
+fn trials(models: &Path, entry: &Value) -> Vec<Trial> {
+    let file = entry["file"].as_str().unwrap_or_default();
+    let folder = file.split('/').next().unwrap_or_default();
+    if !FOLDERS.contains(&folder) || !file.ends_with(".tflite") {
+        return Vec::new();
+    }
+    let path = models.join(file);
+    if let Some(operator) = refused(entry) {
+        let name = format!("{file}::refused");
+        return vec![Trial::test(name, move || names_it(&path, &operator).map_err(Failed::from))];
+    }
+    let golden = |suffix: &str| path.with_extension("").with_extension(suffix);
+    let mut trials = Vec::new();
+    let mut add = |name: &str, matching: Match, goldens: &str| {
+        let (path, golden) = (path.clone(), golden(goldens));
+        if golden.exists() {
+            trials.push(Trial::test(format!("{file}::{name}"), move || {
+                outputs(&path, &golden, matching).map_err(Failed::from)
+            }));
+        }
+    };
+    add("litert", Match::Litert, "outputs.npz");
+    add("tflm", Match::Tflm, "tflm.npz");
+    let (layers, path) = (golden("layers.npz"), path.clone());
+    if layers.exists() {
+        trials.push(Trial::test(format!("{file}::layers"), move || {
+            self::layers(&path, &layers).map_err(Failed::from)
+        }));
+    }
+    trials
+}
+
+/// The first operator of a model that this version refuses: recurrent layers, loops, custom ones.
+fn refused(entry: &Value) -> Option<String> {
+    let operators = entry["operators"].as_object()?;
+    let name = operators.keys().find(|name| {
+        name.contains("LSTM") || name.starts_with("CUSTOM ") || name.as_str() == "WHILE"
+    })?;
+    Some(name.trim_start_matches("CUSTOM ").to_owned())
+}
+
+fn names_it(path: &Path, operator: &str) -> Result<(), String> {
+    match convert_file(path, &Options::default()) {
+        Ok(_) => Err(format!("converts although it has {operator}: run its goldens")),
+        Err(error) if error.to_string().contains(operator) => Ok(()),
+        Err(error) => Err(format!("the error does not name {operator}: {error}")),
+    }
+}
+
+fn converted(path: &Path, matching: Match) -> Result<Converted, String> {
+    let options = Options { matching, ..Options::default() };
+    convert_file(path, &options).map_err(|error| error.to_string())
+}
+
+fn outputs(path: &Path, golden: &Path, matching: Match) -> Result<(), String> {
+    let converted = converted(path, matching)?;
+    let model = Model::from_bytes(converted.file.as_slice()).map_err(|error| error.to_string())?;
+    let inputs = read(&path.with_extension("inputs.npz"))?;
+    let outputs = run::run(&model, &inputs, || {}).map_err(|error| error.to_string())?;
+    for want in read(golden)? {
+        let got = outputs.iter().find(|got| got.name == want.name);
+        compare(got.ok_or_else(|| format!("no output '{}'", want.name))?, &want)?;
+    }
+    Ok(())
+}
+
+/// Runs sample 0 operator by operator and compares each output, right after it was written, with
+/// what LiteRT's operator wrote.
+fn layers(path: &Path, golden: &Path) -> Result<(), String> {
+    let converted = converted(path, Match::Litert)?;
+    let model = Model::from_bytes(converted.file.as_slice()).map_err(|error| error.to_string())?;
+    let goldens = read(golden)?;
+    let inputs: Vec<Array> = read(&path.with_extension("inputs.npz"))?
+        .into_iter()
+        .map(|array| Array {
+            bytes: array.sample(0).unwrap_or_default().to_vec(),
+            shape: [1].into_iter().chain(array.shape[1..].iter().copied()).collect(),
+            ..array
+        })
+        .collect();
+    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
+    let mut session =
+        Session::new(&model, arena.as_mut_slice()).map_err(|error| error.to_string())?;
+    run::load_sample(&mut session, &inputs, 0).map_err(|error| error.to_string())?;
+    let mut compared = 0;
+    loop {
+        let step = session.next_operator();
+        let more = session.step().map_err(|error| error.to_string())?;
+        let instruction = &converted.compiled.program.instructions[usize::from(step)];
+        for slot in &instruction.outputs {
+            let Some(id) = converted.compiled.program.slots[slot.0].tensor else { continue };
+            let prefix = format!("{}|", id.0);
+            let Some(want) = goldens.iter().find(|array| array.name.starts_with(&prefix)) else {
+                continue;
+            };
+            let tensors = &converted.compiled.written.tensors;
+            let index = tensors.iter().position(|other| other == slot).ok_or("slot not written")?;
+            let tensor = session.tensor(index as u16).ok_or("tensor not in the file")?;
+            let flip = if tensor.info().is_unsigned() { 0x80 } else { 0 };
+            let got = Array {
+                name: want.name.clone(),
+                dtype: tensor.info().dtype(),
+                shape: want.shape.clone(),
+                bytes: tensor.stored_bytes().iter().map(|byte| byte ^ flip).collect(),
+            };
+            compare(&got, want)?;
+            compared += 1;
+        }
+        if !more {
+            break;
+        }
+    }
+    if compared == 0 {
+        return Err("no layer could be compared".to_owned());
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<Array>, String> {
+    npz::read(path).map_err(|error| error.to_string())
+}
