@@ -1,7 +1,7 @@
-//! ADD and SUB of quantized tensors, int8 and int16, with broadcasting.
+//! ADD, SUB and SQUARED_DIFFERENCE of quantized tensors, int8 and int16, with broadcasting.
 //!
 //! Both operands are brought to a common scale, twice the larger of the two, with `left_shift` bits
-//! of headroom below the point; there they are added, and the sum is scaled to the output:
+//! of headroom below the point; there they are combined, and the result is scaled to the output:
 //! `y = output_offset + (a' ± b') × output`, where `x' = ((x + offset) << left_shift) × input`.
 //!
 //! Source: `reference/add.h`, `reference/sub.h` and `integer_ops/add.h` of TFLite, the same in
@@ -24,7 +24,7 @@ pub struct InputScale {
     pub shift: i32,
 }
 
-/// Parameters of a quantized ADD or SUB.
+/// Parameters of a quantized ADD, SUB or SQUARED_DIFFERENCE.
 #[derive(Debug, Clone, Copy)]
 pub struct Add {
     /// The first operand's scale.
@@ -41,91 +41,85 @@ pub struct Add {
     pub output: Output,
 }
 
-impl InputScale {
-    /// `x` at the common scale.
-    #[inline(always)]
-    fn apply<R: Rounding>(&self, x: i32, left_shift: u32) -> i32 {
-        let shifted = self.offset.wrapping_add(x).wrapping_shl(left_shift);
-        R::requantize(shifted, self.multiplier, self.shift)
-    }
+/// `y = a + b`, int8 or int16. `walk` is that of the operands' shapes; either may be in place.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
+pub fn add<R: Rounding, T: Quantized>(
+    p: &Add,
+    walk: &Walk<2>,
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    y: &mut [T],
+) -> Result<(), Mismatch> {
+    binary_in_place(walk, a, b, y, |a, b| {
+        let (a, b) = p.common_scale::<R>(a.into(), b.into());
+        T::saturate(p.rescale_output::<R>(a.wrapping_add(b)))
+    })
+}
+
+/// `y = a - b`, int8 or int16; as [`add`].
+///
+/// # Errors
+///
+/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
+pub fn sub<R: Rounding, T: Quantized>(
+    p: &Add,
+    walk: &Walk<2>,
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    y: &mut [T],
+) -> Result<(), Mismatch> {
+    binary_in_place(walk, a, b, y, |a, b| {
+        let (a, b) = p.common_scale::<R>(a.into(), b.into());
+        T::saturate(p.rescale_output::<R>(a.wrapping_sub(b)))
+    })
+}
+
+/// `y = (a - b)²`, int8 or int16; as [`add`]. `left_shift` is 7 for int8 and 0 for int16, and
+/// `output_multiplier` has the square of the common scale in it.
+///
+/// Source: LiteRT's and TFLite Micro's `squared_difference.cc`; int16 only in the latter.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
+pub fn squared_difference<R: Rounding, T: Quantized>(
+    p: &Add,
+    walk: &Walk<2>,
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    y: &mut [T],
+) -> Result<(), Mismatch> {
+    binary_in_place(walk, a, b, y, |a, b| {
+        let (a, b) = p.common_scale::<R>(a.into(), b.into());
+        let difference = a.wrapping_sub(b);
+        T::saturate(p.rescale_output::<R>(difference.wrapping_mul(difference)))
+    })
 }
 
 impl Add {
+    /// Both operands at the common scale.
     #[inline(always)]
-    fn run<R: Rounding, T: Quantized + Default>(
-        &self,
-        walk: &Walk<2>,
-        (a, b): (Operand<'_, T>, Operand<'_, T>),
-        y: &mut [T],
-        combine: impl Fn(i32, i32) -> i32,
-    ) -> Result<(), Mismatch> {
-        binary_in_place(walk, a, b, y, |a, b| {
-            let a = self.a.apply::<R>(a.into(), self.left_shift);
-            let b = self.b.apply::<R>(b.into(), self.left_shift);
-            let scaled = R::requantize(combine(a, b), self.output_multiplier, self.output_shift);
-            T::saturate(self.output.apply(scaled))
-        })
+    fn common_scale<R: Rounding>(&self, a: i32, b: i32) -> (i32, i32) {
+        (self.a.apply::<R>(a, self.left_shift), self.b.apply::<R>(b, self.left_shift))
+    }
+
+    /// A result at the common scale, scaled to the output, with its zero point and range.
+    #[inline(always)]
+    fn rescale_output<R: Rounding>(&self, acc: i32) -> i32 {
+        self.output.apply(R::requantize(acc, self.output_multiplier, self.output_shift))
     }
 }
 
-/// `y = a + b` in int8. `walk` is that of the operands' shapes; either operand may be in place.
-///
-/// # Errors
-///
-/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
-pub fn add_i8<R: Rounding>(
-    p: &Add,
-    walk: &Walk<2>,
-    a: Operand<'_, i8>,
-    b: Operand<'_, i8>,
-    y: &mut [i8],
-) -> Result<(), Mismatch> {
-    p.run::<R, i8>(walk, (a, b), y, i32::wrapping_add)
-}
-
-/// `y = a - b` in int8; as [`add_i8`].
-///
-/// # Errors
-///
-/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
-pub fn sub_i8<R: Rounding>(
-    p: &Add,
-    walk: &Walk<2>,
-    a: Operand<'_, i8>,
-    b: Operand<'_, i8>,
-    y: &mut [i8],
-) -> Result<(), Mismatch> {
-    p.run::<R, i8>(walk, (a, b), y, i32::wrapping_sub)
-}
-
-/// `y = a + b` in int16; as [`add_i8`].
-///
-/// # Errors
-///
-/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
-pub fn add_i16<R: Rounding>(
-    p: &Add,
-    walk: &Walk<2>,
-    a: Operand<'_, i16>,
-    b: Operand<'_, i16>,
-    y: &mut [i16],
-) -> Result<(), Mismatch> {
-    p.run::<R, i16>(walk, (a, b), y, i32::wrapping_add)
-}
-
-/// `y = a - b` in int16; as [`add_i8`].
-///
-/// # Errors
-///
-/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
-pub fn sub_i16<R: Rounding>(
-    p: &Add,
-    walk: &Walk<2>,
-    a: Operand<'_, i16>,
-    b: Operand<'_, i16>,
-    y: &mut [i16],
-) -> Result<(), Mismatch> {
-    p.run::<R, i16>(walk, (a, b), y, i32::wrapping_sub)
+impl InputScale {
+    /// `x` at the common scale.
+    #[inline(always)]
+    pub(crate) fn apply<R: Rounding>(&self, x: i32, left_shift: u32) -> i32 {
+        let shifted = self.offset.wrapping_add(x).wrapping_shl(left_shift);
+        R::requantize(shifted, self.multiplier, self.shift)
+    }
 }
 
 /// Parameters of ADD and SUB of int16 tensors whose scales are powers of two and whose zero points
@@ -192,27 +186,19 @@ mod tests {
     use super::*;
     use crate::requantize::{Double, DoubleUp, Single};
     use crate::shape::Shape;
+    use crate::testing::multiplier;
     use proptest::prelude::*;
     use std::vec::Vec;
-
-    /// A real scale as a Q0.31 multiplier and a shift.
-    fn scale(real: f64) -> (i32, i32) {
-        let (q, shift) = libm::frexp(real);
-        match libm::round(q * 2_147_483_648.0) as i64 {
-            0x8000_0000 => (1 << 30, shift + 1),
-            q => (q as i32, shift),
-        }
-    }
 
     /// The parameters for these scales and zero points, computed as TFLite computes them.
     fn params(scales: [f64; 3], zero_points: [i32; 3], left_shift: u32, range: (i32, i32)) -> Add {
         let twice_max = 2.0 * scales[0].max(scales[1]);
         let input = |i: usize| {
-            let (multiplier, shift) = scale(scales[i] / twice_max);
+            let (multiplier, shift) = multiplier(scales[i] / twice_max);
             InputScale { offset: -zero_points[i], multiplier, shift }
         };
         let (output_multiplier, output_shift) =
-            scale(twice_max / (f64::from(1 << left_shift) * scales[2]));
+            multiplier(twice_max / (f64::from(1 << left_shift) * scales[2]));
         Add {
             a: input(0),
             b: input(1),
@@ -250,8 +236,8 @@ mod tests {
             let mut sum = std::vec![0; 67];
             let mut difference = sum.clone();
             let (x, w) = (Operand::Buffer(&a[..]), Operand::Buffer(&b[..]));
-            add_i8::<Double>(&p, &flat(67), x, w, &mut sum).unwrap();
-            sub_i8::<Single>(&p, &flat(67), x, w, &mut difference).unwrap();
+            add::<Double, _>(&p, &flat(67), x, w, &mut sum).unwrap();
+            sub::<Single, _>(&p, &flat(67), x, w, &mut difference).unwrap();
             for (i, (&a, &b)) in a.iter().zip(&b).enumerate() {
                 let (a, b) = (i32::from(a), i32::from(b));
                 let wanted = real(scales, zero_points, 1.0, a, b).clamp(-128.0, 127.0);
@@ -270,14 +256,38 @@ mod tests {
             let p = params(scales, [0; 3], 15, (-32768, 32767));
             let (x, w) = (Operand::Buffer(&a[..]), Operand::Buffer(&b[..]));
             let (mut sum, mut difference) = ([0; 9], [0; 9]);
-            add_i16::<DoubleUp>(&p, &flat(9), x, w, &mut sum).unwrap();
-            sub_i16::<Double>(&p, &flat(9), x, w, &mut difference).unwrap();
+            add::<DoubleUp, _>(&p, &flat(9), x, w, &mut sum).unwrap();
+            sub::<Double, _>(&p, &flat(9), x, w, &mut difference).unwrap();
             for (i, (&a, &b)) in a.iter().zip(&b).enumerate() {
                 let (a, b) = (i32::from(a), i32::from(b));
                 let wanted = real(scales, [0; 3], 1.0, a, b).clamp(-32768.0, 32767.0);
                 prop_assert!((f64::from(sum[i]) - wanted).abs() < 0.51);
                 let wanted = real(scales, [0; 3], -1.0, a, b).clamp(-32768.0, 32767.0);
                 prop_assert!((f64::from(difference[i]) - wanted).abs() < 0.51);
+            }
+        }
+
+        #[test]
+        fn int8_is_the_squared_difference_within_rounding(
+            a in prop::collection::vec(any::<i8>(), 67),
+            b in prop::collection::vec(any::<i8>(), 67),
+            scales in prop::array::uniform2(0.01..0.4_f64), output in 0.01..9.0_f64,
+            zero_points in prop::array::uniform3(-128..=127),
+        ) {
+            let mut p = params([scales[0], scales[1], output], zero_points, 7, (-128, 127));
+            let twice_max = 2.0 * scales[0].max(scales[1]);
+            (p.output_multiplier, p.output_shift) =
+                multiplier(twice_max * twice_max / (f64::from(1 << 14) * output));
+            let mut y = std::vec![0; 67];
+            let (x, w) = (Operand::Buffer(&a[..]), Operand::Buffer(&b[..]));
+            squared_difference::<Double, _>(&p, &flat(67), x, w, &mut y).unwrap();
+            for (i, (&a, &b)) in a.iter().zip(&b).enumerate() {
+                let real = |i: usize, q: i8| scales[i] * f64::from(i32::from(q) - zero_points[i]);
+                let difference = real(0, a) - real(1, b);
+                let wanted = difference * difference / output + f64::from(zero_points[2]);
+                // Each operand is rounded to 1/128 of the common scale before the square.
+                let slack = 0.51 + difference.abs() * twice_max / 64.0 / output + 1e-3;
+                prop_assert!((f64::from(y[i]) - wanted.clamp(-128.0, 127.0)).abs() < slack);
             }
         }
 
@@ -296,9 +306,10 @@ mod tests {
             };
             let (x, w) = (Operand::Buffer(&x[..]), Operand::Buffer(&w[..]));
             let mut y = [0; 4];
-            sub_i16::<Double>(&p, &flat(4), x, w, &mut y).unwrap();
-            add_i16::<DoubleUp>(&p, &flat(4), x, w, &mut y).unwrap();
-            add_i16::<Single>(&p, &flat(4), x, w, &mut y).unwrap();
+            sub::<Double, _>(&p, &flat(4), x, w, &mut y).unwrap();
+            add::<DoubleUp, _>(&p, &flat(4), x, w, &mut y).unwrap();
+            add::<Single, _>(&p, &flat(4), x, w, &mut y).unwrap();
+            squared_difference::<Double, _>(&p, &flat(4), x, w, &mut y).unwrap();
             let p = AddPowerOfTwo { a_shift: shifts[0], b_shift: shifts[1], output };
             sub_power_of_two_i16(&p, &flat(4), x, w, &mut y).unwrap();
         }
@@ -312,16 +323,16 @@ mod tests {
         let a = [8, 9, 10, 0];
         let mut y = [0; 4];
         let walk = Walk::new([&x, &channels]).unwrap();
-        add_i8::<Double>(&p, &walk, Operand::Buffer(&a), Operand::Buffer(&[9, 28]), &mut y)
+        add::<Double, _>(&p, &walk, Operand::Buffer(&a), Operand::Buffer(&[9, 28]), &mut y)
             .unwrap();
         assert_eq!(y, [9, 20, 11, 20]);
         let walk = Walk::new([&x, &scalar]).unwrap();
         let mut y = a;
-        sub_i8::<Double>(&p, &walk, Operand::Output, Operand::Buffer(&[7]), &mut y).unwrap();
+        sub::<Double, _>(&p, &walk, Operand::Output, Operand::Buffer(&[7]), &mut y).unwrap();
         assert_eq!(y, [9, 10, 11, 8]);
         let walk = Walk::new([&scalar, &x]).unwrap();
         let mut y = a;
-        sub_i8::<Double>(&p, &walk, Operand::Buffer(&[17]), Operand::Output, &mut y).unwrap();
+        sub::<Double, _>(&p, &walk, Operand::Buffer(&[17]), Operand::Output, &mut y).unwrap();
         assert_eq!(y, [17, 16, 15, 20]);
     }
 

@@ -25,8 +25,11 @@
 extern crate std;
 
 pub mod add;
+pub mod add_n;
+pub mod arithmetic;
 pub mod average_pool_2d;
 pub mod broadcast;
+pub mod compare;
 pub mod conv2d;
 mod convolve;
 pub mod depthwise_conv2d;
@@ -38,14 +41,18 @@ pub mod fully_connected;
 pub mod l2_normalization;
 pub mod l2_pool_2d;
 pub mod log_softmax;
+pub mod logical;
 pub mod max_pool_2d;
+pub mod maximum_minimum;
+pub mod mul;
 pub mod pool;
-mod quantized;
+pub mod quantized;
 pub mod reduce;
 pub mod reduce_quantized;
 pub mod reduction;
 pub mod requantize;
 mod rows;
+pub mod select;
 mod shape;
 pub mod softmax;
 #[cfg(test)]

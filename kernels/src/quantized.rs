@@ -1,7 +1,7 @@
-//! The integer types that hold quantized activations.
+//! The integer types that hold quantized values.
 
-/// int8 or int16: what a kernel needs to read values as i32 and to write them back.
-pub(crate) trait Quantized: Copy + Into<i32> {
+/// int8, int16 or int32: what a kernel needs to read values as i32 and to write them back.
+pub trait Quantized: Copy + Default + Into<i32> {
     /// The smallest value.
     const MIN: Self;
 
@@ -24,5 +24,14 @@ impl Quantized for i16 {
     #[inline(always)]
     fn saturate(value: i32) -> Self {
         value.clamp(i32::from(Self::MIN), i32::from(Self::MAX)) as Self
+    }
+}
+
+impl Quantized for i32 {
+    const MIN: Self = Self::MIN;
+
+    #[inline(always)]
+    fn saturate(value: i32) -> Self {
+        value
     }
 }

@@ -216,3 +216,12 @@ pub(crate) fn requantized(
     };
     sums.iter().map(one).collect()
 }
+
+/// A positive real scale as a Q0.31 multiplier and a shift.
+pub(crate) fn multiplier(real: f64) -> (i32, i32) {
+    let (q, shift) = libm::frexp(real);
+    match libm::round(q * 2_147_483_648.0) as i64 {
+        0x8000_0000 => (1 << 30, shift + 1),
+        q => (q as i32, shift),
+    }
+}
