@@ -3,12 +3,15 @@
 //! An input channel count that is a multiple of the weights' means groups: output channel `o` sees
 //! the input channels of group `o / (channels / groups)`.
 //!
-//! Source: `reference_integer_ops::ConvPerChannel` of LiteRT and TFLite Micro.
+//! Source: `reference_integer_ops::ConvPerChannel` (int8, int16), `reference_ops::Conv` (f32, legacy
+//! uint8) and `HybridConvPerChannel` of LiteRT; TFLite Micro has all but the last.
 
 use crate::Mismatch;
-use crate::convolve::{Geometry, Padding, convolve};
-use crate::dot::I8;
-use crate::requantize::{Output, Requantize, Rescale};
+use crate::convolve::{Geometry, Padding, convolve, volume};
+use crate::dot::{F32, I8, I16, I16Wide, total};
+use crate::hybrid::HybridOutput;
+use crate::pool::ActivationRange;
+use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
 use crate::window::Window;
 use crate::with_rescale;
 
@@ -61,11 +64,151 @@ fn conv2d_i8_with(
     let outside = Some(p.input_zero_point as i8);
     let padding = Padding { outside, sums: weights_zero_point != 0 };
     let g = Geometry { input, output, kernel, window };
-    convolve::<I8, _>(&g, padding, x, p.weights, y, |channel, acc, sum| {
+    convolve(I8, &g, padding, x, p.weights, y, |channel, acc, sum| {
         let bias = p.bias.get(channel).copied().unwrap_or_default();
         let acc = acc.wrapping_add(bias).wrapping_sub(sum.wrapping_mul(weights_zero_point));
         p.output_stage.apply(rescale.rescale(acc, channel)) as i8
     })
+}
+
+/// A convolution of int16 activations with int8 weights; neither has a zero point.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2dI16<'a> {
+    /// `[n, h, w, c]` of the input.
+    pub input: [usize; 4],
+    /// `[n, h, w, c]` of the output.
+    pub output: [usize; 4],
+    /// `[h, w]` of the kernel.
+    pub kernel: [usize; 2],
+    /// How the kernel moves.
+    pub window: Window,
+    /// OHWI, where I is the input's channels / groups.
+    pub weights: &'a [i8],
+    /// Bias and scales.
+    pub accumulate: Accumulate16<'a>,
+    /// Offset (0) and clamp.
+    pub output_stage: Output,
+}
+
+/// `y = clamp(rescale(bias + Σ x·w))`.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state.
+pub fn conv2d_i16(p: &Conv2dI16<'_>, x: &[i16], y: &mut [i16]) -> Result<(), Mismatch> {
+    let Conv2dI16 { input, output, kernel, window, .. } = *p;
+    let [.., channels] = output;
+    if !p.accumulate.fits(channels) {
+        return Err(Mismatch);
+    }
+    let g = Geometry { input, output, kernel, window };
+    match p.accumulate {
+        Accumulate16::Narrow(bias, requantize) => with_rescale!(requantize, |rescale| {
+            convolve(I16, &g, Padding::NONE, x, p.weights, y, |channel, acc, _| {
+                let bias = bias.get(channel).copied().unwrap_or_default();
+                let acc = acc.wrapping_add(bias);
+                p.output_stage.apply(rescale.rescale(acc, channel)) as i16
+            })
+        }),
+        Accumulate16::Wide(bias, requantize) => {
+            convolve(I16Wide, &g, Padding::NONE, x, p.weights, y, |channel, acc, _| {
+                let bias = bias.get(channel).copied().unwrap_or_default();
+                let acc = acc.wrapping_add(bias);
+                p.output_stage.apply(requantize.rescale(acc, channel)) as i16
+            })
+        }
+    }
+}
+
+/// A convolution in f32.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2dF32<'a> {
+    /// `[n, h, w, c]` of the input.
+    pub input: [usize; 4],
+    /// `[n, h, w, c]` of the output.
+    pub output: [usize; 4],
+    /// `[h, w]` of the kernel.
+    pub kernel: [usize; 2],
+    /// How the kernel moves.
+    pub window: Window,
+    /// OHWI, where I is the input's channels / groups.
+    pub weights: &'a [f32],
+    /// One per output channel.
+    pub bias: &'a [f32],
+    /// The fused activation.
+    pub activation: ActivationRange<f32>,
+}
+
+/// `y = clamp(Σ x·w + bias)`. Each run of taps (a kernel row that is dense, else a tap) spreads its
+/// products over four sums, which are added in the end.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state.
+pub fn conv2d_f32(p: &Conv2dF32<'_>, x: &[f32], y: &mut [f32]) -> Result<(), Mismatch> {
+    let Conv2dF32 { input, output, kernel, window, .. } = *p;
+    let [.., channels] = output;
+    if p.bias.len() != channels {
+        return Err(Mismatch);
+    }
+    let g = Geometry { input, output, kernel, window };
+    convolve(F32, &g, Padding::NONE, x, p.weights, y, |channel, acc, _| {
+        p.activation.clamp(total(acc) + p.bias.get(channel).copied().unwrap_or_default())
+    })
+}
+
+/// A convolution of f32 activations, quantized on the fly, with int8 weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2dHybrid<'a> {
+    /// `[n, h, w, c]` of the input.
+    pub input: [usize; 4],
+    /// `[n, h, w, c]` of the output.
+    pub output: [usize; 4],
+    /// `[h, w]` of the kernel.
+    pub kernel: [usize; 2],
+    /// How the kernel moves.
+    pub window: Window,
+    /// OHWI, where I is the input's channels / groups; no zero point.
+    pub weights: &'a [i8],
+    /// From the sums to the output.
+    pub output_stage: HybridOutput<'a>,
+}
+
+/// `y = clamp(scale × weight_scale × Σ (q − zero_point)·w + bias)`, where `q` is one image of `x`,
+/// quantized into `scratch`, which holds the `h·w·c` elements of an image.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state.
+pub fn conv2d_hybrid(
+    p: &Conv2dHybrid<'_>,
+    x: &[f32],
+    scratch: &mut [i8],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    let Conv2dHybrid { input, output, kernel, window, .. } = *p;
+    let ([batches, h, w, c], [output_batches, out_h, out_w, channels]) = (input, output);
+    p.output_stage.check(channels)?;
+    let image = volume([h, w, c])?;
+    let out = volume([out_h, out_w, channels])?;
+    if batches != output_batches
+        || image.checked_mul(batches) != Some(x.len())
+        || out.checked_mul(batches) != Some(y.len())
+    {
+        return Err(Mismatch);
+    }
+    let input = [1, h, w, c];
+    let output = [1, out_h, out_w, channels];
+    let g = Geometry { input, output, kernel, window };
+    let quantized = scratch.get_mut(..image).ok_or(Mismatch)?;
+    for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
+        let activations = p.output_stage.quantize(x, quantized);
+        let padding = Padding { outside: Some(activations.zero_point), sums: false };
+        convolve(I8, &g, padding, quantized, p.weights, y, |channel, acc, _| {
+            p.output_stage.finish(acc, channel, activations)
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -108,6 +251,71 @@ mod tests {
                 let y: Vec<i32> = y.into_iter().map(i32::from).collect();
                 prop_assert_eq!(y, requantized(&sums, &bias, requantize, &output_stage));
             }
+        }
+
+        #[test]
+        fn conv2d_i16_is_its_formula(
+            mut g in testing::geometry(), depth in 1..21_usize, groups in 1..3_usize, seed: u64,
+        ) {
+            (g.input[3], g.output[3]) = (depth * groups, 3 * groups);
+            let mut values = Values::new(seed);
+            let x = values.i16s(g.input.iter().product());
+            let weights = values.i8s(g.output[3] * g.kernel[0] * g.kernel[1] * depth);
+            let sums = testing::conv2d(&g, depth, &real(&x, 0), &real(&weights, 0));
+            testing::requantized_16(&mut values, g.output[3], &sums, |accumulate, output_stage| {
+                let p = Conv2dI16 {
+                    input: g.input, output: g.output, kernel: g.kernel, window: g.window,
+                    weights: &weights, accumulate, output_stage,
+                };
+                let mut y = vec![0; sums.len()];
+                conv2d_i16(&p, &x, &mut y).unwrap();
+                y
+            })?;
+        }
+
+        #[test]
+        fn conv2d_f32_is_its_formula(
+            mut g in testing::geometry(), depth in 1..21_usize, groups in 1..3_usize, seed: u64,
+        ) {
+            (g.input[3], g.output[3]) = (depth * groups, 3 * groups);
+            let mut values = Values::new(seed);
+            let x = values.f32s(g.input.iter().product());
+            let weights = values.f32s(g.output[3] * g.kernel[0] * g.kernel[1] * depth);
+            let bias = values.f32s(g.output[3]);
+            let p = Conv2dF32 {
+                input: g.input, output: g.output, kernel: g.kernel, window: g.window,
+                weights: &weights, bias: &bias, activation: ActivationRange { min: -2.0, max: 9.0 },
+            };
+            let mut y = vec![0.0; g.output.iter().product()];
+            conv2d_f32(&p, &x, &mut y).unwrap();
+            let sums = testing::conv2d(&g, depth, &real(&x, 0), &real(&weights, 0));
+            for (i, (y, sum)) in y.iter().zip(sums).enumerate() {
+                let wanted = (sum + f64::from(bias[i % bias.len()])).clamp(-2.0, 9.0);
+                prop_assert!((f64::from(*y) - wanted).abs() < 1e-4, "{} for {}", y, wanted);
+            }
+        }
+
+        #[test]
+        fn conv2d_hybrid_is_its_formula(
+            mut g in testing::geometry(), depth in 1..21_usize, groups in 1..3_usize, seed: u64,
+        ) {
+            (g.input[3], g.output[3]) = (depth * groups, 3 * groups);
+            let mut values = Values::new(seed);
+            let filter = g.kernel[0] * g.kernel[1] * depth;
+            let x = values.f32s(g.input.iter().product());
+            let weights = values.i8s(g.output[3] * filter);
+            let w = real(&weights, 0);
+            let weight_sums = fold(&vec![0; g.output[3]], -1, &w, |i| i / filter);
+            let sums = |x: &[f64]| testing::conv2d(&g, depth, x, &w);
+            testing::hybrid(&mut values, g.input[0], &x, &weight_sums, sums, |output_stage| {
+                let p = Conv2dHybrid {
+                    input: g.input, output: g.output, kernel: g.kernel, window: g.window,
+                    weights: &weights, output_stage,
+                };
+                let mut y = vec![0.0; g.output.iter().product()];
+                conv2d_hybrid(&p, &x, &mut vec![0; x.len() / g.input[0]], &mut y).unwrap();
+                y
+            })?;
         }
     }
 

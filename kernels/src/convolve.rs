@@ -34,6 +34,7 @@ pub(crate) struct Geometry {
 /// [`Mismatch`] where a slice does not have the length that `g` states.
 #[inline(always)]
 pub(crate) fn convolve<A: Arithmetic, Y>(
+    arithmetic: A,
     g: &Geometry,
     padding: Padding<A::X>,
     x: &[A::X],
@@ -63,7 +64,7 @@ pub(crate) fn convolve<A: Arithmetic, Y>(
                 let next = plan.window.columns(out_x + 1, plan.kernel_w, input_w);
                 let both = columns.all(plan.kernel_w) && next.all(plan.kernel_w);
                 let inside = columns.inside;
-                let tile = Tile::<A> { plan, x, rows: &rows, inside, padding };
+                let tile = Tile { arithmetic, plan, x, rows: &rows, inside, padding };
                 // A pair is one row of both positions' channels; none where the row ends.
                 let pair = channels.saturating_mul(2);
                 let take = if both && pair <= rest.len() { pair } else { channels };
@@ -90,6 +91,11 @@ pub(crate) struct Padding<X> {
     pub outside: Option<X>,
     /// Whether `Σ x` is wanted: where weights have a zero point.
     pub sums: bool,
+}
+
+impl<X> Padding<X> {
+    /// Taps outside add nothing.
+    pub const NONE: Self = Self { outside: None, sums: false };
 }
 
 /// A [`Geometry`] whose numbers fit each other, with what follows from them.
@@ -155,6 +161,7 @@ pub(crate) fn volume([a, b, c]: [usize; 3]) -> Result<usize, Mismatch> {
 
 /// Neighbouring output positions whose taps inside the image are the same.
 struct Tile<'a, A: Arithmetic> {
+    arithmetic: A,
     plan: &'a Plan,
     /// One image.
     x: &'a [A::X],
@@ -224,13 +231,17 @@ impl<A: Arithmetic> Tile<'_, A> {
             let start = self.row_start(tap_y);
             if dense {
                 let x = self.runs(first.map(|x| start + x * input_c), right - left)?;
-                A::block(&mut accs, x, cut(w, left, right - left)?);
+                self.arithmetic.block(&mut accs, x, cut(w, left, right - left)?);
                 continue;
             }
             for (i, tap_x) in self.inside.clone().enumerate() {
                 let column = i * window.dilation_w;
                 let x = first.map(|x| start + (x + column) * input_c + group * depth);
-                A::block(&mut accs, self.runs(x, depth)?, cut(w, tap_x * depth, depth)?);
+                self.arithmetic.block(
+                    &mut accs,
+                    self.runs(x, depth)?,
+                    cut(w, tap_x * depth, depth)?,
+                );
             }
         }
         Some(accs)
@@ -238,11 +249,10 @@ impl<A: Arithmetic> Tile<'_, A> {
 
     /// Adds what weights outside the image meet.
     #[inline(always)]
-    fn outside<const P: usize>(&self, accs: &mut [[A::Acc; 2]; P], [w0, w1]: [&[A::W]; 2]) {
+    fn outside<const P: usize>(&self, accs: &mut [[A::Acc; 2]; P], w: [&[A::W]; 2]) {
         if let Some(x) = self.padding.outside {
-            for [acc0, acc1] in accs {
-                *acc0 = A::constant(*acc0, x, w0);
-                *acc1 = A::constant(*acc1, x, w1);
+            for acc in accs {
+                *acc = self.arithmetic.constant(*acc, x, w);
             }
         }
     }
@@ -262,13 +272,13 @@ impl<A: Arithmetic> Tile<'_, A> {
                 let column = i * window.dilation_w;
                 let x = first.map(|x| start + (x + column) * input_c + channel);
                 for (total, x) in sums.iter_mut().zip(self.runs(x, depth)?) {
-                    *total = total.wrapping_add(A::sum(x));
+                    *total = total.wrapping_add(self.arithmetic.sum(x));
                 }
                 taps += 1;
             }
         }
         let outside = (kernel_h * kernel_w - taps) * depth;
-        let value = self.padding.outside.map_or(0, |x| A::sum(&[x]));
+        let value = self.padding.outside.map_or(0, |x| self.arithmetic.sum(&[x]));
         let outside = value.wrapping_mul(outside as i32);
         Some(sums.map(|sum| sum.wrapping_add(outside)))
     }

@@ -5,9 +5,12 @@
 //! Source: `reference_integer_ops::DepthwiseConvPerChannel` of LiteRT and TFLite Micro.
 
 use crate::Mismatch;
-use crate::convolve::{Geometry, part, volume};
-use crate::requantize::{Output, Requantize, Rescale};
-use crate::window::{Taps, Window};
+use crate::convolve::{Geometry, volume};
+use crate::depthwise::{F32, I8, I8Offset, I16, I16Wide, depthwise};
+use crate::hybrid::HybridOutput;
+use crate::pool::ActivationRange;
+use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
+use crate::window::Window;
 use crate::with_rescale;
 
 /// An int8 depthwise convolution.
@@ -74,208 +77,151 @@ fn depthwise_conv2d_i8_with(
     }
 }
 
-/// How one activation and one weight are multiplied and added. Integers wrap.
-trait Multiply: Copy {
-    type X: Copy;
-    type W: Copy;
-    type Acc: Copy + Default;
-
-    fn multiply_add(self, acc: Self::Acc, x: Self::X, w: Self::W) -> Self::Acc;
+/// A depthwise convolution of int16 activations with int8 weights; neither has a zero point.
+#[derive(Debug, Clone, Copy)]
+pub struct DepthwiseConv2dI16<'a> {
+    /// `[n, h, w, c]` of the input.
+    pub input: [usize; 4],
+    /// `[n, h, w, c]` of the output; its channels are a multiple of the input's.
+    pub output: [usize; 4],
+    /// `[h, w]` of the kernel.
+    pub kernel: [usize; 2],
+    /// How the kernel moves.
+    pub window: Window,
+    /// 1HWC.
+    pub weights: &'a [i8],
+    /// Bias and scales.
+    pub accumulate: Accumulate16<'a>,
+    /// Offset (0) and clamp.
+    pub output_stage: Output,
 }
 
-/// int8 by symmetric int8.
-#[derive(Clone, Copy)]
-struct I8;
-
-impl Multiply for I8 {
-    type X = i8;
-    type W = i8;
-    type Acc = i32;
-
-    #[inline(always)]
-    fn multiply_add(self, acc: i32, x: i8, w: i8) -> i32 {
-        // The product fits 16 bits: at most `(−128)² = 2^14`.
-        acc.wrapping_add(i32::from(i16::from(x) * i16::from(w)))
-    }
-}
-
-/// int8 by int8 with this zero point.
-#[derive(Clone, Copy)]
-struct I8Offset(i16);
-
-impl Multiply for I8Offset {
-    type X = i8;
-    type W = i8;
-    type Acc = i32;
-
-    #[inline(always)]
-    fn multiply_add(self, acc: i32, x: i8, w: i8) -> i32 {
-        let w = i16::from(w).wrapping_sub(self.0);
-        acc.wrapping_add(i32::from(x) * i32::from(w))
-    }
-}
-
-/// Channels whose sums are held at once: two vectors of four, or most registers of a Cortex-M.
-const BLOCK: usize = 8;
-
-/// Convolves `x` with `weights` and stores `finish(channel, acc)` to `y`. `outside` is the
-/// activation that stands for zero, where taps outside the image count.
-#[inline(always)]
-fn depthwise<M: Multiply, Y>(
-    arithmetic: M,
-    g: &Geometry,
-    outside: Option<M::X>,
-    x: &[M::X],
-    weights: &[M::W],
-    y: &mut [Y],
-    finish: impl Fn(usize, M::Acc) -> Y,
+/// `y = clamp(rescale(bias + Σ x·w))`, channel by channel.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state.
+pub fn depthwise_conv2d_i16(
+    p: &DepthwiseConv2dI16<'_>,
+    x: &[i16],
+    y: &mut [i16],
 ) -> Result<(), Mismatch> {
-    let [batches, height, width, channels] = g.output;
-    let [input_batches, input_h, input_w, input_c] = g.input;
-    let [kernel_h, kernel_w] = g.kernel;
-    let image = volume([input_w, input_c, input_h])?;
-    let out = volume([width, channels, height])?;
-    let multiplier = channels.checked_div(input_c).ok_or(Mismatch)?;
-    if batches != input_batches
-        || kernel_h == 0
-        || kernel_w == 0
-        || multiplier.checked_mul(input_c) != Some(channels)
-        || volume([kernel_h, kernel_w, channels])? != weights.len()
+    let DepthwiseConv2dI16 { input, output, kernel, window, .. } = *p;
+    let [.., channels] = output;
+    if !p.accumulate.fits(channels) {
+        return Err(Mismatch);
+    }
+    let g = Geometry { input, output, kernel, window };
+    match p.accumulate {
+        Accumulate16::Narrow(bias, requantize) => with_rescale!(requantize, |rescale| {
+            depthwise(I16, &g, None, x, p.weights, y, |channel, acc| {
+                let bias = bias.get(channel).copied().unwrap_or_default();
+                let acc = acc.wrapping_add(bias);
+                p.output_stage.apply(rescale.rescale(acc, channel)) as i16
+            })
+        }),
+        Accumulate16::Wide(bias, requantize) => {
+            depthwise(I16Wide, &g, None, x, p.weights, y, |channel, acc| {
+                let bias = bias.get(channel).copied().unwrap_or_default();
+                let acc = acc.wrapping_add(bias);
+                p.output_stage.apply(requantize.rescale(acc, channel)) as i16
+            })
+        }
+    }
+}
+
+/// A depthwise convolution in f32.
+#[derive(Debug, Clone, Copy)]
+pub struct DepthwiseConv2dF32<'a> {
+    /// `[n, h, w, c]` of the input.
+    pub input: [usize; 4],
+    /// `[n, h, w, c]` of the output; its channels are a multiple of the input's.
+    pub output: [usize; 4],
+    /// `[h, w]` of the kernel.
+    pub kernel: [usize; 2],
+    /// How the kernel moves.
+    pub window: Window,
+    /// 1HWC.
+    pub weights: &'a [f32],
+    /// One per output channel.
+    pub bias: &'a [f32],
+    /// The fused activation.
+    pub activation: ActivationRange<f32>,
+}
+
+/// `y = clamp(Σ x·w + bias)`, channel by channel, taps summed in their order.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state.
+pub fn depthwise_conv2d_f32(
+    p: &DepthwiseConv2dF32<'_>,
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    let DepthwiseConv2dF32 { input, output, kernel, window, .. } = *p;
+    let [.., channels] = output;
+    if p.bias.len() != channels {
+        return Err(Mismatch);
+    }
+    let g = Geometry { input, output, kernel, window };
+    depthwise(F32, &g, None, x, p.weights, y, |channel, acc| {
+        p.activation.clamp(acc + p.bias.get(channel).copied().unwrap_or_default())
+    })
+}
+
+/// A depthwise convolution of f32 activations, quantized on the fly, with int8 weights.
+#[derive(Debug, Clone, Copy)]
+pub struct DepthwiseConv2dHybrid<'a> {
+    /// `[n, h, w, c]` of the input.
+    pub input: [usize; 4],
+    /// `[n, h, w, c]` of the output; its channels are a multiple of the input's.
+    pub output: [usize; 4],
+    /// `[h, w]` of the kernel.
+    pub kernel: [usize; 2],
+    /// How the kernel moves.
+    pub window: Window,
+    /// 1HWC; no zero point.
+    pub weights: &'a [i8],
+    /// From the sums to the output.
+    pub output_stage: HybridOutput<'a>,
+}
+
+/// `y = clamp(scale × weight_scale × Σ (q − zero_point)·w + bias)`, where `q` is one image of `x`,
+/// quantized into `scratch`, which holds the `h·w·c` elements of an image.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state.
+pub fn depthwise_conv2d_hybrid(
+    p: &DepthwiseConv2dHybrid<'_>,
+    x: &[f32],
+    scratch: &mut [i8],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    let DepthwiseConv2dHybrid { input, output, kernel, window, .. } = *p;
+    let ([batches, h, w, c], [output_batches, out_h, out_w, channels]) = (input, output);
+    p.output_stage.check(channels)?;
+    let image = volume([h, w, c])?;
+    let out = volume([out_h, out_w, channels])?;
+    if batches != output_batches
         || image.checked_mul(batches) != Some(x.len())
         || out.checked_mul(batches) != Some(y.len())
     {
         return Err(Mismatch);
     }
-    // `max` tells the compiler that no chunk is empty; where one would be, `y` is.
-    let row = (width * channels).max(1);
+    let input = [1, h, w, c];
+    let output = [1, out_h, out_w, channels];
+    let g = Geometry { input, output, kernel, window };
+    let quantized = scratch.get_mut(..image).ok_or(Mismatch)?;
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
-        for (out_y, y) in y.chunks_exact_mut(row).enumerate() {
-            let rows = &g.window.rows(out_y, kernel_h, input_h);
-            for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
-                let columns = g.window.columns(out_x, kernel_w, input_w);
-                let pixel = Pixel { arithmetic, g, outside, x, weights, rows, columns };
-                pixel.run(multiplier, y, &finish).ok_or(Mismatch)?;
-            }
-        }
+        let activations = p.output_stage.quantize(x, quantized);
+        let outside = Some(activations.zero_point);
+        depthwise(I8, &g, outside, quantized, p.weights, y, |channel, acc| {
+            p.output_stage.finish(acc, channel, activations)
+        })?;
     }
     Ok(())
-}
-
-/// One output position.
-struct Pixel<'a, M: Multiply> {
-    arithmetic: M,
-    g: &'a Geometry,
-    outside: Option<M::X>,
-    /// One image.
-    x: &'a [M::X],
-    weights: &'a [M::W],
-    rows: &'a Taps,
-    columns: Taps,
-}
-
-impl<M: Multiply> Pixel<'_, M> {
-    /// All channels, in blocks: of neighbours that read neighbouring activations where the
-    /// multiplier is 1, else of the outputs of one activation.
-    #[inline(always)]
-    fn run<Y>(
-        &self,
-        multiplier: usize,
-        y: &mut [Y],
-        finish: &impl Fn(usize, M::Acc) -> Y,
-    ) -> Option<()> {
-        if multiplier == 1 {
-            return self.channels::<Y, false>(0, 0, y, finish);
-        }
-        for (input_channel, y) in y.chunks_exact_mut(multiplier.max(1)).enumerate() {
-            self.channels::<Y, true>(input_channel, input_channel * multiplier, y, finish)?;
-        }
-        Some(())
-    }
-
-    /// Output channels from `channel` on, as many as `y` has, reading input channels from
-    /// `input_channel` on, or that alone where it is `SHARED`.
-    #[inline(always)]
-    fn channels<Y, const SHARED: bool>(
-        &self,
-        input_channel: usize,
-        channel: usize,
-        y: &mut [Y],
-        finish: &impl Fn(usize, M::Acc) -> Y,
-    ) -> Option<()> {
-        let (blocks, rest) = y.as_chunks_mut::<BLOCK>();
-        let mut done = 0;
-        for y in blocks {
-            let x = if SHARED { input_channel } else { input_channel + done };
-            let accs = self.accumulate::<BLOCK, SHARED>(x, channel + done)?;
-            for ((y, acc), i) in y.iter_mut().zip(accs).zip(channel + done..) {
-                *y = finish(i, acc);
-            }
-            done += BLOCK;
-        }
-        for y in rest {
-            let x = if SHARED { input_channel } else { input_channel + done };
-            let [acc] = self.accumulate::<1, SHARED>(x, channel + done)?;
-            *y = finish(channel + done, acc);
-            done += 1;
-        }
-        Some(())
-    }
-
-    /// The sums of `B` output channels from `channel` on.
-    ///
-    /// Not inlined, so that the roundings of an operator share it.
-    #[inline(never)]
-    fn accumulate<const B: usize, const SHARED: bool>(
-        &self,
-        input_channel: usize,
-        channel: usize,
-    ) -> Option<[M::Acc; B]> {
-        let Geometry { kernel: [kernel_h, kernel_w], window, .. } = *self.g;
-        let ([_, _, input_w, input_c], [.., channels]) = (self.g.input, self.g.output);
-        let mut accs = [M::Acc::default(); B];
-        // Where no column is inside, no row is either.
-        let rows = if self.columns.inside.is_empty() { 0..0 } else { self.rows.inside.clone() };
-        for (i, tap_y) in rows.enumerate() {
-            let row = (self.rows.first + i * window.dilation_h) * input_w + self.columns.first;
-            let mut x = self.x.get(row * input_c + input_channel..)?;
-            let tap = tap_y * kernel_w + self.columns.inside.start;
-            let mut w = self.weights.get(tap * channels + channel..)?;
-            for step in self.columns.inside.clone() {
-                let next = step + 1 < self.columns.inside.end;
-                let weights = w.first_chunk::<B>()?;
-                if SHARED {
-                    let &x = x.first()?;
-                    for (acc, &w) in accs.iter_mut().zip(weights) {
-                        *acc = self.arithmetic.multiply_add(*acc, x, w);
-                    }
-                } else {
-                    let x = x.first_chunk::<B>()?;
-                    for ((acc, &x), &w) in accs.iter_mut().zip(x).zip(weights) {
-                        *acc = self.arithmetic.multiply_add(*acc, x, w);
-                    }
-                }
-                if next {
-                    x = x.get(window.dilation_w * input_c..)?;
-                    w = w.get(channels..)?;
-                }
-            }
-        }
-        let all = self.rows.all(kernel_h) && self.columns.all(kernel_w);
-        if let (Some(x), false) = (self.outside, all) {
-            for tap_y in 0..kernel_h {
-                for tap_x in 0..kernel_w {
-                    if self.rows.inside.contains(&tap_y) && self.columns.inside.contains(&tap_x) {
-                        continue;
-                    }
-                    let start = (tap_y * kernel_w + tap_x) * channels + channel;
-                    for (acc, &w) in accs.iter_mut().zip(part(self.weights, start, B)?) {
-                        *acc = self.arithmetic.multiply_add(*acc, x, w);
-                    }
-                }
-            }
-        }
-        Some(accs)
-    }
 }
 
 #[cfg(test)]
@@ -317,6 +263,74 @@ mod tests {
                 let y: Vec<i32> = y.into_iter().map(i32::from).collect();
                 prop_assert_eq!(y, requantized(&sums, &bias, requantize, &output_stage));
             }
+        }
+
+        #[test]
+        fn depthwise_conv2d_i16_is_its_formula(
+            mut g in testing::geometry(), channels in 1..21_usize, multiplier in 1..4_usize,
+            seed: u64,
+        ) {
+            (g.input[3], g.output[3]) = (channels, channels * multiplier);
+            let mut values = Values::new(seed);
+            let x = values.i16s(g.input.iter().product());
+            let weights = values.i8s(g.kernel[0] * g.kernel[1] * g.output[3]);
+            let sums = testing::depthwise_conv2d(&g, &real(&x, 0), &real(&weights, 0));
+            testing::requantized_16(&mut values, g.output[3], &sums, |accumulate, output_stage| {
+                let p = DepthwiseConv2dI16 {
+                    input: g.input, output: g.output, kernel: g.kernel, window: g.window,
+                    weights: &weights, accumulate, output_stage,
+                };
+                let mut y = vec![0; sums.len()];
+                depthwise_conv2d_i16(&p, &x, &mut y).unwrap();
+                y
+            })?;
+        }
+
+        #[test]
+        fn depthwise_conv2d_f32_is_its_formula(
+            mut g in testing::geometry(), channels in 1..21_usize, multiplier in 1..4_usize,
+            seed: u64,
+        ) {
+            (g.input[3], g.output[3]) = (channels, channels * multiplier);
+            let mut values = Values::new(seed);
+            let x = values.f32s(g.input.iter().product());
+            let weights = values.f32s(g.kernel[0] * g.kernel[1] * g.output[3]);
+            let bias = values.f32s(g.output[3]);
+            let p = DepthwiseConv2dF32 {
+                input: g.input, output: g.output, kernel: g.kernel, window: g.window,
+                weights: &weights, bias: &bias, activation: ActivationRange { min: -1.0, max: 2.0 },
+            };
+            let mut y = vec![0.0; g.output.iter().product()];
+            depthwise_conv2d_f32(&p, &x, &mut y).unwrap();
+            let sums = testing::depthwise_conv2d(&g, &real(&x, 0), &real(&weights, 0));
+            for (i, (y, sum)) in y.iter().zip(sums).enumerate() {
+                let wanted = (sum + f64::from(bias[i % bias.len()])).clamp(-1.0, 2.0);
+                prop_assert!((f64::from(*y) - wanted).abs() < 1e-4, "{} for {}", y, wanted);
+            }
+        }
+
+        #[test]
+        fn depthwise_conv2d_hybrid_is_its_formula(
+            mut g in testing::geometry(), channels in 1..21_usize, multiplier in 1..4_usize,
+            seed: u64,
+        ) {
+            (g.input[3], g.output[3]) = (channels, channels * multiplier);
+            let mut values = Values::new(seed);
+            let x = values.f32s(g.input.iter().product());
+            let weights = values.i8s(g.kernel[0] * g.kernel[1] * g.output[3]);
+            let w = real(&weights, 0);
+            let weight_sums = fold(&vec![0; g.output[3]], -1, &w, |i| i % g.output[3]);
+            let sums = |x: &[f64]| testing::depthwise_conv2d(&g, x, &w);
+            testing::hybrid(&mut values, g.input[0], &x, &weight_sums, sums, |output_stage| {
+                let p = DepthwiseConv2dHybrid {
+                    input: g.input, output: g.output, kernel: g.kernel, window: g.window,
+                    weights: &weights, output_stage,
+                };
+                let mut y = vec![0.0; g.output.iter().product()];
+                let scratch = &mut vec![0; x.len() / g.input[0]];
+                depthwise_conv2d_hybrid(&p, &x, scratch, &mut y).unwrap();
+                y
+            })?;
         }
     }
 

@@ -15,25 +15,38 @@ pub(crate) trait Arithmetic: Copy {
     type Acc: Copy + Default;
 
     /// `acc[o] + Σ x·w[o]`; the runs have one length.
-    fn row(acc: [Self::Acc; 2], x: &[Self::X], w: [&[Self::W]; 2]) -> [Self::Acc; 2];
+    fn row(self, acc: [Self::Acc; 2], x: &[Self::X], w: [&[Self::W]; 2]) -> [Self::Acc; 2];
 
     /// Each of `acc[p][o] + Σ x[p]·w[o]`; the runs have one length.
     #[inline(always)]
     fn block<const P: usize>(
+        self,
         acc: &mut [[Self::Acc; 2]; P],
         x: [&[Self::X]; P],
         w: [&[Self::W]; 2],
     ) {
         for (acc, x) in acc.iter_mut().zip(x) {
-            *acc = Self::row(*acc, x, w);
+            *acc = self.row(*acc, x, w);
         }
     }
 
-    /// `acc + x·Σ w`: what taps outside the image add, where the activation is `x` throughout.
-    fn constant(acc: Self::Acc, x: Self::X, w: &[Self::W]) -> Self::Acc;
+    /// `acc[o] + x·Σ w[o]`: what taps outside the image add, where the activation is `x` throughout.
+    #[inline(always)]
+    fn constant(
+        self,
+        acc: [Self::Acc; 2],
+        x: Self::X,
+        [w0, w1]: [&[Self::W]; 2],
+    ) -> [Self::Acc; 2] {
+        let weights = w0.chunks_exact(1).zip(w1.chunks_exact(1));
+        weights.fold(acc, |acc, (w0, w1)| self.row(acc, &[x], [w0, w1]))
+    }
 
-    /// `Σ x`, for integer weights with a zero point.
-    fn sum(x: &[Self::X]) -> i32;
+    /// `Σ x`, or 0 in an arithmetic whose weights have no zero point.
+    #[inline(always)]
+    fn sum(self, _: &[Self::X]) -> i32 {
+        0
+    }
 }
 
 /// int8 activations, int8 weights, int32 sums.
@@ -46,7 +59,7 @@ impl Arithmetic for I8 {
     type Acc = i32;
 
     #[inline(always)]
-    fn row([mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+    fn row(self, [mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
         for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
             acc0 = acc0.wrapping_add(product(x, w0));
             acc1 = acc1.wrapping_add(product(x, w1));
@@ -55,23 +68,25 @@ impl Arithmetic for I8 {
     }
 
     #[inline(always)]
-    fn block<const P: usize>(acc: &mut [[i32; 2]; P], x: [&[i8]; P], w: [&[i8]; 2]) {
+    fn block<const P: usize>(self, acc: &mut [[i32; 2]; P], x: [&[i8]; P], w: [&[i8]; 2]) {
         if let ([acc0, acc1], [x0, x1]) = (acc.as_mut_slice(), x.as_slice()) {
             [*acc0, *acc1] = two_by_two([*acc0, *acc1], [x0, x1], w);
             return;
         }
         for (acc, x) in acc.iter_mut().zip(x) {
-            *acc = Self::row(*acc, x, w);
+            *acc = self.row(*acc, x, w);
         }
     }
 
     #[inline(always)]
-    fn constant(acc: i32, x: i8, w: &[i8]) -> i32 {
-        acc.wrapping_add(Self::sum(w).wrapping_mul(i32::from(x)))
+    fn constant(self, [acc0, acc1]: [i32; 2], x: i8, [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+        let x = i32::from(x);
+        let add = |acc: i32, w| acc.wrapping_add(self.sum(w).wrapping_mul(x));
+        [add(acc0, w0), add(acc1, w1)]
     }
 
     #[inline(always)]
-    fn sum(x: &[i8]) -> i32 {
+    fn sum(self, x: &[i8]) -> i32 {
         x.iter().fold(0_i32, |sum, &x| sum.wrapping_add(i32::from(x)))
     }
 }
@@ -92,5 +107,161 @@ fn two_by_two(acc: [[i32; 2]; 2], [x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) ->
         acc10 = acc10.wrapping_add(product(x1, w0));
         acc11 = acc11.wrapping_add(product(x1, w1));
     }
+    [[acc00, acc01], [acc10, acc11]]
+}
+
+/// int8 activations and weights, each with a zero point that is taken off before they are
+/// multiplied: for operators in which it cannot be folded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct I8Centred {
+    /// Of the activations, in `[-128, 127]`.
+    pub input_zero_point: i16,
+    /// Of the weights, in `[-128, 127]`.
+    pub weights_zero_point: i16,
+}
+
+impl Arithmetic for I8Centred {
+    type X = i8;
+    type W = i8;
+    type Acc = i32;
+
+    #[inline(always)]
+    fn row(self, [mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+        for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
+            let x = i32::from(i16::from(x).wrapping_sub(self.input_zero_point));
+            let w0 = i32::from(i16::from(w0).wrapping_sub(self.weights_zero_point));
+            let w1 = i32::from(i16::from(w1).wrapping_sub(self.weights_zero_point));
+            acc0 = acc0.wrapping_add(x * w0);
+            acc1 = acc1.wrapping_add(x * w1);
+        }
+        [acc0, acc1]
+    }
+}
+
+/// int16 activations, int8 weights, int32 sums.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct I16;
+
+impl Arithmetic for I16 {
+    type X = i16;
+    type W = i8;
+    type Acc = i32;
+
+    #[inline(always)]
+    fn row(self, [mut acc0, mut acc1]: [i32; 2], x: &[i16], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+        for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
+            acc0 = acc0.wrapping_add(i32::from(x) * i32::from(w0));
+            acc1 = acc1.wrapping_add(i32::from(x) * i32::from(w1));
+        }
+        [acc0, acc1]
+    }
+}
+
+/// int16 activations, int8 weights, int64 sums.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct I16Wide;
+
+/// Products of int16 and int8 that are summed in 32 bits: each is at most `2^22`, all `2^30`.
+const NARROW_RUN: usize = 256;
+
+impl Arithmetic for I16Wide {
+    type X = i16;
+    type W = i8;
+    type Acc = i64;
+
+    #[inline(always)]
+    fn row(self, [mut acc0, mut acc1]: [i64; 2], x: &[i16], [w0, w1]: [&[i8]; 2]) -> [i64; 2] {
+        let weights = w0.chunks(NARROW_RUN).zip(w1.chunks(NARROW_RUN));
+        for (x, (w0, w1)) in x.chunks(NARROW_RUN).zip(weights) {
+            let [sum0, sum1] = I16.row([0, 0], x, [w0, w1]);
+            acc0 = acc0.wrapping_add(i64::from(sum0));
+            acc1 = acc1.wrapping_add(i64::from(sum1));
+        }
+        [acc0, acc1]
+    }
+}
+
+/// f32 throughout. Every fourth product of a run goes to the same of four sums, so that the result
+/// is the same with and without vectors of four.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct F32;
+
+/// Partial sums of one f32 sum.
+pub(crate) const LANES: usize = 4;
+
+/// The sum of all lanes, in the order that every machine follows.
+#[inline(always)]
+pub(crate) fn total([a, b, c, d]: [f32; LANES]) -> f32 {
+    (a + b) + (c + d)
+}
+
+impl Arithmetic for F32 {
+    type X = f32;
+    type W = f32;
+    type Acc = [f32; LANES];
+
+    #[inline(always)]
+    fn row(
+        self,
+        [mut acc0, mut acc1]: [[f32; LANES]; 2],
+        x: &[f32],
+        [w0, w1]: [&[f32]; 2],
+    ) -> [[f32; LANES]; 2] {
+        let ((x, x_rest), (w0, w0_rest), (w1, w1_rest)) =
+            (x.as_chunks::<LANES>(), w0.as_chunks::<LANES>(), w1.as_chunks::<LANES>());
+        for ((x, w0), w1) in x.iter().zip(w0).zip(w1) {
+            add_products(&mut acc0, x, w0);
+            add_products(&mut acc1, x, w1);
+        }
+        add_products(&mut acc0, x_rest, w0_rest);
+        add_products(&mut acc1, x_rest, w1_rest);
+        [acc0, acc1]
+    }
+
+    #[inline(always)]
+    fn block<const P: usize>(
+        self,
+        acc: &mut [[[f32; LANES]; 2]; P],
+        x: [&[f32]; P],
+        w: [&[f32]; 2],
+    ) {
+        if let ([acc0, acc1], [x0, x1]) = (acc.as_mut_slice(), x.as_slice()) {
+            [*acc0, *acc1] = two_by_two_f32([*acc0, *acc1], [x0, x1], w);
+            return;
+        }
+        for (acc, x) in acc.iter_mut().zip(x) {
+            *acc = self.row(*acc, x, w);
+        }
+    }
+}
+
+/// `acc[i] + x[i]·w[i]` for as many lanes as there are.
+#[inline(always)]
+fn add_products(acc: &mut [f32; LANES], x: &[f32], w: &[f32]) {
+    for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(w) {
+        *acc += x * w;
+    }
+}
+
+/// [`Arithmetic::block`] of two by two, in the same order as [`Arithmetic::row`].
+#[inline(never)]
+fn two_by_two_f32(
+    acc: [[[f32; LANES]; 2]; 2],
+    [x0, x1]: [&[f32]; 2],
+    [w0, w1]: [&[f32]; 2],
+) -> [[[f32; LANES]; 2]; 2] {
+    let [[mut acc00, mut acc01], [mut acc10, mut acc11]] = acc;
+    let ((x0, x0_rest), (x1, x1_rest)) = (x0.as_chunks::<LANES>(), x1.as_chunks::<LANES>());
+    let ((w0, w0_rest), (w1, w1_rest)) = (w0.as_chunks::<LANES>(), w1.as_chunks::<LANES>());
+    for (((x0, x1), w0), w1) in x0.iter().zip(x1).zip(w0).zip(w1) {
+        add_products(&mut acc00, x0, w0);
+        add_products(&mut acc01, x0, w1);
+        add_products(&mut acc10, x1, w0);
+        add_products(&mut acc11, x1, w1);
+    }
+    add_products(&mut acc00, x0_rest, w0_rest);
+    add_products(&mut acc01, x0_rest, w1_rest);
+    add_products(&mut acc10, x1_rest, w0_rest);
+    add_products(&mut acc11, x1_rest, w1_rest);
     [[acc00, acc01], [acc10, acc11]]
 }

@@ -4,8 +4,12 @@
 //! TFLite Micro.
 
 use crate::Mismatch;
-use crate::conv2d::{Conv2dI8, conv2d_i8};
-use crate::requantize::{Output, Requantize};
+use crate::conv2d::{
+    Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, conv2d_f32, conv2d_hybrid, conv2d_i8, conv2d_i16,
+};
+use crate::hybrid::HybridOutput;
+use crate::pool::ActivationRange;
+use crate::requantize::{Accumulate16, Output, Requantize};
 use crate::window::Window;
 
 /// An int8 fully connected layer.
@@ -55,10 +59,126 @@ pub fn fully_connected_i8(
     conv2d_i8(&p, x, y)
 }
 
+/// A fully connected layer of int16 activations with int8 weights; neither has a zero point.
+#[derive(Debug, Clone, Copy)]
+pub struct FullyConnectedI16<'a> {
+    /// Rows of the input and of the output.
+    pub batches: usize,
+    /// Elements of one input row.
+    pub inputs: usize,
+    /// Elements of one output row.
+    pub outputs: usize,
+    /// OI.
+    pub weights: &'a [i8],
+    /// Bias and scales.
+    pub accumulate: Accumulate16<'a>,
+    /// Offset (0) and clamp.
+    pub output_stage: Output,
+}
+
+/// `y = clamp(rescale(bias + Σ x·w))`.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the parameters state.
+pub fn fully_connected_i16(
+    p: &FullyConnectedI16<'_>,
+    x: &[i16],
+    y: &mut [i16],
+) -> Result<(), Mismatch> {
+    let p = Conv2dI16 {
+        input: [1, 1, p.batches, p.inputs],
+        output: [1, 1, p.batches, p.outputs],
+        kernel: [1, 1],
+        window: Window::UNIT,
+        weights: p.weights,
+        accumulate: p.accumulate,
+        output_stage: p.output_stage,
+    };
+    conv2d_i16(&p, x, y)
+}
+
+/// A fully connected layer in f32.
+#[derive(Debug, Clone, Copy)]
+pub struct FullyConnectedF32<'a> {
+    /// Rows of the input and of the output.
+    pub batches: usize,
+    /// Elements of one input row.
+    pub inputs: usize,
+    /// Elements of one output row.
+    pub outputs: usize,
+    /// OI.
+    pub weights: &'a [f32],
+    /// One per output.
+    pub bias: &'a [f32],
+    /// The fused activation.
+    pub activation: ActivationRange<f32>,
+}
+
+/// `y = clamp(Σ x·w + bias)`, in four sums that are added in the end.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the parameters state.
+pub fn fully_connected_f32(
+    p: &FullyConnectedF32<'_>,
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    let p = Conv2dF32 {
+        input: [1, 1, p.batches, p.inputs],
+        output: [1, 1, p.batches, p.outputs],
+        kernel: [1, 1],
+        window: Window::UNIT,
+        weights: p.weights,
+        bias: p.bias,
+        activation: p.activation,
+    };
+    conv2d_f32(&p, x, y)
+}
+
+/// A fully connected layer of f32 activations, quantized on the fly, with int8 weights.
+#[derive(Debug, Clone, Copy)]
+pub struct FullyConnectedHybrid<'a> {
+    /// Rows of the input and of the output; each row is quantized by itself.
+    pub batches: usize,
+    /// Elements of one input row.
+    pub inputs: usize,
+    /// Elements of one output row.
+    pub outputs: usize,
+    /// OI; no zero point.
+    pub weights: &'a [i8],
+    /// From the sums to the output.
+    pub output_stage: HybridOutput<'a>,
+}
+
+/// `y = clamp(scale × weight_scale × Σ (q − zero_point)·w + bias)`, where `q` is one row of `x`,
+/// quantized into `scratch`, which holds `inputs` elements.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the parameters state.
+pub fn fully_connected_hybrid(
+    p: &FullyConnectedHybrid<'_>,
+    x: &[f32],
+    scratch: &mut [i8],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    let p = Conv2dHybrid {
+        input: [p.batches, 1, 1, p.inputs],
+        output: [p.batches, 1, 1, p.outputs],
+        kernel: [1, 1],
+        window: Window::UNIT,
+        weights: p.weights,
+        output_stage: p.output_stage,
+    };
+    conv2d_hybrid(&p, x, scratch, y)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Scales, Values, fold, output_stage, real, requantized};
+    use crate::testing::{self, Scales, Values, fold, output_stage, real, requantized};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -96,6 +216,84 @@ mod tests {
                 let y: Vec<i32> = y.into_iter().map(i32::from).collect();
                 prop_assert_eq!(y, requantized(&sums, &bias, requantize, &output_stage));
             }
+        }
+
+        #[test]
+        fn fully_connected_i16_is_its_formula(
+            batches in 1..5_usize, inputs in 1..600_usize, outputs in 1..8_usize, seed: u64,
+        ) {
+            let mut values = Values::new(seed);
+            let x = values.i16s(batches * inputs);
+            let weights = values.i8s(outputs * inputs);
+            let sums = products(inputs, &real(&x, 0), &real(&weights, 0));
+            let wide = |p: &FullyConnectedI16<'_>| {
+                let mut y = vec![0; batches * outputs];
+                fully_connected_i16(p, &x, &mut y).unwrap();
+                y
+            };
+            // Sums of extremes do not fit 32 bits, so only the wide form is compared on long rows.
+            if inputs < 200 {
+                testing::requantized_16(&mut values, outputs, &sums, |accumulate, output_stage| {
+                    wide(&FullyConnectedI16 {
+                        batches, inputs, outputs, weights: &weights, accumulate, output_stage,
+                    })
+                })?;
+            }
+            let scales = Scales::new(&mut values, outputs);
+            let bias = values.integers(outputs, -1 << 34, 1 << 34);
+            for requantize in scales.wide() {
+                let y = wide(&FullyConnectedI16 {
+                    batches, inputs, outputs, weights: &weights,
+                    accumulate: Accumulate16::Wide(&bias, requantize),
+                    output_stage: Output {
+                        output_offset: 0, activation_min: -32768, activation_max: 32767,
+                    },
+                });
+                for (i, (y, &sum)) in y.into_iter().zip(&sums).enumerate() {
+                    let acc = sum as i64 + bias[i % outputs];
+                    let wanted = requantize.rescale(acc, i % outputs).clamp(-32768, 32767);
+                    prop_assert_eq!(i32::from(y), wanted);
+                }
+            }
+        }
+
+        #[test]
+        fn fully_connected_f32_is_its_formula(
+            batches in 1..5_usize, inputs in 1..70_usize, outputs in 1..12_usize, seed: u64,
+        ) {
+            let mut values = Values::new(seed);
+            let (x, weights) = (values.f32s(batches * inputs), values.f32s(outputs * inputs));
+            let bias = values.f32s(outputs);
+            let activation = ActivationRange { min: -1.0, max: 2.0 };
+            let p = FullyConnectedF32 {
+                batches, inputs, outputs, weights: &weights, bias: &bias, activation,
+            };
+            let mut y = vec![0.0; batches * outputs];
+            fully_connected_f32(&p, &x, &mut y).unwrap();
+            let sums = products(inputs, &real(&x, 0), &real(&weights, 0));
+            for (i, (y, sum)) in y.iter().zip(sums).enumerate() {
+                let wanted = (sum + f64::from(bias[i % outputs])).clamp(-1.0, 2.0);
+                prop_assert!((f64::from(*y) - wanted).abs() < 1e-5, "{} for {}", y, wanted);
+            }
+        }
+
+        #[test]
+        fn fully_connected_hybrid_is_its_formula(
+            batches in 1..5_usize, inputs in 1..70_usize, outputs in 1..12_usize, seed: u64,
+        ) {
+            let mut values = Values::new(seed);
+            let (x, weights) = (values.f32s(batches * inputs), values.i8s(outputs * inputs));
+            let w = real(&weights, 0);
+            let weight_sums = fold(&vec![0; outputs], -1, &w, |i| i / inputs);
+            let sums = |x: &[f64]| products(inputs, x, &w);
+            testing::hybrid(&mut values, batches, &x, &weight_sums, sums, |output_stage| {
+                let p = FullyConnectedHybrid {
+                    batches, inputs, outputs, weights: &weights, output_stage,
+                };
+                let mut y = vec![0.0; batches * outputs];
+                fully_connected_hybrid(&p, &x, &mut vec![0; inputs], &mut y).unwrap();
+                y
+            })?;
         }
     }
 

@@ -28,16 +28,19 @@ pub mod add;
 pub mod add_n;
 pub mod arithmetic;
 pub mod average_pool_2d;
+pub mod batch_matmul;
 pub mod broadcast;
 pub mod compare;
 pub mod conv2d;
 mod convolve;
+mod depthwise;
 pub mod depthwise_conv2d;
 mod dot;
 mod error;
 pub mod fixed_point_exp;
 pub mod fixed_point_log;
 pub mod fully_connected;
+pub mod hybrid;
 pub mod l2_normalization;
 pub mod l2_pool_2d;
 pub mod log_softmax;
@@ -57,6 +60,7 @@ mod shape;
 pub mod softmax;
 #[cfg(test)]
 mod testing;
+pub mod transpose_conv2d;
 pub mod window;
 
 pub use error::Mismatch;

@@ -199,6 +199,52 @@ impl Rescale for Float64<'_> {
     }
 }
 
+/// The scales of an operator that sums int16 activations in 64 bits.
+///
+/// Slices hold one element per output channel, or a single one that serves all channels.
+#[derive(Debug, Clone, Copy)]
+pub enum RequantizeWide<'a> {
+    /// [`requantize_i64`].
+    Fixed(FixedScales<'a>),
+    /// `f64` multiplication, rounded half away from zero: LiteRT's reference fully connected.
+    Float64(&'a [f64]),
+}
+
+impl RequantizeWide<'_> {
+    /// The scaled accumulator of `channel`. A channel without a scale gives 0.
+    #[inline(always)]
+    pub fn rescale(&self, acc: i64, channel: usize) -> i32 {
+        match *self {
+            Self::Fixed(scales) => {
+                let multiplier = of_channel(scales.multiplier, channel);
+                let shift = of_channel(scales.shift, channel);
+                requantize_i64(acc, multiplier, i32::from(shift))
+            }
+            // `as` saturates, and turns NaN into 0.
+            Self::Float64(scales) => libm::round(acc as f64 * of_channel(scales, channel)) as i32,
+        }
+    }
+}
+
+/// How an operator with int16 activations and int8 weights sums and scales.
+#[derive(Debug, Clone, Copy)]
+pub enum Accumulate16<'a> {
+    /// In 32 bits, from one bias per output channel: files whose bias is int32.
+    Narrow(&'a [i32], Requantize<'a>),
+    /// In 64 bits, from one bias per output channel: files whose bias is int64, or absent.
+    Wide(&'a [i64], RequantizeWide<'a>),
+}
+
+impl Accumulate16<'_> {
+    /// Whether there is a bias for each of `channels`.
+    pub(crate) fn fits(&self, channels: usize) -> bool {
+        match self {
+            Self::Narrow(bias, _) => bias.len() == channels,
+            Self::Wide(bias, _) => bias.len() == channels,
+        }
+    }
+}
+
 /// Calls `$body` with `$r` bound to the [`Rescale`] that a [`Requantize`] stands for, so that a
 /// kernel is compiled once per rounding and its inner loops never branch on it.
 #[macro_export]

@@ -8,7 +8,9 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use crate::convolve::Geometry;
-use crate::requantize::{FixedScales, Output, Requantize};
+use crate::hybrid::{Activations, HybridOutput};
+use crate::pool::ActivationRange;
+use crate::requantize::{Accumulate16, FixedScales, Output, Requantize, RequantizeWide};
 use crate::window::Window;
 
 /// Pseudo-random values of a test, from a seed (xorshift).
@@ -40,6 +42,16 @@ impl Values {
 
     pub(crate) fn i8s(&mut self, len: usize) -> Vec<i8> {
         self.integers(len, -128, 127).into_iter().map(|v| v as i8).collect()
+    }
+
+    pub(crate) fn i16s(&mut self, len: usize) -> Vec<i16> {
+        self.integers(len, -32768, 32767).into_iter().map(|v| v as i16).collect()
+    }
+
+    /// `len` values in `-1..=1`.
+    pub(crate) fn f32s(&mut self, len: usize) -> Vec<f32> {
+        let values = self.integers(len, -(1 << 20), 1 << 20);
+        values.into_iter().map(|v| v as f32 / (1 << 20) as f32).collect()
     }
 
     pub(crate) fn i32s(&mut self, len: usize, min: i64, max: i64) -> Vec<i32> {
@@ -186,6 +198,11 @@ impl Scales {
             Requantize::Float64(&self.f64s),
         ]
     }
+
+    pub(crate) fn wide(&self) -> [RequantizeWide<'_>; 2] {
+        let fixed = FixedScales { multiplier: &self.multiplier, shift: &self.shift };
+        [RequantizeWide::Fixed(fixed), RequantizeWide::Float64(&self.f64s)]
+    }
 }
 
 /// A random output stage for int8.
@@ -224,4 +241,79 @@ pub(crate) fn multiplier(real: f64) -> (i32, i32) {
         0x8000_0000 => (1 << 30, shift + 1),
         q => (q as i32, shift),
     }
+}
+
+/// Calls `run` under each way to accumulate int16 × int8 and holds its result against `sums`.
+pub(crate) fn requantized_16(
+    values: &mut Values,
+    channels: usize,
+    sums: &[f64],
+    mut run: impl FnMut(Accumulate16<'_>, Output) -> Vec<i16>,
+) -> Result<(), TestCaseError> {
+    let output = Output { output_offset: 0, activation_min: -30_000, activation_max: 32_767 };
+    let scales = Scales::new(values, channels);
+    let bias = values.i32s(channels, -1 << 24, 1 << 24);
+    for requantize in scales.all() {
+        let y = run(Accumulate16::Narrow(&bias, requantize), output);
+        let y: Vec<i32> = y.into_iter().map(i32::from).collect();
+        prop_assert_eq!(y, requantized(sums, &bias, requantize, &output));
+    }
+    let bias = values.integers(channels, -1 << 34, 1 << 34);
+    for requantize in scales.wide() {
+        let y = run(Accumulate16::Wide(&bias, requantize), output);
+        prop_assert_eq!(y.len(), sums.len());
+        for (i, (y, &sum)) in y.into_iter().zip(sums).enumerate() {
+            let channel = i % channels;
+            let wanted = requantize.rescale(sum as i64 + bias[channel], channel);
+            prop_assert_eq!(i32::from(y), wanted.clamp(-30_000, 32_767));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a hybrid operator and holds it against `sums`, a definition of the operator's sums from real
+/// activations and weights. Each of `images` is quantized by itself.
+pub(crate) fn hybrid(
+    values: &mut Values,
+    images: usize,
+    x: &[f32],
+    weight_sums: &[i32],
+    sums: impl Fn(&[f64]) -> Vec<f64>,
+    mut run: impl FnMut(HybridOutput<'_>) -> Vec<f32>,
+) -> Result<(), TestCaseError> {
+    let channels = weight_sums.len();
+    let len = if values.next().is_multiple_of(2) { 1 } else { channels };
+    let weight_scales: Vec<f32> = values.f32s(len).into_iter().map(|s| s.abs() + 0.01).collect();
+    let bias = values.f32s(channels);
+    for asymmetric in [false, true] {
+        let activation = ActivationRange { min: -20.0, max: 30.0 };
+        let p = HybridOutput {
+            weight_sums,
+            weight_scales: &weight_scales,
+            bias: &bias,
+            asymmetric,
+            activation,
+        };
+        let mut real = Vec::new();
+        for x in x.chunks(x.len() / images) {
+            let mut q = std::vec![0; x.len()];
+            let Activations { scale, zero_point } = p.quantize(x, &mut q);
+            real.extend(
+                q.iter()
+                    .map(|&q| f64::from(q) - f64::from(zero_point))
+                    .map(|q| q * f64::from(scale)),
+            );
+        }
+        let y = run(p);
+        let sums = sums(&real);
+        prop_assert_eq!(y.len(), sums.len());
+        for (i, (y, sum)) in y.into_iter().zip(sums).enumerate() {
+            let scale = f64::from(weight_scales[i % channels % len]);
+            let wanted = (sum * scale + f64::from(bias[i % channels])).clamp(-20.0, 30.0);
+            let near =
+                (f64::from(y) - wanted).abs() <= 1e-5 * (1.0 + wanted.abs() + (sum * scale).abs());
+            prop_assert!(near, "{} for {}", y, wanted);
+        }
+    }
+    Ok(())
 }
