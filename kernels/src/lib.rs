@@ -26,13 +26,16 @@ extern crate std;
 
 pub mod add;
 pub mod add_n;
+pub mod arg_max;
 pub mod arithmetic;
 pub mod average_pool_2d;
+pub mod axis;
 pub mod batch_matmul;
 pub mod broadcast;
 pub mod compare;
 pub mod conv2d;
 mod convolve;
+pub mod cumsum;
 mod depthwise;
 pub mod depthwise_conv2d;
 mod dot;
@@ -54,12 +57,14 @@ pub mod reduce;
 pub mod reduce_quantized;
 pub mod reduction;
 pub mod requantize;
+pub mod resize;
 mod rows;
 pub mod select;
 mod shape;
 pub mod softmax;
 #[cfg(test)]
 mod testing;
+pub mod top_k;
 pub mod transpose_conv2d;
 pub mod window;
 
