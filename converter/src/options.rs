@@ -57,7 +57,7 @@ impl Default for Options {
             names: Names::default(),
             labels: Vec::new(),
             max_arena: 512 << 20,
-            plan_budget: 200_000,
+            plan_budget: 1_000_000,
         }
     }
 }
