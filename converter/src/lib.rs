@@ -16,12 +16,14 @@
 
 mod aligned;
 pub mod arena;
+pub mod arena_map;
 pub mod compile;
 mod convert;
 pub mod error;
 mod evaluate;
 pub mod graph;
 pub mod lower;
+pub mod macs;
 pub mod npz;
 pub mod ops;
 mod options;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, BufWriter},
+    io::{BufWriter, Cursor},
     path::Path,
 };
 
@@ -40,24 +40,32 @@ impl Array {
 /// # Errors
 /// `Io` where it cannot be read, `InvalidData` for element types that no tensor has.
 pub fn read(path: &Path) -> Result<Vec<Array>> {
-    let file = File::open(path)
+    let bytes = std::fs::read(path)
         .map_err(|problem| error!(Io, "{}: cannot be read: {problem}", path.display()))?;
-    let invalid =
-        |problem: &dyn std::fmt::Display| error!(InvalidData, "{}: {problem}", path.display());
-    let mut npz = NpzReader::new(BufReader::new(file)).map_err(|problem| invalid(&problem))?;
+    parse(&bytes, &path.display().to_string())
+}
+
+/// Reads all arrays of an `.npz` file in memory; `name` is what errors call it.
+///
+/// # Errors
+/// `InvalidData` for bytes that are no `.npz` file, and for element types that no tensor has.
+pub fn parse(bytes: &[u8], name: &str) -> Result<Vec<Array>> {
+    let invalid = |problem: &dyn std::fmt::Display| error!(InvalidData, "{name}: {problem}");
+    let mut npz = NpzReader::new(Cursor::new(bytes)).map_err(|problem| invalid(&problem))?;
     let names = npz.names().map_err(|problem| invalid(&problem))?;
     let mut arrays = Vec::new();
     for name in names {
-        let array = read_one(&mut npz, &name)
-            .ok_or_else(|| invalid(&format!("array '{name}' has a type that no tensor has")))?;
+        let array = read_one(&mut npz, &name).ok_or_else(|| {
+            invalid(&format!("array '{name}' is damaged, or of a type that no tensor has"))
+        })?;
         arrays.push(array);
     }
     Ok(arrays)
 }
 
-type Npz = NpzReader<BufReader<File>>;
+type Npz<'a> = NpzReader<Cursor<&'a [u8]>>;
 
-fn read_one(npz: &mut Npz, name: &str) -> Option<Array> {
+fn read_one(npz: &mut Npz<'_>, name: &str) -> Option<Array> {
     read_as::<i8>(npz, name, DType::I8)
         .or_else(|| read_as::<u8>(npz, name, DType::U8))
         .or_else(|| read_as::<f32>(npz, name, DType::F32))
@@ -76,7 +84,7 @@ fn read_one(npz: &mut Npz, name: &str) -> Option<Array> {
 }
 
 /// The array, `None` where its elements are of another type.
-fn read_as<T>(npz: &mut Npz, name: &str, dtype: DType) -> Option<Array>
+fn read_as<T>(npz: &mut Npz<'_>, name: &str, dtype: DType) -> Option<Array>
 where
     T: ReadableElement + IntoBytes + zerocopy::Immutable + Copy,
 {

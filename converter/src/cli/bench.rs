@@ -1,0 +1,184 @@
+//! `systole bench`
+
+use std::{path::PathBuf, time::Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+use systole::{Model, Session};
+use systole_converter::{AlignedBytes, Class, Error, Result, load_file, npz, run};
+
+use super::{Conversion, to_json};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The model: .systole, or .tflite to be converted in memory
+    file: PathBuf,
+    /// Samples to run, in turn; a fixed pattern where it is left out
+    #[arg(short, long, value_name = "X.npz")]
+    input: Option<PathBuf>,
+    /// Threads; this version runs with one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
+    threads: u32,
+    /// Time every operator by itself, too
+    #[arg(long)]
+    per_layer: bool,
+    /// Measure for this long, in seconds
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    seconds: f64,
+    #[command(flatten)]
+    conversion: Conversion,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.001..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0.001 to 3600".to_owned()),
+    }
+}
+
+/// Microseconds of repeated runs.
+#[derive(Debug, Default)]
+struct Times(Vec<f64>);
+
+impl Times {
+    /// The value that the share `part` of all runs stays below.
+    fn quantile(&self, part: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len().saturating_sub(1);
+        sorted.get((last as f64 * part).round() as usize).copied().unwrap_or(0.0)
+    }
+
+    fn to_value(&self, macs: u64) -> Value {
+        json!({
+            "min_us": self.quantile(0.0),
+            "median_us": self.quantile(0.5),
+            "p99_us": self.quantile(0.99),
+            "runs": self.0.len(),
+            "macs": macs,
+            "gmacs_per_s": gmacs_per_s(macs, self.quantile(0.0)),
+        })
+    }
+}
+
+/// From multiply-accumulates and microseconds.
+fn gmacs_per_s(macs: u64, us: f64) -> f64 {
+    if us > 0.0 { macs as f64 / us / 1e3 } else { 0.0 }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<String> {
+    let options = arguments.conversion.options();
+    let file = load_file(&arguments.file, &options)?;
+    let failed = |problem: &dyn std::fmt::Display| Error::new(Class::Corrupt, problem.to_string());
+    let model = Model::from_bytes(file.as_slice()).map_err(|problem| failed(&problem))?;
+    let inputs = match &arguments.input {
+        Some(path) => npz::read(path)?,
+        None => pattern(&model),
+    };
+    let samples = inputs.first().and_then(|array| array.shape.first()).copied().unwrap_or(1);
+    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
+    let mut session =
+        Session::new(&model, arena.as_mut_slice()).map_err(|problem| failed(&problem))?;
+    let (mut whole, mut layers) = (Times::default(), Vec::new());
+    layers.resize_with(model.operator_count(), Times::default);
+    let begin = Instant::now();
+    let mut turn = 0;
+    while turn < 3 || begin.elapsed().as_secs_f64() < arguments.seconds {
+        run::load_sample(&mut session, &inputs, turn % samples)?;
+        let start = Instant::now();
+        session.run().map_err(|problem| failed(&problem))?;
+        let us = start.elapsed().as_secs_f64() * 1e6;
+        if arguments.per_layer {
+            run::load_sample(&mut session, &inputs, turn % samples)?;
+            for times in &mut layers {
+                let start = Instant::now();
+                session.step().map_err(|problem| failed(&problem))?;
+                times.0.push(start.elapsed().as_secs_f64() * 1e6);
+            }
+        }
+        // The first run warms caches and is not counted.
+        if turn > 0 {
+            whole.0.push(us);
+        }
+        turn += 1;
+    }
+    let layers = if arguments.per_layer { Some(&layers[..]) } else { None };
+    let value = figures(&model, &whole, layers);
+    if arguments.json { Ok(to_json(&value)) } else { Ok(text(&value)) }
+}
+
+/// One sample per input, of bytes that differ.
+fn pattern(model: &Model<'_>) -> Vec<npz::Array> {
+    let array = |(index, info): (usize, systole::TensorInfo<'_>)| {
+        let float = info.dtype() == systole::DType::F32;
+        let bytes = if float {
+            (0..info.len()).flat_map(|i| ((i % 17) as f32 / 17.0).to_le_bytes()).collect()
+        } else {
+            // Small non-negative numbers, valid for every integer type and as indices.
+            (0..info.bytes()).map(|i| if i % info.dtype().size() == 0 { 1 } else { 0 }).collect()
+        };
+        let dims = info.shape().dims().iter().map(|&dim| dim as usize);
+        npz::Array {
+            name: run::port_name(&info, "input", index),
+            dtype: info.dtype(),
+            shape: [1].into_iter().chain(dims).collect(),
+            bytes,
+        }
+    };
+    model.inputs().enumerate().map(array).collect()
+}
+
+/// The figures; the keys are part of the interface.
+fn figures(model: &Model<'_>, whole: &Times, layers: Option<&[Times]>) -> Value {
+    let mut value = whole.to_value(model.macs());
+    value["threads"] = json!(1);
+    value["isa"] = json!("portable");
+    if let Some(layers) = layers {
+        let rows: Vec<Value> = layers
+            .iter()
+            .enumerate()
+            .filter_map(|(index, times)| {
+                let operator = model.operator(index as u16)?;
+                let mut row = times.to_value(systole_converter::macs::of(&operator));
+                row["index"] = json!(index);
+                row["operator"] = json!(operator.opcode().name());
+                row["output"] = json!(operator.record().output(0).ok()?.shape().dims());
+                Some(row)
+            })
+            .collect();
+        value["layers"] = json!(rows);
+    }
+    value
+}
+
+fn text(value: &Value) -> String {
+    let number = |value: &Value, key: &str| value[key].as_f64().unwrap_or(0.0);
+    let mut text = format!(
+        "latency    min {:.1} us, median {:.1} us, p99 {:.1} us ({} runs)\n\
+         speed      {:.3} GMAC/s over {} multiply-accumulates; 1 thread, portable kernels\n",
+        number(value, "min_us"),
+        number(value, "median_us"),
+        number(value, "p99_us"),
+        value["runs"],
+        number(value, "gmacs_per_s"),
+        value["macs"],
+    );
+    let Some(layers) = value["layers"].as_array() else { return text };
+    let total: f64 = layers.iter().map(|row| number(row, "min_us")).sum();
+    text += "\n   # operator             output               min us      %   GMAC/s\n";
+    for row in layers {
+        let us = number(row, "min_us");
+        text += &format!(
+            "{:>4} {:<20} {:<18} {us:>9.2} {:>6.1} {:>8.3}\n",
+            row["index"],
+            row["operator"].as_str().unwrap_or_default(),
+            row["output"].to_string(),
+            100.0 * us / total.max(f64::MIN_POSITIVE),
+            number(row, "gmacs_per_s"),
+        );
+    }
+    text
+}

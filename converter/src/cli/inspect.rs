@@ -1,0 +1,203 @@
+//! `systole inspect`
+
+use std::{fmt::Write, path::PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+use systole::{
+    Model, Operator, TensorInfo,
+    format::{Key, NO_TENSOR, RoundingCode},
+};
+use systole_converter::{Class, Error, Result, arena_map, load_file};
+
+use super::{Conversion, to_json, write_whole};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The model: .systole, or .tflite to be converted in memory
+    file: PathBuf,
+    /// Draw the arena map as an SVG picture
+    #[arg(long, value_name = "FILE.svg")]
+    arena_map: Option<PathBuf>,
+    /// List all tensors, constants too
+    #[arg(long)]
+    tensors: bool,
+    #[command(flatten)]
+    conversion: Conversion,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<String> {
+    let file = load_file(&arguments.file, &arguments.conversion.options())?;
+    let model = Model::from_bytes(file.as_slice())
+        .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
+    let map = arena_map::ArenaMap::new(&model);
+    if let Some(path) = &arguments.arena_map {
+        write_whole(path, map.svg().as_bytes())?;
+    }
+    let bytes = file.as_slice().len();
+    if arguments.json {
+        return Ok(to_json(&to_value(&model, bytes)));
+    }
+    let mut text = String::new();
+    summary(&mut text, &model, bytes).expect("writing to a String cannot fail");
+    operators(&mut text, &model).expect("writing to a String cannot fail");
+    if arguments.tensors {
+        tensors(&mut text, &model).expect("writing to a String cannot fail");
+    }
+    text += "\narena map\n";
+    text += &map.text(100);
+    metadata(&mut text, &model).expect("writing to a String cannot fail");
+    Ok(text)
+}
+
+fn model_operators<'m>(model: &'m Model<'m>) -> impl Iterator<Item = Operator<'m>> {
+    (0..model.operator_count()).map_while(|index| model.operator(index as u16))
+}
+
+fn summary(text: &mut String, model: &Model<'_>, bytes: usize) -> std::fmt::Result {
+    writeln!(text, "file       {bytes} bytes, weights and tables {}", model.constants().len())?;
+    writeln!(
+        text,
+        "arena      {} bytes, lower bound {}",
+        model.arena_bytes(),
+        model.arena_lower_bound()
+    )?;
+    writeln!(text, "work       {} multiply-accumulates", model.macs())?;
+    for (what, infos) in [
+        ("input", model.inputs().collect::<Vec<_>>()),
+        ("output", model.outputs().collect::<Vec<_>>()),
+    ] {
+        for (index, info) in infos.iter().enumerate() {
+            writeln!(text, "{what:<8} {index} {}", describe(info))?;
+        }
+    }
+    Ok(())
+}
+
+/// Type, shape, quantization and name of a tensor on one line.
+fn describe(info: &TensorInfo<'_>) -> String {
+    let mut text = format!("{} {:?}", info.dtype(), info.shape());
+    if info.scale() > 0.0 {
+        text += &format!(" scale {} zero_point {}", info.scale(), info.zero_point());
+    }
+    if let Some(name) = info.name() {
+        text += &format!(" '{name}'");
+    }
+    text
+}
+
+/// The tensor indices of inputs and outputs; `None` for those not given.
+fn operands(operator: &Operator<'_>) -> (Vec<Option<u16>>, Vec<Option<u16>>) {
+    let record = operator.record();
+    let all = |range: std::ops::Range<usize>| range.map(|i| record.operand(i)).collect();
+    let (inputs, outputs) = (record.input_count(), record.output_count());
+    (all(0..inputs), all(inputs..inputs + outputs))
+}
+
+fn operators(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
+    writeln!(text, "\noperators")?;
+    for (index, operator) in model_operators(model).enumerate() {
+        let record = operator.record();
+        let (inputs, outputs) = operands(&operator);
+        let list = |operands: &[Option<u16>]| {
+            let names: Vec<String> =
+                operands.iter().map(|i| i.map_or("-".to_owned(), |i| i.to_string())).collect();
+            names.join(" ")
+        };
+        let shape = |operands: &[Option<u16>]| {
+            let first = operands.first().copied().flatten().unwrap_or(NO_TENSOR);
+            model.tensor(first).map_or_else(String::new, |info| format!("{:?}", info.shape()))
+        };
+        let rounding = match record.rounding() {
+            Ok(RoundingCode::None) | Err(_) => "",
+            Ok(rounding) => rounding.name(),
+        };
+        writeln!(
+            text,
+            "{index:>4} {:<20} {:<18} {:<18} {rounding:<8} tensors {} -> {}",
+            operator.opcode().name(),
+            shape(&inputs),
+            shape(&outputs),
+            list(&inputs),
+            list(&outputs)
+        )?;
+    }
+    Ok(())
+}
+
+fn tensors(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
+    writeln!(text, "\ntensors")?;
+    for index in 0..model.tensor_count() {
+        let Some(info) = model.tensor(index as u16) else { continue };
+        let place = if info.is_constant() { "constants" } else { "arena" };
+        writeln!(
+            text,
+            "{index:>4} {place} {}..{} {}",
+            info.offset(),
+            info.offset() + info.bytes(),
+            describe(&info)
+        )?;
+    }
+    Ok(())
+}
+
+fn metadata(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
+    let entries = model.metadata().filter(|entry| entry.key != Key::TensorName as u16);
+    for (count, entry) in entries.enumerate() {
+        if count == 0 {
+            writeln!(text, "\nmetadata")?;
+        }
+        let key = match entry.key {
+            key if key == Key::Label as u16 => format!("label {}", entry.index),
+            key if key == Key::Producer as u16 => "producer".to_owned(),
+            key if key == Key::Origin as u16 => "origin".to_owned(),
+            key if key == Key::Licence as u16 => "licence".to_owned(),
+            key if key == Key::Description as u16 => "description".to_owned(),
+            key => format!("key {key} index {}", entry.index),
+        };
+        writeln!(text, "{key}: {}", entry.text)?;
+    }
+    Ok(())
+}
+
+fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
+    let tensor = |info: TensorInfo<'_>| {
+        json!({
+            "index": info.index(),
+            "name": info.name(),
+            "dtype": info.dtype().name(),
+            "shape": info.shape().dims(),
+            "scale": info.scale(),
+            "zero_point": info.zero_point(),
+            "constant": info.is_constant(),
+            "offset": info.offset(),
+            "bytes": info.bytes(),
+        })
+    };
+    let operator = |operator: Operator<'_>| {
+        let (inputs, outputs) = operands(&operator);
+        json!({
+            "operator": operator.opcode().name(),
+            "rounding": operator.record().rounding().map_or("unknown", RoundingCode::name),
+            "inputs": inputs,
+            "outputs": outputs,
+        })
+    };
+    let all = (0..model.tensor_count()).filter_map(|index| model.tensor(index as u16));
+    let labels: Vec<&str> = (0..).map_while(|index| model.label(index)).collect();
+    json!({
+        "file_bytes": file_bytes,
+        "weight_bytes": model.constants().len(),
+        "arena_bytes": model.arena_bytes(),
+        "arena_lower_bound": model.arena_lower_bound(),
+        "macs": model.macs(),
+        "operators": model_operators(model).map(operator).collect::<Vec<_>>(),
+        "inputs": model.inputs().map(tensor).collect::<Vec<_>>(),
+        "outputs": model.outputs().map(tensor).collect::<Vec<_>>(),
+        "tensors": all.map(tensor).collect::<Vec<_>>(),
+        "labels": labels,
+    })
+}

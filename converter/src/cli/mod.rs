@@ -1,0 +1,149 @@
+//! The command line: arguments, and what is printed.
+//!
+//! Exit status 0: done. 1: the work failed, the reason is on stderr. 2: wrong usage.
+
+mod bench;
+mod convert;
+mod demo;
+mod inspect;
+mod run;
+
+use std::{
+    io::{ErrorKind, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use systole_converter::{Error, Match, Names, Options};
+
+/// Converts trained networks to .systole files, and runs, inspects and times them.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Convert a model to a .systole file
+    Convert(convert::Arguments),
+    /// Run a model on every sample of an .npz file
+    Run(run::Arguments),
+    /// Show operators, tensors, sizes, the arena map and metadata
+    Inspect(inspect::Arguments),
+    /// Measure latency, in whole and per layer
+    Bench(bench::Arguments),
+    /// Convert the bundled digits model and recognize a few digits with it
+    Demo(demo::Arguments),
+}
+
+/// What all commands that convert have in common.
+#[derive(Debug, Args)]
+struct Conversion {
+    /// Whose answers to reproduce, bit for bit
+    #[arg(long = "match", value_enum, default_value_t = Matching::Tflm, value_name = "RUNTIME")]
+    matching: Matching,
+    /// Refuse models that need a larger arena, in bytes
+    #[arg(long, default_value_t = 512 << 20, value_name = "BYTES")]
+    max_arena: usize,
+}
+
+impl Conversion {
+    fn options(&self) -> Options {
+        Options {
+            matching: self.matching.into(),
+            max_arena: self.max_arena,
+            names: Names::All,
+            ..Options::default()
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Matching {
+    /// TensorFlow Lite Micro's reference kernels
+    Tflm,
+    /// LiteRT's reference kernels
+    Litert,
+    /// Systole's own arithmetic: every scale applied with one rounding
+    Native,
+}
+
+impl From<Matching> for Match {
+    fn from(matching: Matching) -> Self {
+        match matching {
+            Matching::Tflm => Self::Tflm,
+            Matching::Litert => Self::Litert,
+            Matching::Native => Self::Native,
+        }
+    }
+}
+
+/// Reads the arguments, does the work, and says how it ended.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Convert(arguments) => convert::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+    };
+    match done {
+        Ok(output) => print(&output),
+        Err(error) => {
+            eprintln!("systole: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints to stdout; a reader that went away (`systole … | head`) is no failure.
+fn print(output: &str) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("systole: cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// JSON with a line feed.
+fn to_json(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// Writes a file so that it is there whole or not at all: to a temporary one, then renamed.
+fn write_whole(path: &PathBuf, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |problem: &dyn std::fmt::Display| {
+        let message = format!("{}: cannot be written: {problem}", path.display());
+        Error::new(systole_converter::Class::Io, message)
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(std::path::Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .permissions(permissions())
+        .tempfile_in(folder)
+        .map_err(|problem| failed(&problem))?;
+    file.write_all(bytes).map_err(|problem| failed(&problem))?;
+    file.persist(path).map_err(|problem| failed(&problem))?;
+    Ok(())
+}
+
+/// What a file that the user asked for gets: readable by all, as the umask allows.
+fn permissions() -> std::fs::Permissions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::Permissions::from_mode(0o666)
+    }
+    #[cfg(not(unix))]
+    {
+        let folder = std::env::temp_dir();
+        std::fs::metadata(folder).expect("the temporary folder exists").permissions()
+    }
+}
