@@ -1,0 +1,214 @@
+"""Builds small .tflite models, runs them in LiteRT and TFLite Micro, and writes cases."""
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent
+TYPES = dict(float32=0, float16=1, int32=2, uint8=3, int64=4, bool=6, int16=7, int8=9, uint32=15)
+
+
+class Model:
+    """One subgraph. Tensors are made by `input`, `const` and `output` and named by their index."""
+
+    def __init__(self):
+        self.tensors, self.buffers, self.ops, self.codes = [], [schema.BufferT()], [], []
+        self.inputs, self.outputs = [], []
+        # What each input is fed: (low, high) for floats and plain integers, None for the full range.
+        self.ranges = []
+
+    def tensor(self, dtype, shape, scale=None, zero=0, axis=0, data=None, name=None):
+        t = schema.TensorT()
+        t.shape, t.type, t.name, t.hasRank = list(shape), TYPES[dtype], (name or f"t{len(self.tensors)}").encode(), True
+        t.buffer = len(self.buffers)
+        b = schema.BufferT()
+        if data is not None:
+            b.data = list(np.ascontiguousarray(data).tobytes())
+        self.buffers.append(b)
+        if scale is not None:
+            q = schema.QuantizationParametersT()
+            q.scale = [float(s) for s in np.atleast_1d(scale)]
+            zero = np.atleast_1d(zero)
+            q.zeroPoint = [int(z) for z in (zero if len(zero) == len(q.scale) else np.repeat(zero, len(q.scale)))]
+            q.quantizedDimension = axis
+            t.quantization = q
+        self.tensors.append(t)
+        return len(self.tensors) - 1
+
+    def input(self, dtype, shape, scale=None, zero=0, range=None):
+        i = self.tensor(dtype, shape, scale, zero)
+        self.inputs.append(i)
+        self.ranges.append(range)
+        return i
+
+    def const(self, data, scale=None, zero=0, axis=0):
+        data = np.asarray(data)
+        return self.tensor(data.dtype.name, data.shape, scale, zero, axis, data)
+
+    def output(self, dtype, scale=None, zero=0):
+        """An output; its shape is what LiteRT makes of it."""
+        i = self.tensor(dtype, (), scale, zero)
+        self.outputs.append(i)
+        return i
+
+    def hidden(self, dtype, scale=None, zero=0):
+        """A tensor between two operators; its shape is what LiteRT makes of it."""
+        return self.tensor(dtype, (), scale, zero)
+
+    def op(self, name, inputs, outputs, options=None, version=1, **fields):
+        """`options` is the schema's name of the options table, `fields` its fields."""
+        code = getattr(schema.BuiltinOperator, name)
+        c = schema.OperatorCodeT()
+        c.builtinCode, c.deprecatedBuiltinCode, c.version = code, min(code, 127), version
+        self.codes.append(c)
+        o = schema.OperatorT()
+        o.opcodeIndex, o.inputs, o.outputs = len(self.codes) - 1, list(inputs), list(outputs)
+        if options:
+            table = getattr(schema, options + "T")()
+            for field, value in fields.items():
+                if not hasattr(table, field):
+                    raise AttributeError(f"{options} has no {field}")
+                setattr(table, field, value)
+            o.builtinOptions = table
+            kinds = schema.BuiltinOptions2 if hasattr(schema.BuiltinOptions2, options) else schema.BuiltinOptions
+            if kinds is schema.BuiltinOptions:
+                o.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            else:
+                o.builtinOptions, o.builtinOptions2 = None, table
+                o.builtinOptions2Type = getattr(schema.BuiltinOptions2, options)
+        self.ops.append(o)
+
+    def pack(self):
+        g = schema.SubGraphT()
+        g.tensors, g.inputs, g.outputs, g.operators = self.tensors, self.inputs, self.outputs, self.ops
+        m = schema.ModelT()
+        m.version, m.operatorCodes, m.subgraphs, m.buffers = 3, self.codes, [g], self.buffers
+        builder = flatbuffers.Builder(1 << 14)
+        builder.Finish(m.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def shaped(self):
+        """The model's bytes, with the shapes that LiteRT infers written into it."""
+        it = interpreter(self.pack(), keep=True)
+        feed(it, samples(it, self.ranges, 0)[-1])
+        it.invoke()
+        for i, t in enumerate(self.tensors):
+            if self.buffers[t.buffer].data is None and i not in self.inputs:
+                t.shape = [int(d) for d in it.get_tensor(i).shape]
+        return self.pack()
+
+
+def interpreter(flat, keep=False):
+    it = Interpreter(model_content=flat, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+                     experimental_preserve_all_tensors=keep)
+    it.allocate_tensors()
+    return it
+
+
+def samples(it, ranges, seed):
+    """All at the minimum, all at the maximum, extremes at random, and two random ones."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for kind in range(5):
+        sample = []
+        for d, bounds in zip(it.get_input_details(), ranges):
+            shape, dtype = tuple(d["shape"]), d["dtype"]
+            if dtype == np.bool_:
+                low, high = 0, 1
+            elif np.issubdtype(dtype, np.floating):
+                low, high = bounds or (-4.0, 4.0)
+            else:
+                low, high = bounds or (np.iinfo(dtype).min, np.iinfo(dtype).max)
+            if np.issubdtype(dtype, np.floating):
+                x = rng.uniform(low, high, shape) if kind > 2 else np.choose(rng.integers(0, 2, shape) if kind == 2 else np.full(shape, kind), [low, high])
+            else:
+                x = rng.integers(low, high + 1, shape) if kind > 2 else np.where(rng.integers(0, 2, shape) if kind == 2 else np.full(shape, kind), high, low)
+            sample.append(np.asarray(x, dtype))
+        out.append(sample)
+    return out
+
+
+def feed(it, sample):
+    for d, x in zip(it.get_input_details(), sample):
+        it.set_tensor(d["index"], x)
+
+
+def litert(flat, given):
+    it = interpreter(flat)
+    rows = []
+    for sample in given:
+        feed(it, sample)
+        it.invoke()
+        rows.append([it.get_tensor(d["index"]).copy() for d in it.get_output_details()])
+    return [np.stack(column) for column in zip(*rows)]
+
+
+def tflm(flat, given):
+    """TFLite Micro's outputs, twice the same, or None; in a process of its own, which may abort."""
+    python = os.environ.get("TFLM_PYTHON", sys.executable)
+    payload = io.BytesIO()
+    np.savez(payload, model=np.frombuffer(flat, np.uint8), **{f"{s}.{i}": x for s, row in enumerate(given) for i, x in enumerate(row)})
+    done = subprocess.run([python, pathlib.Path(__file__).with_name("run_tflm.py")], input=payload.getvalue(), capture_output=True)
+    if done.returncode or not done.stdout:
+        return None
+    arrays = np.load(io.BytesIO(done.stdout))
+    return [arrays[str(i)] for i in range(len(arrays.files))]
+
+
+def save(path, arrays):
+    """An .npz whose bytes depend on the arrays alone."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, array in arrays.items():
+            data = io.BytesIO()
+            np.lib.format.write_array(data, np.ascontiguousarray(array))
+            z.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), data.getvalue(), zipfile.ZIP_DEFLATED)
+
+
+class Cases:
+    """Collects cases, and what was refused or differs."""
+
+    def __init__(self, only):
+        self.only, self.refused, self.differences, self.names = only, [], [], []
+
+    def add(self, name, model):
+        if self.only and self.only not in name:
+            return
+        assert name not in self.names, name
+        try:
+            flat = model.shaped()
+            given = samples(interpreter(flat), model.ranges, len(name))
+            want = litert(flat, given)
+        except (RuntimeError, ValueError) as e:
+            self.refused.append(f"{name}: {str(e).splitlines()[0][-160:]}")
+            return
+        arrays = {f"in.{i}": np.stack(column) for i, column in enumerate(zip(*given))}
+        arrays.update({f"litert.{i}": a for i, a in enumerate(want)})
+        micro = tflm(flat, given)
+        if micro is not None:
+            arrays.update({f"tflm.{i}": a.astype(w.dtype).reshape(w.shape) for i, (a, w) in enumerate(zip(micro, want))})
+            for i, (a, w) in enumerate(zip(micro, want)):
+                d = np.abs(a.astype(np.float64).reshape(w.shape) - w.astype(np.float64))
+                if np.issubdtype(w.dtype, np.integer) and d.max() > 0:
+                    self.differences.append(f"{name}: output {i}, {int((d > 0).sum())} of {d.size} elements, by up to {d.max():g}")
+        (FOLDER / f"{name}.tflite").write_bytes(flat)
+        save(FOLDER / f"{name}.npz", arrays)
+        self.names.append(name)
+        print(name, "both" if micro is not None else "LiteRT", flush=True)
+
+    def finish(self, family):
+        if not self.only:
+            (FOLDER / f"refused_{family}.txt").write_text("".join(f"{line}\n" for line in self.refused))
+            (FOLDER / f"differences_{family}.txt").write_text("".join(f"{line}\n" for line in self.differences))
+        for line in self.refused:
+            print("refused", line)
+        for line in self.differences:
+            print("differs", line)
+        print(json.dumps(dict(family=family, cases=len(self.names), refused=len(self.refused))))
