@@ -70,6 +70,18 @@ fn exp_between_minus_one_quarter_and_zero(a: i32) -> i32 {
 
 /// `1 / (1 + a)` for `a` in [0, 1), both in Q0.
 pub fn one_over_one_plus_x(a: i32) -> i32 {
+    // 2 / (1 + a) in Q2, and half of it the same number in Q1.
+    saturating_shl(two_over_one_plus_x(a), 1)
+}
+
+/// `(1 - a) / (1 + a)` for `a` in [0, 1), both in Q0.
+pub fn one_minus_x_over_one_plus_x(a: i32) -> i32 {
+    // 2 / (1 + a) - 1 in Q2, shifted to Q0.
+    saturating_shl(two_over_one_plus_x(a).wrapping_sub(1 << 29), 2)
+}
+
+/// `2 / (1 + a)` in Q2 for `a` in [0, 1) in Q0, by Newton's iteration.
+fn two_over_one_plus_x(a: i32) -> i32 {
     // (1 + a) / 2, rounded half up as the sum is not negative.
     let half_denominator = ((i64::from(a) + i64::from(i32::MAX) + 1) >> 1) as i32;
     let one = 1 << 29;
@@ -80,8 +92,7 @@ pub fn one_over_one_plus_x(a: i32) -> i32 {
         // The product of two Q2 numbers is Q4.
         x = x.wrapping_add(saturating_shl(doubling_high_mul(x, error), 2));
     }
-    // x is 2 / (1 + a) in Q2, and half of it the same number in Q1.
-    saturating_shl(x, 1)
+    x
 }
 
 /// `1 / x` for a positive `x` in Q`integer_bits`, as a Q0 number in (1/2, 1] and the power of two

@@ -49,6 +49,17 @@ pub fn sum_i8(p: &SumQuantized<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismat
     with_rescale!(p.requantize, |rescale| sum(p, rescale, x, y))
 }
 
+/// The scaled sum of each group of bytes taken as uint8; the accumulator wraps.
+///
+/// LiteRT's reference SUM reads the bytes of int8 tensors so, and writes them so.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a buffer's length does not fit the reduction.
+pub fn sum_u8(p: &SumQuantized<'_>, x: &[u8], y: &mut [u8]) -> Result<(), Mismatch> {
+    with_rescale!(p.requantize, |rescale| sum(p, rescale, x, y))
+}
+
 /// The scaled sum of each group of int16; the accumulator wraps.
 ///
 /// # Errors

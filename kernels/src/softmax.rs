@@ -10,6 +10,7 @@
 
 use crate::Mismatch;
 use crate::fixed_point_exp::{exp_on_negative_values, reciprocal};
+use crate::lut::interpolate;
 use crate::quantized::Quantized;
 use crate::requantize::{Double, Rounding, divide_by_power_of_two, doubling_high_mul};
 use crate::rows::for_each_row;
@@ -95,14 +96,14 @@ pub fn softmax_i16(p: &SoftmaxI16<'_>, x: &[i16], y: &mut [i16]) -> Result<(), M
             let diff = i32::from(value) - max;
             let scaled = Double::requantize(diff, p.input_multiplier, p.input_shift);
             // [-65535, 0] to the table's range.
-            *exp = lookup(p.exp_lut, i16::saturate(scaled.saturating_add(32767)));
+            *exp = interpolate(p.exp_lut, i16::saturate(scaled.saturating_add(32767)));
             sum = sum.wrapping_add(i32::from(*exp));
         }
         // sum = 2^(16 - headroom) × (1 + v), the table wants v.
         let headroom = sum.leading_zeros().clamp(1, 30) - 1;
         let shifted = (i64::from(sum).wrapping_shl(headroom) + (1 << 13)) >> 14;
         let recentred = (shifted - (1 << 15) - (1 << 16)).clamp(-32768, 32767) as i16;
-        let scale = i64::from(lookup(p.reciprocal_lut, recentred));
+        let scale = i64::from(interpolate(p.reciprocal_lut, recentred));
         let right_shift = 30 - headroom;
         for value in y {
             let product = i64::from(*value) * scale + (1 << (right_shift - 1));
@@ -163,20 +164,6 @@ fn softmax_from_i8<T: Quantized>(
             *out = T::saturate(probability.saturating_add(T::MIN.into()));
         }
     })
-}
-
-/// Linear interpolation in a table of 513 values over all of int16, 128 apart. A table that is too
-/// short gives 0 beyond its end.
-///
-/// Source: `LUTLookup` of TFLite's `internal/common.h`.
-#[inline(always)]
-fn lookup(table: &[i16], value: i16) -> i16 {
-    let index = (256 + (i32::from(value) >> 7)) as usize;
-    let offset = i32::from(value) & 0x7f;
-    let base = i32::from(table.get(index).copied().unwrap_or(0));
-    let slope = i32::from(table.get(index + 1).copied().unwrap_or(0)) - base;
-    // slope × offset is Q0.22; back to Q0.15, half up.
-    i16::saturate(base + ((slope * offset + 64) >> 7))
 }
 
 #[cfg(test)]
