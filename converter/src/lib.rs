@@ -32,6 +32,7 @@ pub mod planner;
 mod report;
 pub mod run;
 pub mod scale;
+pub mod table16;
 pub mod tflite;
 pub mod write;
 

@@ -72,7 +72,6 @@ impl Memory<'_, '_> {
     }
 
     /// Two outputs, and the inputs beside them.
-    #[allow(dead_code, reason = "for operators with two outputs")]
     pub(crate) fn outputs2<T: Element, U: Element>(
         &mut self,
         first: Place,

@@ -4,6 +4,9 @@
 //! The list at the end is the registry: a row per operator. `docs/adding-an-operator.md` says how
 //! to add one.
 
+pub mod pool;
+pub mod resize;
+mod same_scale;
 mod weights;
 mod window;
 
@@ -80,4 +83,14 @@ operators! {
     AveragePool2d average_pool_2d "AVERAGE_POOL_2D",
     Softmax softmax "SOFTMAX",
     Reshape reshape "RESHAPE",
+    MaxPool2d max_pool_2d "MAX_POOL_2D",
+    L2Pool2d l2_pool_2d "L2_POOL_2D",
+    Reduce reduce "REDUCE",
+    LogSoftmax log_softmax "LOG_SOFTMAX",
+    L2Normalization l2_normalization "L2_NORMALIZATION",
+    ArgMax arg_max "ARG_MAX",
+    TopK top_k "TOPK_V2",
+    CumSum cumsum "CUMSUM",
+    ResizeBilinear resize_bilinear "RESIZE_BILINEAR",
+    ResizeNearestNeighbor resize_nearest_neighbor "RESIZE_NEAREST_NEIGHBOR",
 }

@@ -8,6 +8,10 @@ use systole_kernels::Mismatch;
 
 use crate::{OperatorError, Record, memory::Memory};
 
+mod axis;
+pub mod pool;
+mod reduction;
+pub mod resize;
 mod window;
 
 /// An operator decoded from its record, ready to run.
@@ -99,4 +103,16 @@ operators! {
     3 DepthwiseConv2d depthwise_conv2d "depthwise_conv2d" "Convolution of each channel by itself.",
     4 AveragePool2d average_pool_2d "average_pool_2d" "Mean over windows.",
     5 Softmax softmax "softmax" "Exponentials over the last axis, divided by their sum.",
+    40 MaxPool2d max_pool_2d "max_pool_2d" "Largest value of windows.",
+    41 L2Pool2d l2_pool_2d "l2_pool_2d" "Root mean square of windows.",
+    42 Reduce reduce "reduce" "Sum, product, extremes, mean along axes, without scales.",
+    43 SumQuantized sum_quantized "sum_quantized" "Sum or mean of quantized values along axes.",
+    44 ProdQuantized prod_quantized "prod_quantized" "Product of quantized values along axes.",
+    45 LogSoftmax log_softmax "log_softmax" "Logarithm of the softmax over the last axis.",
+    46 L2Normalization l2_normalization "l2_normalization" "Vectors divided by their length.",
+    47 ArgMax arg_max "arg_max" "Index of the largest or smallest value along an axis.",
+    48 TopK top_k "top_k" "Largest values of the last axis and their indices.",
+    49 CumSum cumsum "cumsum" "Running sums along an axis.",
+    50 ResizeBilinear resize_bilinear "resize_bilinear" "Images scaled by interpolation.",
+    51 ResizeNearestNeighbor resize_nearest_neighbor "resize_nearest_neighbor" "Images scaled by copying.",
 }

@@ -1,0 +1,73 @@
+//! RESIZE_BILINEAR: images scaled by interpolation between four pixels.
+//!
+//! Operands: int8, int16 or float32 input NHWC; output NHWC of the same type, batches, channels,
+//! scale and zero point.
+
+use systole_kernels::{
+    Mismatch,
+    resize::{
+        Resize, resize_bilinear_f32, resize_bilinear_i8, resize_bilinear_i16,
+        resize_bilinear_u8_as_i8,
+    },
+};
+
+use super::pool::unsupported;
+pub use super::resize::Params;
+use crate::{
+    DType, OperatorError, Record,
+    memory::{Memory, Place},
+    ops::Operator,
+};
+
+/// A decoded RESIZE_BILINEAR.
+pub struct ResizeBilinear<'m> {
+    x: Place,
+    y: Place,
+    kernel: Resize,
+    elements: Elements,
+    model: core::marker::PhantomData<&'m ()>,
+}
+
+enum Elements {
+    I8,
+    U8AsI8,
+    I16,
+    F32,
+}
+
+impl<'m> Operator<'m> for ResizeBilinear<'m> {
+    fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
+        let (x, y, kernel, unsigned) = super::resize::decode(record)?;
+        let elements = match (x.stored_dtype(), unsigned) {
+            (DType::I8, false) => Elements::I8,
+            (DType::I8, true) => Elements::U8AsI8,
+            (DType::I16, false) => Elements::I16,
+            (DType::F32, false) => Elements::F32,
+            (DType::I16 | DType::F32, true) => return Err(OperatorError::Parameter(2)),
+            (found, _) => return Err(unsupported(found, 0)),
+        };
+        let (x, y) = (x.place, y.place);
+        Ok(Self { x, y, kernel, elements, model: core::marker::PhantomData })
+    }
+
+    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+        match self.elements {
+            Elements::I8 => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                resize_bilinear_i8(&self.kernel, x, y)
+            }
+            Elements::U8AsI8 => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                resize_bilinear_u8_as_i8(&self.kernel, x, y)
+            }
+            Elements::I16 => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                resize_bilinear_i16(&self.kernel, x, y)
+            }
+            Elements::F32 => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                resize_bilinear_f32(&self.kernel, x, y)
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! RESIZE_NEAREST_NEIGHBOR: images scaled by copying the nearest pixel.
+//!
+//! Operands: input NHWC of any type; output NHWC of the same type, batches, channels, scale and zero
+//! point.
+
+use systole_kernels::{
+    Mismatch,
+    resize::{Resize, resize_nearest_neighbor},
+};
+
+pub use super::resize::Params;
+use crate::{
+    Element, OperatorError, Record,
+    memory::{Memory, Place},
+    ops::Operator,
+};
+
+/// A decoded RESIZE_NEAREST_NEIGHBOR.
+pub struct ResizeNearestNeighbor<'m> {
+    x: Place,
+    y: Place,
+    kernel: Resize,
+    element_bytes: usize,
+    model: core::marker::PhantomData<&'m ()>,
+}
+
+impl<'m> Operator<'m> for ResizeNearestNeighbor<'m> {
+    fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
+        let (x, y, kernel, unsigned) = super::resize::decode(record)?;
+        if unsigned {
+            return Err(OperatorError::Parameter(2));
+        }
+        let element_bytes = x.stored_dtype().size();
+        let (x, y) = (x.place, y.place);
+        Ok(Self { x, y, kernel, element_bytes, model: core::marker::PhantomData })
+    }
+
+    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+        match self.element_bytes {
+            1 => self.copy::<u8>(memory),
+            2 => self.copy::<u16>(memory),
+            4 => self.copy::<u32>(memory),
+            _ => self.copy::<i64>(memory),
+        }
+    }
+}
+
+impl ResizeNearestNeighbor<'_> {
+    fn copy<T: Element>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+        let (x, y) = memory.unary::<T, T>(self.x, self.y)?;
+        resize_nearest_neighbor(&self.kernel, x, y)
+    }
+}
