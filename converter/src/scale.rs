@@ -71,6 +71,18 @@ impl Activation {
         }
     }
 
+    /// As [`Activation::quantized_range`], where `output` is quantized; for floats, which go by
+    /// [`Activation::real_range`], all integers.
+    ///
+    /// # Errors
+    /// As [`Activation::quantized_range`].
+    pub fn integer_range(self, output: &Tensor) -> Result<(i32, i32)> {
+        match output.dtype {
+            DType::F32 => Ok((i32::MIN, i32::MAX)),
+            _ => self.quantized_range(output),
+        }
+    }
+
     /// The range of quantized values of `output`: the real range over scale, rounded half away from
     /// zero, within the type's range. TFLite's `CalculateActivationRangeQuantized`.
     ///

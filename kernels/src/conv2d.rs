@@ -8,7 +8,7 @@
 
 use crate::Mismatch;
 use crate::convolve::{Geometry, Padding, convolve, volume};
-use crate::dot::{F32, I8, I16, I16Wide, total};
+use crate::dot::{F32, I8, I16, I16Wide};
 use crate::hybrid::HybridOutput;
 use crate::pool::ActivationRange;
 use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
@@ -139,8 +139,7 @@ pub struct Conv2dF32<'a> {
     pub activation: ActivationRange<f32>,
 }
 
-/// `y = clamp(Σ x·w + bias)`. Each run of taps (a kernel row that is dense, else a tap) spreads its
-/// products over four sums, which are added in the end.
+/// `y = clamp(Σ x·w + bias)`, products summed in the order of the weights.
 ///
 /// # Errors
 ///
@@ -153,7 +152,7 @@ pub fn conv2d_f32(p: &Conv2dF32<'_>, x: &[f32], y: &mut [f32]) -> Result<(), Mis
     }
     let g = Geometry { input, output, kernel, window };
     convolve(F32, &g, Padding::NONE, x, p.weights, y, |channel, acc, _| {
-        p.activation.clamp(total(acc) + p.bias.get(channel).copied().unwrap_or_default())
+        p.activation.clamp(acc + p.bias.get(channel).copied().unwrap_or_default())
     })
 }
 

@@ -181,50 +181,26 @@ impl Arithmetic for I16Wide {
     }
 }
 
-/// f32 throughout. Every fourth product of a run goes to the same of four sums, so that the result
-/// is the same with and without vectors of four.
+/// f32 throughout, each sum in the order of its products.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct F32;
-
-/// Partial sums of one f32 sum.
-pub(crate) const LANES: usize = 4;
-
-/// The sum of all lanes, in the order that every machine follows.
-#[inline(always)]
-pub(crate) fn total([a, b, c, d]: [f32; LANES]) -> f32 {
-    (a + b) + (c + d)
-}
 
 impl Arithmetic for F32 {
     type X = f32;
     type W = f32;
-    type Acc = [f32; LANES];
+    type Acc = f32;
 
     #[inline(always)]
-    fn row(
-        self,
-        [mut acc0, mut acc1]: [[f32; LANES]; 2],
-        x: &[f32],
-        [w0, w1]: [&[f32]; 2],
-    ) -> [[f32; LANES]; 2] {
-        let ((x, x_rest), (w0, w0_rest), (w1, w1_rest)) =
-            (x.as_chunks::<LANES>(), w0.as_chunks::<LANES>(), w1.as_chunks::<LANES>());
-        for ((x, w0), w1) in x.iter().zip(w0).zip(w1) {
-            add_products(&mut acc0, x, w0);
-            add_products(&mut acc1, x, w1);
+    fn row(self, [mut acc0, mut acc1]: [f32; 2], x: &[f32], [w0, w1]: [&[f32]; 2]) -> [f32; 2] {
+        for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
+            acc0 += x * w0;
+            acc1 += x * w1;
         }
-        add_products(&mut acc0, x_rest, w0_rest);
-        add_products(&mut acc1, x_rest, w1_rest);
         [acc0, acc1]
     }
 
     #[inline(always)]
-    fn block<const P: usize>(
-        self,
-        acc: &mut [[[f32; LANES]; 2]; P],
-        x: [&[f32]; P],
-        w: [&[f32]; 2],
-    ) {
+    fn block<const P: usize>(self, acc: &mut [[f32; 2]; P], x: [&[f32]; P], w: [&[f32]; 2]) {
         if let ([acc0, acc1], [x0, x1]) = (acc.as_mut_slice(), x.as_slice()) {
             [*acc0, *acc1] = two_by_two_f32([*acc0, *acc1], [x0, x1], w);
             return;
@@ -235,33 +211,19 @@ impl Arithmetic for F32 {
     }
 }
 
-/// `acc[i] + x[i]·w[i]` for as many lanes as there are.
-#[inline(always)]
-fn add_products(acc: &mut [f32; LANES], x: &[f32], w: &[f32]) {
-    for ((acc, &x), &w) in acc.iter_mut().zip(x).zip(w) {
-        *acc += x * w;
-    }
-}
-
-/// [`Arithmetic::block`] of two by two, in the same order as [`Arithmetic::row`].
+/// [`Arithmetic::block`] of two by two: four sums that do not wait for each other.
 #[inline(never)]
 fn two_by_two_f32(
-    acc: [[[f32; LANES]; 2]; 2],
+    acc: [[f32; 2]; 2],
     [x0, x1]: [&[f32]; 2],
     [w0, w1]: [&[f32]; 2],
-) -> [[[f32; LANES]; 2]; 2] {
+) -> [[f32; 2]; 2] {
     let [[mut acc00, mut acc01], [mut acc10, mut acc11]] = acc;
-    let ((x0, x0_rest), (x1, x1_rest)) = (x0.as_chunks::<LANES>(), x1.as_chunks::<LANES>());
-    let ((w0, w0_rest), (w1, w1_rest)) = (w0.as_chunks::<LANES>(), w1.as_chunks::<LANES>());
-    for (((x0, x1), w0), w1) in x0.iter().zip(x1).zip(w0).zip(w1) {
-        add_products(&mut acc00, x0, w0);
-        add_products(&mut acc01, x0, w1);
-        add_products(&mut acc10, x1, w0);
-        add_products(&mut acc11, x1, w1);
+    for (((&x0, &x1), &w0), &w1) in x0.iter().zip(x1).zip(w0).zip(w1) {
+        acc00 += x0 * w0;
+        acc01 += x0 * w1;
+        acc10 += x1 * w0;
+        acc11 += x1 * w1;
     }
-    add_products(&mut acc00, x0_rest, w0_rest);
-    add_products(&mut acc01, x0_rest, w1_rest);
-    add_products(&mut acc10, x1_rest, w0_rest);
-    add_products(&mut acc11, x1_rest, w1_rest);
     [[acc00, acc01], [acc10, acc11]]
 }

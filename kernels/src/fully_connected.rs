@@ -115,7 +115,7 @@ pub struct FullyConnectedF32<'a> {
     pub activation: ActivationRange<f32>,
 }
 
-/// `y = clamp(Σ x·w + bias)`, in four sums that are added in the end.
+/// `y = clamp(Σ x·w + bias)`, products summed in the order of the inputs.
 ///
 /// # Errors
 ///

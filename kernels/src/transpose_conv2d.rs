@@ -10,7 +10,7 @@
 
 use crate::Mismatch;
 use crate::convolve::{part, volume};
-use crate::dot::{Arithmetic, F32, I8Centred, I16, I16Wide, total};
+use crate::dot::{Arithmetic, F32, I8Centred, I16, I16Wide};
 use crate::pool::ActivationRange;
 use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
 use crate::with_rescale;
@@ -123,8 +123,7 @@ pub struct TransposeConv2dF32<'a> {
     pub activation: ActivationRange<f32>,
 }
 
-/// `y = clamp(Σ x·w + bias)`. The products of each tap spread over four sums, which are added in
-/// the end.
+/// `y = clamp(Σ x·w + bias)`, products summed in the order of the input.
 ///
 /// # Errors
 ///
@@ -135,7 +134,7 @@ pub fn transpose_conv2d_f32(
     y: &mut [f32],
 ) -> Result<(), Mismatch> {
     transpose_convolve(F32, &p.shape, p.bias.len(), x, p.weights, y, |channel, acc| {
-        p.activation.clamp(total(acc) + p.bias.get(channel).copied().unwrap_or_default())
+        p.activation.clamp(acc + p.bias.get(channel).copied().unwrap_or_default())
     })
 }
 
@@ -233,10 +232,11 @@ impl<A: Arithmetic> Gather<'_, A> {
         let [_, _, input_w, depth] = self.shape.input;
         let ([_, kernel_w], [stride_h, stride_w]) = (self.shape.kernel, self.shape.stride);
         let mut acc = [A::Acc::default(); 2];
-        for i in 0..self.rows.count {
+        // In the order of the input, as a runtime that scatters adds them.
+        for i in (0..self.rows.count).rev() {
             let tap_y = self.rows.tap + i * stride_h;
             let in_y = self.rows.position - i;
-            for j in 0..self.columns.count {
+            for j in (0..self.columns.count).rev() {
                 let tap = tap_y * kernel_w + self.columns.tap + j * stride_w;
                 let pixel = in_y * input_w + self.columns.position - j;
                 let x = part(self.x, pixel * depth, depth)?;

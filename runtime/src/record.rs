@@ -1,6 +1,6 @@
 //! An operator record with the tensors that it names: what operators are decoded from.
 
-use systole_kernels::requantize::{FixedScales, Requantize};
+use systole_kernels::requantize::{FixedScales, Requantize, RequantizeWide};
 use zerocopy::FromBytes;
 
 use crate::{
@@ -182,6 +182,27 @@ impl<'m> Record<'m> {
             RoundingCode::DoubleUp => Requantize::DoubleUp(scales),
             _ => Requantize::Single(scales),
         })
+    }
+}
+
+impl<'m> Record<'m> {
+    /// The scales of `channels` output channels whose sums have 64 bits: as [`Record::requantize`],
+    /// under any fixed-point rounding (they agree here) or `float64`.
+    ///
+    /// # Errors
+    /// As [`Record::requantize`]; [`OperatorError::Rounding`] for `float32` too.
+    pub fn requantize_wide(
+        &self,
+        index: usize,
+        channels: usize,
+    ) -> Result<RequantizeWide<'m>, OperatorError> {
+        match self.requantize(index, channels)? {
+            Requantize::Double(scales)
+            | Requantize::DoubleUp(scales)
+            | Requantize::Single(scales) => Ok(RequantizeWide::Fixed(scales)),
+            Requantize::Float64(scales) => Ok(RequantizeWide::Float64(scales)),
+            Requantize::Float32(_) => Err(OperatorError::Rounding(RoundingCode::Float32 as u8)),
+        }
     }
 }
 

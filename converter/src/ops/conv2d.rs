@@ -1,11 +1,11 @@
 //! CONV_2D.
 
-use systole::{DType, Opcode, ops::conv2d::Params};
+use systole::{Opcode, ops::conv2d::Params};
 use tract_tflite::tflite;
 
 use super::{
     Op, Operator,
-    weights::{channel_scales, folded_bias, weights_zero_point},
+    weights::{self, Channels, Rules, scales_differ},
     window::Window,
 };
 use crate::{
@@ -48,8 +48,8 @@ pub fn import(importer: &mut Importer, operator: &tflite::Operator<'_>) -> Resul
 
 impl Operator for Conv2d {
     fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>> {
-        let x = node.expect_types(0, &[DType::I8])?;
-        let weights = node.input(1)?;
+        weights::expect_types(node, true)?;
+        let (x, weights) = (node.input(0)?, node.input(1)?);
         let [batches, height, width, channels] = x.dims()?;
         let [outputs, kernel_h, kernel_w, group_channels] = weights.dims()?;
         let groups = channels / group_channels;
@@ -64,29 +64,16 @@ impl Operator for Conv2d {
     }
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
-        let (x, weights, y) = (node.input(0)?, node.input(1)?, node.output(0)?);
-        let zero_point = weights_zero_point(weights)?;
-        let values: Vec<i8> = weights.values()?;
-        let per_channel = values.len() / weights.shape[0];
-        let taps: Vec<Vec<i8>> = values.chunks(per_channel).map(<[i8]>::to_vec).collect();
-        let bias = folded_bias(node, &taps, x.zero_point()?, zero_point)?;
-        let (min, max) = self.activation.quantized_range(y)?;
-        let (stride, dilation, padding) = self.window.record()?;
-        let rounding = lowering.rounding();
-        let mut constants = vec![
-            lowering.constant(&weights.shape, &values),
-            lowering.constant(&[bias.len()], &bias),
-        ];
-        constants.extend(lowering.scales(rounding, &channel_scales(x, weights, y, 0)?)?);
-        let params = Params {
-            stride,
-            dilation,
-            padding,
-            weights_zero_point: zero_point as i16,
-            activation_min: min,
-            activation_max: max,
+        let (x, weights) = (node.input(0)?, node.input(1)?);
+        let grouped = weights.shape[3] != x.shape[3];
+        let rules = Rules {
+            channels: Channels::First,
+            fold: true,
+            litert_float64: false,
+            single_product: false,
+            asymmetric: grouped || scales_differ(weights),
         };
-        lowering.emit_unary(node, Opcode::Conv2d, rounding, &params, &constants)
+        lower(node, lowering, Opcode::Conv2d, &self.window, self.activation, rules)
     }
 
     fn macs(&self, node: &NodeView<'_>) -> u64 {
@@ -96,4 +83,35 @@ impl Operator for Conv2d {
             _ => 0,
         }
     }
+}
+
+/// Lowers a convolution, which depthwise ones are but for their opcode and rules.
+///
+/// # Errors
+/// As [`Operator::lower`].
+pub(super) fn lower(
+    node: &NodeView<'_>,
+    lowering: &mut Lowering<'_>,
+    opcode: Opcode,
+    window: &Window,
+    activation: Activation,
+    rules: Rules,
+) -> Result<()> {
+    let (x, y) = (node.input(0)?, node.output(0)?);
+    let operands = weights::operands(node, lowering, rules)?;
+    let (stride, dilation, padding) = window.record()?;
+    let (activation_min, activation_max) = activation.integer_range(y)?;
+    let (real_min, real_max) = activation.real_range();
+    let params = Params {
+        stride,
+        dilation,
+        padding,
+        weights_zero_point: operands.weights_zero_point,
+        activation_min,
+        activation_max,
+        real_min,
+        real_max,
+        asymmetric: rules.asymmetric.into(),
+    };
+    weights::emit(node, lowering, opcode, &params, operands, x.elements() / x.shape[0])
 }

@@ -1,11 +1,11 @@
 //! DEPTHWISE_CONV_2D.
 
-use systole::{DType, Opcode, ops::depthwise_conv2d::Params};
+use systole::Opcode;
 use tract_tflite::tflite;
 
 use super::{
-    Op, Operator,
-    weights::{channel_scales, folded_bias, weights_zero_point},
+    Op, Operator, conv2d,
+    weights::{self, Channels, Rules},
     window::Window,
 };
 use crate::{
@@ -49,8 +49,8 @@ pub fn import(importer: &mut Importer, operator: &tflite::Operator<'_>) -> Resul
 
 impl Operator for DepthwiseConv2d {
     fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>> {
-        let x = node.expect_types(0, &[DType::I8])?;
-        let weights = node.input(1)?;
+        weights::expect_types(node, true)?;
+        let (x, weights) = (node.input(0)?, node.input(1)?);
         let [batches, height, width, channels] = x.dims()?;
         let [one, kernel_h, kernel_w, outputs] = weights.dims()?;
         if one != 1 || !outputs.is_multiple_of(channels) {
@@ -64,31 +64,15 @@ impl Operator for DepthwiseConv2d {
     }
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
-        let (x, weights, y) = (node.input(0)?, node.input(1)?, node.output(0)?);
-        let zero_point = weights_zero_point(weights)?;
-        let values: Vec<i8> = weights.values()?;
-        let channels = weights.shape[3];
-        let taps: Vec<Vec<i8>> = (0..channels)
-            .map(|channel| values.iter().skip(channel).step_by(channels).copied().collect())
-            .collect();
-        let bias = folded_bias(node, &taps, x.zero_point()?, zero_point)?;
-        let (min, max) = self.activation.quantized_range(y)?;
-        let (stride, dilation, padding) = self.window.record()?;
-        let rounding = lowering.rounding();
-        let mut constants = vec![
-            lowering.constant(&weights.shape, &values),
-            lowering.constant(&[bias.len()], &bias),
-        ];
-        constants.extend(lowering.scales(rounding, &channel_scales(x, weights, y, 3)?)?);
-        let params = Params {
-            stride,
-            dilation,
-            padding,
-            weights_zero_point: zero_point as i16,
-            activation_min: min,
-            activation_max: max,
+        let rules = Rules {
+            channels: Channels::Last,
+            fold: true,
+            litert_float64: false,
+            single_product: false,
+            asymmetric: true,
         };
-        lowering.emit_unary(node, Opcode::DepthwiseConv2d, rounding, &params, &constants)
+        let opcode = Opcode::DepthwiseConv2d;
+        conv2d::lower(node, lowering, opcode, &self.window, self.activation, rules)
     }
 
     fn macs(&self, node: &NodeView<'_>) -> u64 {

@@ -1,17 +1,16 @@
 //! FULLY_CONNECTED.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::fully_connected::Params};
+use systole::{Opcode, ops::fully_connected::Params};
 use tract_tflite::tflite;
 
 use super::{
     Op, Operator,
-    weights::{channel_scales, folded_bias, weights_zero_point},
+    weights::{self, Channels, Rules},
 };
 use crate::{
     error::{Result, bail, error},
     graph::NodeView,
     lower::Lowering,
-    options::Match,
     scale::Activation,
     tflite::{Importer, activation},
 };
@@ -23,6 +22,8 @@ pub struct FullyConnected {
     pub keep_dims: bool,
     /// The fused activation.
     pub activation: Activation,
+    /// Whether float activations beside int8 weights are quantized with a zero point.
+    pub asymmetric: bool,
 }
 
 /// Reads the operator from TFLite.
@@ -38,13 +39,14 @@ pub fn import(importer: &mut Importer, operator: &tflite::Operator<'_>) -> Resul
     }
     let activation = activation(options.fused_activation_function())?;
     let keep_dims = options.keep_num_dims();
-    importer.add(Op::FullyConnected(FullyConnected { keep_dims, activation }))
+    let asymmetric = options.asymmetric_quantize_inputs();
+    importer.add(Op::FullyConnected(FullyConnected { keep_dims, activation, asymmetric }))
 }
 
 impl Operator for FullyConnected {
     fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>> {
-        let x = node.expect_types(0, &[DType::I8])?;
-        let weights = node.input(1)?;
+        weights::expect_types(node, true)?;
+        let (x, weights) = (node.input(0)?, node.input(1)?);
         let [outputs, inputs] = weights.dims()?;
         if !x.elements().is_multiple_of(inputs) {
             bail!(InvalidShape, "{weights} takes {inputs} values, but {x} has {}", x.elements());
@@ -62,29 +64,27 @@ impl Operator for FullyConnected {
     }
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
-        let (x, weights, y) = (node.input(0)?, node.input(1)?, node.output(0)?);
-        let zero_point = weights_zero_point(weights)?;
-        let values: Vec<i8> = weights.values()?;
-        let taps: Vec<Vec<i8>> = values.chunks(weights.shape[1]).map(<[i8]>::to_vec).collect();
-        let bias = folded_bias(node, &taps, x.zero_point()?, zero_point)?;
-        let (min, max) = self.activation.quantized_range(y)?;
-        let rounding = match lowering.matching() {
-            // LiteRT 2.3's reference kernel scales in double precision.
-            Match::Litert => RoundingCode::Float64,
-            Match::Tflm => RoundingCode::Double,
-            Match::Native => RoundingCode::Single,
+        let (weights, y) = (node.input(1)?, node.output(0)?);
+        let rules = Rules {
+            channels: Channels::First,
+            fold: true,
+            litert_float64: true,
+            single_product: true,
+            asymmetric: self.asymmetric,
         };
-        let mut constants = vec![
-            lowering.constant(&weights.shape, &values),
-            lowering.constant(&[bias.len()], &bias),
-        ];
-        constants.extend(lowering.scales(rounding, &channel_scales(x, weights, y, 0)?)?);
+        let operands = weights::operands(node, lowering, rules)?;
+        let (activation_min, activation_max) = self.activation.integer_range(y)?;
+        let (real_min, real_max) = self.activation.real_range();
         let params = Params {
-            weights_zero_point: zero_point as i16,
-            activation_min: min,
-            activation_max: max,
+            weights_zero_point: operands.weights_zero_point,
+            activation_min,
+            activation_max,
+            real_min,
+            real_max,
+            asymmetric: self.asymmetric.into(),
         };
-        lowering.emit_unary(node, Opcode::FullyConnected, rounding, &params, &constants)
+        let row = weights.shape[1];
+        weights::emit(node, lowering, Opcode::FullyConnected, &params, operands, row)
     }
 
     fn macs(&self, node: &NodeView<'_>) -> u64 {

@@ -80,6 +80,8 @@ operators! {
     FullyConnected fully_connected "FULLY_CONNECTED",
     Conv2d conv2d "CONV_2D",
     DepthwiseConv2d depthwise_conv2d "DEPTHWISE_CONV_2D",
+    TransposeConv2d transpose_conv2d "TRANSPOSE_CONV",
+    BatchMatMul batch_matmul "BATCH_MATMUL",
     AveragePool2d average_pool_2d "AVERAGE_POOL_2D",
     Softmax softmax "SOFTMAX",
     Reshape reshape "RESHAPE",

@@ -1,53 +1,208 @@
-//! What operators with constant weights share: folding the input's zero point into the bias.
+//! What operators with constant weights share: types, biases with the input's zero point folded in,
+//! and scales, as the runtime's records hold them.
 
-use systole::DType;
+use systole::{DType, Opcode, format::RoundingCode};
 
 use crate::{
     error::{Result, bail},
     graph::{NodeView, Tensor},
+    lower::{Lowering, SlotId},
+    options::Match,
 };
 
-/// Bias per output channel with the input's zero point folded in, so that kernels multiply stored
-/// values: `bias − input_zero_point × Σ (w − weights_zero_point)`.
-///
-/// `weights` are one slice of taps per output channel.
-///
-/// # Errors
-/// `UnsupportedFeature` for a bias that is no int32 constant, `InvalidShape` for its length,
-/// `InvalidQuantization` where folding leaves 32 bits.
-pub fn folded_bias(
-    node: &NodeView<'_>,
-    taps: &[Vec<i8>],
-    input_zero_point: i32,
-    weights_zero_point: i32,
-) -> Result<Vec<i32>> {
-    let bias = bias(node.optional_input(2), taps.len())?;
-    let fold = |(bias, taps): (i32, &Vec<i8>)| {
-        let sum: i64 = taps.iter().map(|&w| i64::from(i32::from(w) - weights_zero_point)).sum();
-        let folded = i64::from(bias) - i64::from(input_zero_point) * sum;
-        // Accumulators wrap around at 32 bits, so this one may too: sums stay right modulo 2³².
-        folded as i32
-    };
-    Ok(bias.into_iter().zip(taps).map(fold).collect())
+/// Which axis of the weights counts output channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// OHWI and OI.
+    First,
+    /// 1HWC.
+    Last,
 }
 
-/// The int32 bias, zeros where none is given.
-fn bias(bias: Option<&Tensor>, channels: usize) -> Result<Vec<i32>> {
-    let Some(bias) = bias else { return Ok(vec![0; channels]) };
+/// What the runtimes do differently from operator to operator.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Where output channels are.
+    pub channels: Channels,
+    /// Whether the input's zero point goes into the bias.
+    pub fold: bool,
+    /// LiteRT's reference kernel scales sums in double precision, as that of FULLY_CONNECTED does;
+    /// else it is double rounding, as in TFLite Micro.
+    pub litert_float64: bool,
+    /// Whether a scale for all channels is `f32(input × weights) / output`, the product in single
+    /// precision; else all is computed in double precision. Models that were uint8 always do this.
+    pub single_product: bool,
+    /// Hybrid: whether activations are quantized with a zero point.
+    pub asymmetric: bool,
+}
+
+/// The operands of a record behind its input, and the rounding to state.
+#[derive(Debug)]
+pub struct Operands {
+    /// Weights, bias, scales.
+    pub constants: Vec<SlotId>,
+    /// How sums are scaled.
+    pub rounding: RoundingCode,
+    /// 0, but for models that were uint8.
+    pub weights_zero_point: i16,
+    /// Whether a second output of int8 is needed, to quantize activations into.
+    pub hybrid: bool,
+}
+
+/// Fails unless the input's and the weights' types are a pair that kernels exist for, and the
+/// output has the input's.
+///
+/// # Errors
+/// `UnsupportedFeature`, naming the types.
+pub fn expect_types(node: &NodeView<'_>, hybrid: bool) -> Result<()> {
+    let x = node.expect_types(0, &[DType::I8, DType::I16, DType::F32])?;
+    let weights = node.input(1)?;
+    let known = match (x.dtype, weights.dtype) {
+        (DType::I8 | DType::I16, DType::I8) | (DType::F32, DType::F32) => true,
+        (DType::F32, DType::I8) => hybrid && !weights.unsigned,
+        _ => false,
+    };
+    if !known {
+        bail!(UnsupportedFeature, "{weights} cannot be the weights of {x}");
+    }
+    let y = node.output(0)?;
+    if y.dtype != x.dtype {
+        bail!(UnsupportedFeature, "{y} must be {} like the input", x.dtype);
+    }
+    if x.dtype == DType::I16 {
+        for tensor in [x, y] {
+            if tensor.zero_point()? != 0 {
+                bail!(InvalidQuantization, "{tensor} needs zero point 0, as all of int16");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Computes and stores the operands of a node whose inputs are activations, weights and, unless
+/// left out, a bias.
+///
+/// # Errors
+/// `UnsupportedFeature` for weights or biases that are no constants or of another type than
+/// kernels take, `InvalidShape` for a bias of another length, `InvalidQuantization`.
+pub fn operands(
+    node: &NodeView<'_>,
+    lowering: &mut Lowering<'_>,
+    rules: Rules,
+) -> Result<Operands> {
+    let (x, weights) = (node.input(0)?, node.input(1)?);
+    let axis = match rules.channels {
+        Channels::First => 0,
+        Channels::Last => weights.shape.len() - 1,
+    };
+    let channels = weights.shape[axis];
+    if x.dtype == DType::F32 && weights.dtype == DType::F32 {
+        let values: Vec<f32> = weights.values()?;
+        let bias: Vec<f32> = bias(node, channels)?;
+        let constants =
+            vec![lowering.constant(&weights.shape, &values), lowering.constant(&[channels], &bias)];
+        let rounding = RoundingCode::None;
+        return Ok(Operands { constants, rounding, weights_zero_point: 0, hybrid: false });
+    }
+    let zero_point = weights_zero_point(weights)?;
+    let values: Vec<i8> = weights.values()?;
+    let mut constants = vec![lowering.constant(&weights.shape, &values)];
+    let sums = sums(&values, channels, rules.channels);
+    if x.dtype == DType::F32 {
+        let bias: Vec<f32> = bias(node, channels)?;
+        let sums: Vec<i32> = sums.into_iter().map(|sum| sum as i32).collect();
+        let scales = weight_scales(weights, axis)?;
+        constants.push(lowering.constant(&[channels], &bias));
+        constants.push(lowering.constant(&[scales.len()], &scales));
+        constants.push(lowering.constant(&[channels], &sums));
+        let rounding = RoundingCode::None;
+        return Ok(Operands { constants, rounding, weights_zero_point: 0, hybrid: true });
+    }
+    let rounding = match lowering.matching() {
+        Match::Litert if rules.litert_float64 => RoundingCode::Float64,
+        _ => lowering.rounding(),
+    };
+    let narrow = node.optional_input(2).is_some_and(|bias| bias.dtype == DType::I32);
+    if x.dtype == DType::I16 && !narrow {
+        let bias: Vec<i64> = bias(node, channels)?;
+        constants.push(lowering.constant(&[channels], &bias));
+    } else {
+        let mut bias: Vec<i32> = bias(node, channels)?;
+        if rules.fold && x.dtype == DType::I8 {
+            let taps = (values.len() / channels) as i64;
+            let input_zero_point = i64::from(x.zero_point()?);
+            for (bias, sum) in bias.iter_mut().zip(sums) {
+                let sum = sum - i64::from(zero_point) * taps;
+                // Accumulators wrap around at 32 bits, so this one may too: sums stay right
+                // modulo 2³².
+                *bias = (i64::from(*bias) - input_zero_point * sum) as i32;
+            }
+        }
+        constants.push(lowering.constant(&[channels], &bias));
+    }
+    let single_product = (rules.single_product || weights.unsigned)
+        // What is computed in double precision to the end starts so, too.
+        && rounding != RoundingCode::Float64;
+    let scales = channel_scales(x, weights, node.output(0)?, axis, single_product)?;
+    constants.extend(lowering.scales(rounding, &scales)?);
+    Ok(Operands { constants, rounding, weights_zero_point: zero_point as i16, hybrid: false })
+}
+
+/// Writes the record of a node with these operands. `scratch` is how many activations a hybrid
+/// kernel quantizes at a time.
+///
+/// # Errors
+/// `InvalidGraph` where the node has no input or output.
+pub fn emit(
+    node: &NodeView<'_>,
+    lowering: &mut Lowering<'_>,
+    opcode: Opcode,
+    params: &impl systole::format::Params,
+    operands: Operands,
+    scratch: usize,
+) -> Result<()> {
+    let x = lowering.tensor(node.input_id(0)?);
+    node.output(0)?;
+    let mut outputs = vec![lowering.tensor(node.node.outputs[0])];
+    if operands.hybrid {
+        outputs.push(lowering.temporary(DType::I8, &[scratch], 0.0, 0));
+    }
+    let inputs = [x].into_iter().chain(operands.constants).map(Some).collect();
+    lowering.emit(opcode, operands.rounding, params, inputs, outputs);
+    Ok(())
+}
+
+/// The bias, zeros where none is given.
+fn bias<T: systole::Element + Default>(node: &NodeView<'_>, channels: usize) -> Result<Vec<T>> {
+    let Some(bias) = node.optional_input(2) else { return Ok(vec![T::default(); channels]) };
     if bias.elements() != channels {
         bail!(InvalidShape, "{bias} must have one value per output channel, {channels}");
     }
-    if bias.dtype != DType::I32 {
-        bail!(UnsupportedFeature, "{bias} must be int32 beside int8 weights");
+    if bias.dtype != T::DTYPE {
+        bail!(UnsupportedFeature, "{bias} must be {} beside these weights", T::DTYPE);
     }
-    bias.values::<i32>()
+    bias.values()
+}
+
+/// The sum of each channel's weights.
+fn sums(values: &[i8], channels: usize, layout: Channels) -> Vec<i64> {
+    let wide = |&w: &i8| i64::from(w);
+    match layout {
+        Channels::First => {
+            let filters = values.chunks((values.len() / channels).max(1));
+            filters.map(|taps| taps.iter().map(wide).sum()).collect()
+        }
+        Channels::Last => (0..channels)
+            .map(|channel| values.iter().skip(channel).step_by(channels).map(wide).sum())
+            .collect(),
+    }
 }
 
 /// The zero point of weights: 0 for int8 weights; whatever weights that were uint8 have.
 ///
 /// # Errors
 /// `InvalidQuantization` for int8 weights that have another.
-pub fn weights_zero_point(weights: &Tensor) -> Result<i32> {
+fn weights_zero_point(weights: &Tensor) -> Result<i32> {
     let Some(quantization) = &weights.quantization else {
         bail!(InvalidQuantization, "{weights} needs scales and has none");
     };
@@ -62,19 +217,8 @@ pub fn weights_zero_point(weights: &Tensor) -> Result<i32> {
     }
 }
 
-/// The scales of output channels, `input × weights / output`, in double precision as TFLite
-/// computes them.
-///
-/// # Errors
-/// `InvalidQuantization` for missing scales, for several scales along another axis than
-/// `channel_axis`.
-pub fn channel_scales(
-    input: &Tensor,
-    weights: &Tensor,
-    output: &Tensor,
-    channel_axis: usize,
-) -> Result<Vec<f64>> {
-    let (input, output) = (f64::from(input.scale()?), f64::from(output.scale()?));
+/// The scales of weights, one or one per output channel.
+fn weight_scales(weights: &Tensor, channel_axis: usize) -> Result<Vec<f32>> {
     let Some(quantization) = &weights.quantization else {
         bail!(InvalidQuantization, "{weights} needs scales and has none");
     };
@@ -85,5 +229,28 @@ pub fn channel_scales(
             quantization.axis
         );
     }
-    Ok(quantization.scales.iter().map(|&scale| input * f64::from(scale) / output).collect())
+    Ok(quantization.scales.clone())
+}
+
+/// The scales of output channels, `input × weights / output`.
+fn channel_scales(
+    input: &Tensor,
+    weights: &Tensor,
+    output: &Tensor,
+    channel_axis: usize,
+    single_product: bool,
+) -> Result<Vec<f64>> {
+    let (input, output) = (input.scale()?, f64::from(output.scale()?));
+    let scales = weight_scales(weights, channel_axis)?;
+    if let (&[scale], true) = (&scales[..], single_product) {
+        return Ok(vec![f64::from(input * scale) / output]);
+    }
+    Ok(scales.iter().map(|&scale| f64::from(input) * f64::from(scale) / output).collect())
+}
+
+/// Whether the weights of a hybrid convolution have different scales: then, as in LiteRT, the
+/// activations are quantized with a zero point.
+pub fn scales_differ(weights: &Tensor) -> bool {
+    let scales = weights.quantization.as_ref().map_or(&[][..], |q| &q.scales);
+    scales.windows(2).any(|pair| pair[0] != pair[1])
 }

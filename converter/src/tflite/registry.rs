@@ -27,6 +27,8 @@ registry! {
     CONV_2D => ops::conv2d::import,
     DEPTHWISE_CONV_2D => ops::depthwise_conv2d::import,
     FULLY_CONNECTED => ops::fully_connected::import,
+    TRANSPOSE_CONV => ops::transpose_conv2d::import,
+    BATCH_MATMUL => ops::batch_matmul::import,
     AVERAGE_POOL_2D => ops::average_pool_2d::import,
     RESHAPE => ops::reshape::import,
     SOFTMAX => ops::softmax::import,

@@ -1,17 +1,24 @@
 //! CONV_2D: `y = requantize(Σ w × x + bias)` over a window.
 //!
-//! Operands: input NHWC, weights OHWI, bias `[O]` (with the input's zero point folded in), scales
-//! (see [`Record::requantize`]); output NHWC. Taps outside the input count as its zero point.
+//! Operands: input NHWC, weights OHWI, bias `[O]`, scales; output NHWC. Their types are those of
+//! `linear.rs`. The bias of int8 has the input's zero point folded in, as which taps outside the
+//! input count.
 
 use systole_kernels::{
     Mismatch,
-    conv2d::{Conv2dI8, conv2d_i8},
-    requantize::Output,
+    conv2d::{
+        Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, conv2d_f32, conv2d_hybrid, conv2d_i8,
+        conv2d_i16,
+    },
+    pool::ActivationRange,
 };
 
-use super::window::{nhwc, window};
+use super::{
+    linear::{self, Arithmetic},
+    window::{nhwc, window},
+};
 use crate::{
-    DType, OperatorError, Record,
+    OperatorError, Record,
     format::params,
     memory::{Memory, Place},
     ops::Operator,
@@ -28,10 +35,22 @@ params! {
         pub padding: [u16; 2],
         /// Zero point of the weights: 0, but for models that were uint8.
         pub weights_zero_point: i16,
-        /// Smallest output value.
+        /// Smallest output value, of integers.
         pub activation_min: i32,
-        /// Largest output value.
+        /// Largest output value, of integers.
         pub activation_max: i32,
+        /// Smallest output value, of floats.
+        pub real_min: f32,
+        /// Largest output value, of floats.
+        pub real_max: f32,
+        /// Hybrid: whether activations are quantized with a zero point (1) or symmetrically (0).
+        pub asymmetric: u8,
+    }
+}
+
+impl Params {
+    pub(super) fn real_range(&self) -> ActivationRange<f32> {
+        ActivationRange { min: self.real_min, max: self.real_max }
     }
 }
 
@@ -39,53 +58,99 @@ params! {
 pub struct Conv2d<'m> {
     x: Place,
     y: Place,
-    kernel: Conv2dI8<'m>,
+    kernel: Kernel<'m>,
+}
+
+enum Kernel<'m> {
+    I8(Conv2dI8<'m>),
+    I16(Conv2dI16<'m>),
+    F32(Conv2dF32<'m>),
+    Hybrid(Conv2dHybrid<'m>, Place),
 }
 
 impl<'m> Operator<'m> for Conv2d<'m> {
     fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
         let params: Params = record.params();
         let y_operand = record.input_count();
-        let x = record.input(0)?.expect_type(DType::I8, 0)?;
-        let y = record.output(0)?.expect_type(DType::I8, y_operand)?;
+        let arithmetic = Arithmetic::of(record)?;
+        let (x, y) = (record.input(0)?, record.output(0)?);
         let (input, output) = (nhwc(&x, 0)?, nhwc(&y, y_operand)?);
-        let weights = nhwc(&record.input(1)?, 1)?;
-        let [channels, kernel_h, kernel_w, group_channels] = weights;
+        let [channels, kernel_h, kernel_w, group_channels] = nhwc(&record.input(1)?, 1)?;
         let groups = input[3] / group_channels;
         if groups * group_channels != input[3] || !channels.is_multiple_of(groups) {
             return Err(OperatorError::Shape(1));
         }
-        let bias: &[i32] = record.constant(2)?;
-        if bias.len() != channels {
-            return Err(OperatorError::Shape(2));
-        }
         if output[0] != input[0] || output[3] != channels {
             return Err(OperatorError::Shape(y_operand as u8));
         }
-        Ok(Self {
-            x: x.place,
-            y: y.place,
-            kernel: Conv2dI8 {
+        let kernel = [kernel_h, kernel_w];
+        let window = window(params.stride, params.dilation, params.padding)?;
+        let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
+        let activation = params.real_range();
+        let kernel = match arithmetic {
+            Arithmetic::I8 => Kernel::I8(Conv2dI8 {
                 input,
                 output,
-                kernel: [kernel_h, kernel_w],
-                window: window(params.stride, params.dilation, params.padding)?,
+                kernel,
+                window,
                 weights: record.constant(1)?,
                 weights_zero_point: params.weights_zero_point.into(),
                 input_zero_point: x.stored_zero_point(),
-                bias,
+                bias: linear::bias(record, channels)?,
                 requantize: record.requantize(3, channels)?,
-                output_stage: Output {
-                    output_offset: y.stored_zero_point(),
-                    activation_min: params.activation_min,
-                    activation_max: params.activation_max,
-                },
-            },
-        })
+                output_stage,
+            }),
+            Arithmetic::I16 => Kernel::I16(Conv2dI16 {
+                input,
+                output,
+                kernel,
+                window,
+                weights: record.constant(1)?,
+                accumulate: linear::accumulate16(record, channels)?,
+                output_stage,
+            }),
+            Arithmetic::F32 => Kernel::F32(Conv2dF32 {
+                input,
+                output,
+                kernel,
+                window,
+                weights: record.constant(1)?,
+                bias: linear::bias(record, channels)?,
+                activation,
+            }),
+            Arithmetic::Hybrid => {
+                let image = x.len() / input[0];
+                let asymmetric = params.asymmetric != 0;
+                let (output_stage, scratch) =
+                    linear::hybrid(record, channels, image, asymmetric, activation)?;
+                let weights = record.constant(1)?;
+                Kernel::Hybrid(
+                    Conv2dHybrid { input, output, kernel, window, weights, output_stage },
+                    scratch,
+                )
+            }
+        };
+        Ok(Self { x: x.place, y: y.place, kernel })
     }
 
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary(self.x, self.y)?;
-        conv2d_i8(&self.kernel, x, y)
+        match &self.kernel {
+            Kernel::I8(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                conv2d_i8(kernel, x, y)
+            }
+            Kernel::I16(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                conv2d_i16(kernel, x, y)
+            }
+            Kernel::F32(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                conv2d_f32(kernel, x, y)
+            }
+            Kernel::Hybrid(kernel, scratch) => {
+                let (y, scratch, inputs) = memory.outputs2(self.y, *scratch)?;
+                conv2d_hybrid(kernel, inputs.get(self.x)?, scratch, y)
+            }
+        }
     }
 }

@@ -4,14 +4,19 @@
 
 use systole_kernels::{
     Mismatch,
-    depthwise_conv2d::{DepthwiseConv2dI8, depthwise_conv2d_i8},
-    requantize::Output,
+    depthwise_conv2d::{
+        DepthwiseConv2dF32, DepthwiseConv2dHybrid, DepthwiseConv2dI8, DepthwiseConv2dI16,
+        depthwise_conv2d_f32, depthwise_conv2d_hybrid, depthwise_conv2d_i8, depthwise_conv2d_i16,
+    },
 };
 
-use super::window::{nhwc, window};
 pub use super::conv2d::Params;
+use super::{
+    linear::{self, Arithmetic},
+    window::{nhwc, window},
+};
 use crate::{
-    DType, OperatorError, Record,
+    OperatorError, Record,
     memory::{Memory, Place},
     ops::Operator,
 };
@@ -20,51 +25,98 @@ use crate::{
 pub struct DepthwiseConv2d<'m> {
     x: Place,
     y: Place,
-    kernel: DepthwiseConv2dI8<'m>,
+    kernel: Kernel<'m>,
+}
+
+enum Kernel<'m> {
+    I8(DepthwiseConv2dI8<'m>),
+    I16(DepthwiseConv2dI16<'m>),
+    F32(DepthwiseConv2dF32<'m>),
+    Hybrid(DepthwiseConv2dHybrid<'m>, Place),
 }
 
 impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
     fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
         let params: Params = record.params();
         let y_operand = record.input_count();
-        let x = record.input(0)?.expect_type(DType::I8, 0)?;
-        let y = record.output(0)?.expect_type(DType::I8, y_operand)?;
+        let arithmetic = Arithmetic::of(record)?;
+        let (x, y) = (record.input(0)?, record.output(0)?);
         let (input, output) = (nhwc(&x, 0)?, nhwc(&y, y_operand)?);
         let [one, kernel_h, kernel_w, channels] = nhwc(&record.input(1)?, 1)?;
         if one != 1 || !channels.is_multiple_of(input[3]) {
             return Err(OperatorError::Shape(1));
         }
-        let bias: &[i32] = record.constant(2)?;
-        if bias.len() != channels {
-            return Err(OperatorError::Shape(2));
-        }
         if output[0] != input[0] || output[3] != channels {
             return Err(OperatorError::Shape(y_operand as u8));
         }
-        Ok(Self {
-            x: x.place,
-            y: y.place,
-            kernel: DepthwiseConv2dI8 {
+        let kernel = [kernel_h, kernel_w];
+        let window = window(params.stride, params.dilation, params.padding)?;
+        let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
+        let activation = params.real_range();
+        let kernel = match arithmetic {
+            Arithmetic::I8 => Kernel::I8(DepthwiseConv2dI8 {
                 input,
                 output,
-                kernel: [kernel_h, kernel_w],
-                window: window(params.stride, params.dilation, params.padding)?,
+                kernel,
+                window,
                 weights: record.constant(1)?,
                 weights_zero_point: params.weights_zero_point.into(),
                 input_zero_point: x.stored_zero_point(),
-                bias,
+                bias: linear::bias(record, channels)?,
                 requantize: record.requantize(3, channels)?,
-                output_stage: Output {
-                    output_offset: y.stored_zero_point(),
-                    activation_min: params.activation_min,
-                    activation_max: params.activation_max,
-                },
-            },
-        })
+                output_stage,
+            }),
+            Arithmetic::I16 => Kernel::I16(DepthwiseConv2dI16 {
+                input,
+                output,
+                kernel,
+                window,
+                weights: record.constant(1)?,
+                accumulate: linear::accumulate16(record, channels)?,
+                output_stage,
+            }),
+            Arithmetic::F32 => Kernel::F32(DepthwiseConv2dF32 {
+                input,
+                output,
+                kernel,
+                window,
+                weights: record.constant(1)?,
+                bias: linear::bias(record, channels)?,
+                activation,
+            }),
+            Arithmetic::Hybrid => {
+                let image = x.len() / input[0];
+                let asymmetric = params.asymmetric != 0;
+                let (output_stage, scratch) =
+                    linear::hybrid(record, channels, image, asymmetric, activation)?;
+                let weights = record.constant(1)?;
+                Kernel::Hybrid(
+                    DepthwiseConv2dHybrid { input, output, kernel, window, weights, output_stage },
+                    scratch,
+                )
+            }
+        };
+        Ok(Self { x: x.place, y: y.place, kernel })
     }
 
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary(self.x, self.y)?;
-        depthwise_conv2d_i8(&self.kernel, x, y)
+        match &self.kernel {
+            Kernel::I8(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                depthwise_conv2d_i8(kernel, x, y)
+            }
+            Kernel::I16(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                depthwise_conv2d_i16(kernel, x, y)
+            }
+            Kernel::F32(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                depthwise_conv2d_f32(kernel, x, y)
+            }
+            Kernel::Hybrid(kernel, scratch) => {
+                let (y, scratch, inputs) = memory.outputs2(self.y, *scratch)?;
+                depthwise_conv2d_hybrid(kernel, inputs.get(self.x)?, scratch, y)
+            }
+        }
     }
 }

@@ -1,16 +1,20 @@
 //! FULLY_CONNECTED: `y = requantize(Σ w × x + bias)`.
 //!
-//! Operands: input `[…, in]`, weights `[out, in]`, bias `[out]` (with the input's zero point folded
-//! in), scales (see [`Record::requantize`]); output `[…, out]`.
+//! Operands: input `[…, in]`, weights `[out, in]`, bias `[out]`, scales; output `[…, out]`. Their
+//! types are those of `linear.rs`. The bias of int8 has the input's zero point folded in.
 
 use systole_kernels::{
     Mismatch,
-    fully_connected::{FullyConnectedI8, fully_connected_i8},
-    requantize::Output,
+    fully_connected::{
+        FullyConnectedF32, FullyConnectedHybrid, FullyConnectedI8, FullyConnectedI16,
+        fully_connected_f32, fully_connected_hybrid, fully_connected_i8, fully_connected_i16,
+    },
+    pool::ActivationRange,
 };
 
+use super::linear::{self, Arithmetic};
 use crate::{
-    DType, OperatorError, Record,
+    OperatorError, Record,
     format::params,
     memory::{Memory, Place},
     ops::Operator,
@@ -21,10 +25,16 @@ params! {
     pub struct Params {
         /// Zero point of the weights: 0, but for models that were uint8.
         pub weights_zero_point: i16,
-        /// Smallest output value.
+        /// Smallest output value, of integers.
         pub activation_min: i32,
-        /// Largest output value.
+        /// Largest output value, of integers.
         pub activation_max: i32,
+        /// Smallest output value, of floats.
+        pub real_min: f32,
+        /// Largest output value, of floats.
+        pub real_max: f32,
+        /// Hybrid: whether activations are quantized with a zero point (1) or symmetrically (0).
+        pub asymmetric: u8,
     }
 }
 
@@ -32,49 +42,91 @@ params! {
 pub struct FullyConnected<'m> {
     x: Place,
     y: Place,
-    kernel: FullyConnectedI8<'m>,
+    kernel: Kernel<'m>,
+}
+
+enum Kernel<'m> {
+    I8(FullyConnectedI8<'m>),
+    I16(FullyConnectedI16<'m>),
+    F32(FullyConnectedF32<'m>),
+    Hybrid(FullyConnectedHybrid<'m>, Place),
 }
 
 impl<'m> Operator<'m> for FullyConnected<'m> {
     fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
         let params: Params = record.params();
-        let x = record.input(0)?.expect_type(DType::I8, 0)?;
+        let arithmetic = Arithmetic::of(record)?;
+        let (x, y) = (record.input(0)?, record.output(0)?);
         let weights = record.input(1)?.expect_rank(2, 1)?;
-        let y = record.output(0)?.expect_type(DType::I8, record.input_count())?;
         let (outputs, inputs) = (weights.shape().dim(0), weights.shape().dim(1));
-        let bias: &[i32] = record.constant(2)?;
-        if bias.len() != outputs {
-            return Err(OperatorError::Shape(2));
-        }
         let batches = x.len().checked_div(inputs).ok_or(OperatorError::Shape(1))?;
         if batches * inputs != x.len() {
             return Err(OperatorError::Shape(0));
         }
-        if y.len() != batches * outputs {
+        if batches.checked_mul(outputs) != Some(y.len()) {
             return Err(OperatorError::Shape(record.input_count() as u8));
         }
-        Ok(Self {
-            x: x.place,
-            y: y.place,
-            kernel: FullyConnectedI8 {
+        let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
+        let activation = ActivationRange { min: params.real_min, max: params.real_max };
+        let kernel = match arithmetic {
+            Arithmetic::I8 => Kernel::I8(FullyConnectedI8 {
                 batches,
                 inputs,
                 outputs,
                 weights: record.constant(1)?,
                 weights_zero_point: params.weights_zero_point.into(),
-                bias,
+                bias: linear::bias(record, outputs)?,
                 requantize: record.requantize(3, outputs)?,
-                output_stage: Output {
-                    output_offset: y.stored_zero_point(),
-                    activation_min: params.activation_min,
-                    activation_max: params.activation_max,
-                },
-            },
-        })
+                output_stage,
+            }),
+            Arithmetic::I16 => Kernel::I16(FullyConnectedI16 {
+                batches,
+                inputs,
+                outputs,
+                weights: record.constant(1)?,
+                accumulate: linear::accumulate16(record, outputs)?,
+                output_stage,
+            }),
+            Arithmetic::F32 => Kernel::F32(FullyConnectedF32 {
+                batches,
+                inputs,
+                outputs,
+                weights: record.constant(1)?,
+                bias: linear::bias(record, outputs)?,
+                activation,
+            }),
+            Arithmetic::Hybrid => {
+                let asymmetric = params.asymmetric != 0;
+                let (output_stage, scratch) =
+                    linear::hybrid(record, outputs, inputs, asymmetric, activation)?;
+                let weights = record.constant(1)?;
+                Kernel::Hybrid(
+                    FullyConnectedHybrid { batches, inputs, outputs, weights, output_stage },
+                    scratch,
+                )
+            }
+        };
+        Ok(Self { x: x.place, y: y.place, kernel })
     }
 
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary(self.x, self.y)?;
-        fully_connected_i8(&self.kernel, x, y)
+        match &self.kernel {
+            Kernel::I8(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                fully_connected_i8(kernel, x, y)
+            }
+            Kernel::I16(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                fully_connected_i16(kernel, x, y)
+            }
+            Kernel::F32(kernel) => {
+                let (x, y) = memory.unary(self.x, self.y)?;
+                fully_connected_f32(kernel, x, y)
+            }
+            Kernel::Hybrid(kernel, scratch) => {
+                let (y, scratch, inputs) = memory.outputs2(self.y, *scratch)?;
+                fully_connected_hybrid(kernel, inputs.get(self.x)?, scratch, y)
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use systole_kernels::Mismatch;
 use crate::{OperatorError, Record, memory::Memory};
 
 mod axis;
+mod linear;
 pub mod pool;
 mod reduction;
 pub mod resize;
@@ -101,6 +102,8 @@ operators! {
     1 FullyConnected fully_connected "fully_connected" "Matrix product with constant weights.",
     2 Conv2d conv2d "conv2d" "Two-dimensional convolution.",
     3 DepthwiseConv2d depthwise_conv2d "depthwise_conv2d" "Convolution of each channel by itself.",
+    10 TransposeConv2d transpose_conv2d "transpose_conv2d" "Convolution's gradient: inputs spread over outputs.",
+    11 BatchMatMul batch_matmul "batch_matmul" "Product of matrices, both of which may be activations.",
     4 AveragePool2d average_pool_2d "average_pool_2d" "Mean over windows.",
     5 Softmax softmax "softmax" "Exponentials over the last axis, divided by their sum.",
     40 MaxPool2d max_pool_2d "max_pool_2d" "Largest value of windows.",

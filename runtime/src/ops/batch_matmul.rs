@@ -1,0 +1,129 @@
+//! BATCH_MATMUL: `y[.., m, n] = requantize(Σ x[.., m, k] × w[.., k, n])`, leading dimensions
+//! broadcast.
+//!
+//! Operands: two matrices, of int8, of float32, or of int16 with int16 or int8; for integers the
+//! scale (see [`Record::requantize`], for int16 [`Record::requantize_wide`]); output of the first
+//! matrix's type. Either may be a constant.
+
+use systole_kernels::{
+    Mismatch,
+    batch_matmul::{
+        BATCH_DIMS, BatchMatMulI8, BatchMatMulI16, BatchMatMulShape, batch_matmul_f32,
+        batch_matmul_i8, batch_matmul_i16,
+    },
+};
+
+use super::linear;
+use crate::{
+    DType, OperatorError, Record, TensorInfo,
+    format::params,
+    memory::{Memory, Place},
+    ops::Operator,
+};
+
+params! {
+    /// Parameters of BATCH_MATMUL.
+    pub struct Params {
+        /// 1 where the first matrix is stored transposed, else 0.
+        pub adj_x: u8,
+        /// 1 where the second matrix is stored transposed, else 0.
+        pub adj_y: u8,
+    }
+}
+
+/// A decoded BATCH_MATMUL.
+pub struct BatchMatMul<'m> {
+    x: Place,
+    w: Place,
+    y: Place,
+    kernel: Kernel<'m>,
+}
+
+enum Kernel<'m> {
+    I8(BatchMatMulI8<'m>),
+    I16(BatchMatMulI16<'m>),
+    I16I8(BatchMatMulI16<'m>),
+    F32(BatchMatMulShape),
+}
+
+impl<'m> Operator<'m> for BatchMatMul<'m> {
+    fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
+        let params: Params = record.params();
+        let y_operand = record.input_count();
+        let (x, w) = (record.input(0)?, record.input(1)?);
+        let y = record.output(0)?.expect_type(x.stored_dtype(), y_operand)?;
+        let (x_batches, [x_rows, x_columns]) = matrices(&x, 0)?;
+        let (w_batches, [w_rows, w_columns]) = matrices(&w, 1)?;
+        let (batches, [m, n]) = matrices(&y, y_operand)?;
+        let (adj_x, adj_y) = (params.adj_x != 0, params.adj_y != 0);
+        let (x_m, k) = if adj_x { (x_columns, x_rows) } else { (x_rows, x_columns) };
+        let (w_k, w_n) = if adj_y { (w_columns, w_rows) } else { (w_rows, w_columns) };
+        if w_k != k {
+            return Err(OperatorError::Shape(1));
+        }
+        let broadcasts = |own: [usize; BATCH_DIMS]| {
+            own.into_iter().zip(batches).all(|(own, all)| own == 1 || own == all)
+        };
+        if [x_m, w_n] != [m, n] || !broadcasts(x_batches) || !broadcasts(w_batches) {
+            return Err(OperatorError::Shape(y_operand as u8));
+        }
+        let shape = BatchMatMulShape { x_batches, w_batches, batches, m, k, n, adj_x, adj_y };
+        let kernel = match (x.stored_dtype(), w.stored_dtype()) {
+            (DType::I8, DType::I8) => Kernel::I8(BatchMatMulI8 {
+                shape,
+                x_zero_point: x.stored_zero_point(),
+                w_zero_point: w.stored_zero_point(),
+                requantize: record.requantize(2, 1)?,
+                output_stage: linear::output_stage(&y, i8::MIN.into(), i8::MAX.into()),
+            }),
+            (DType::I16, width @ (DType::I16 | DType::I8)) => {
+                let kernel = BatchMatMulI16 {
+                    shape,
+                    requantize: record.requantize_wide(2, 1)?,
+                    output_stage: linear::output_stage(&y, i16::MIN.into(), i16::MAX.into()),
+                };
+                if width == DType::I8 { Kernel::I16I8(kernel) } else { Kernel::I16(kernel) }
+            }
+            (DType::F32, DType::F32) => Kernel::F32(shape),
+            (DType::I8 | DType::I16 | DType::F32, found) => {
+                return Err(OperatorError::Type { operand: 1, found });
+            }
+            (found, _) => return Err(OperatorError::Type { operand: 0, found }),
+        };
+        Ok(Self { x: x.place, w: w.place, y: y.place, kernel })
+    }
+
+    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+        match &self.kernel {
+            Kernel::I8(kernel) => {
+                let (y, inputs) = memory.output(self.y)?;
+                batch_matmul_i8(kernel, inputs.get(self.x)?, inputs.get(self.w)?, y)
+            }
+            Kernel::I16(kernel) => {
+                let (y, inputs) = memory.output(self.y)?;
+                batch_matmul_i16(kernel, inputs.get(self.x)?, inputs.get::<i16>(self.w)?, y)
+            }
+            Kernel::I16I8(kernel) => {
+                let (y, inputs) = memory.output(self.y)?;
+                batch_matmul_i16(kernel, inputs.get(self.x)?, inputs.get::<i8>(self.w)?, y)
+            }
+            Kernel::F32(shape) => {
+                let (y, inputs) = memory.output(self.y)?;
+                batch_matmul_f32(shape, inputs.get(self.x)?, inputs.get(self.w)?, y)
+            }
+        }
+    }
+}
+
+/// Leading dimensions and the matrix of a tensor of at least two dimensions, none of them 0.
+fn matrices(
+    info: &TensorInfo<'_>,
+    operand: usize,
+) -> Result<([usize; BATCH_DIMS], [usize; 2]), OperatorError> {
+    match info.shape().extended() {
+        [batches @ .., rows, columns] if info.shape().rank() >= 2 && info.len() > 0 => {
+            Ok((batches, [rows, columns]))
+        }
+        _ => Err(OperatorError::Shape(operand as u8)),
+    }
+}
