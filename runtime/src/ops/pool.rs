@@ -58,15 +58,21 @@ impl<'m> Pooling<'m> {
         if kernel_h == 0 || kernel_w == 0 {
             return Err(OperatorError::Parameter(1));
         }
-        let pool = Pool2d {
-            input,
-            output,
-            kernel: [kernel_h, kernel_w],
-            stride_h,
-            stride_w,
-            pad_top: params.padding[0].into(),
-            pad_left: params.padding[1].into(),
+        let [pad_top, pad_left] = params.padding.map(usize::from);
+        if pad_top >= kernel_h || pad_left >= kernel_w {
+            return Err(OperatorError::Parameter(2));
+        }
+        // Every window has a tap: the first by the padding, the last by where it starts.
+        let reaches = |last: usize, stride: usize, end: usize| {
+            last.checked_mul(stride).is_some_and(|start| start < end)
         };
+        if !reaches(output[1] - 1, stride_h, input[1].saturating_add(pad_top))
+            || !reaches(output[2] - 1, stride_w, input[2].saturating_add(pad_left))
+        {
+            return Err(OperatorError::Shape(1));
+        }
+        let kernel = [kernel_h, kernel_w];
+        let pool = Pool2d { input, output, kernel, stride_h, stride_w, pad_top, pad_left };
         Ok(Self { params, x, y, pool })
     }
 
