@@ -9,7 +9,7 @@ use systole_kernels::{
     axis::Axis,
 };
 
-use super::{axis::axis, pool::unsupported};
+use super::axis::axis;
 use crate::{
     DType, Element, OperatorError, Record,
     format::params,
@@ -57,12 +57,12 @@ impl<'m> Operator<'m> for ArgMax<'m> {
         let wide = match y.stored_dtype() {
             DType::I32 => false,
             DType::I64 => true,
-            found => return Err(unsupported(found, 1)),
+            found => return Err(OperatorError::Type { operand: 1, found }),
         };
         let dtype = x.stored_dtype();
         match dtype {
             DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::F32 | DType::Bool => {}
-            found => return Err(unsupported(found, 0)),
+            found => return Err(OperatorError::Type { operand: 0, found }),
         }
         Ok(Self {
             x: x.place,

@@ -9,7 +9,7 @@ use systole_kernels::{
     requantize::Output,
 };
 
-use super::{axis::axis, pool::unsupported};
+use super::axis::axis;
 use crate::{
     DType, Element, OperatorError, Record,
     format::params,
@@ -106,7 +106,7 @@ impl<'m> Operator<'m> for CumSum<'m> {
             DType::I32 => Elements::I32,
             DType::I64 => Elements::I64,
             DType::F32 => Elements::F32,
-            found => return Err(unsupported(found, 0)),
+            found => return Err(OperatorError::Type { operand: 0, found }),
         };
         let (x, y) = (x.place, y.place);
         Ok(Self { x, y, kernel, elements, model: core::marker::PhantomData })

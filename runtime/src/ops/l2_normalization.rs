@@ -9,7 +9,6 @@ use systole_kernels::{
     },
 };
 
-use super::pool::unsupported;
 use crate::{
     DType, OperatorError, Record,
     format::params,
@@ -61,7 +60,7 @@ impl<'m> Operator<'m> for L2Normalization<'m> {
                 scale_first: params.scale_first == 1,
             }),
             DType::F32 => Kernel::F32(L2NormalizationF32 { rows, depth }),
-            found => return Err(unsupported(found, 0)),
+            found => return Err(OperatorError::Type { operand: 0, found }),
         };
         Ok(Self { x: x.place, y: y.place, kernel, model: core::marker::PhantomData })
     }

@@ -7,7 +7,6 @@ use systole_kernels::{
     log_softmax::{LogSoftmaxF32, LogSoftmaxI8, log_softmax_f32, log_softmax_i8},
 };
 
-use super::pool::unsupported;
 use crate::{
     DType, OperatorError, Record,
     format::params,
@@ -77,7 +76,7 @@ impl<'m> Operator<'m> for LogSoftmax<'m> {
                 })
             }
             DType::F32 => Kernel::F32(LogSoftmaxF32 { rows, depth }),
-            found => return Err(unsupported(found, 0)),
+            found => return Err(OperatorError::Type { operand: 0, found }),
         };
         Ok(Self { x: x.place, y: y.place, kernel, model: core::marker::PhantomData })
     }

@@ -5,7 +5,7 @@
 use systole_kernels::pool::{ActivationRange, Pool2d};
 
 use super::window::nhwc;
-use crate::{DType, OperatorError, Record, TensorInfo, format::params};
+use crate::{OperatorError, Record, TensorInfo, format::params};
 
 params! {
     /// Parameters of pooling operators.
@@ -93,11 +93,6 @@ impl<'m> Pooling<'m> {
 
     /// The error for a type that the operator does not take.
     pub(super) fn refuse(&self) -> OperatorError {
-        unsupported(self.x.stored_dtype(), 0)
+        OperatorError::Type { operand: 0, found: self.x.stored_dtype() }
     }
-}
-
-/// The error for an operand of a type that the operator does not take.
-pub(super) fn unsupported(found: DType, operand: u8) -> OperatorError {
-    OperatorError::Type { operand, found }
 }

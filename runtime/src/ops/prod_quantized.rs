@@ -9,7 +9,7 @@ use systole_kernels::{
     requantize::Output,
 };
 
-use super::{pool::unsupported, reduction::reduction};
+use super::reduction::reduction;
 use crate::{
     DType, OperatorError, Record,
     format::params,
@@ -50,7 +50,7 @@ impl<'m> Operator<'m> for ProdQuantized<'m> {
         let dtype = x.stored_dtype();
         let y = record.output(0)?.expect_type(dtype, 1)?;
         if !matches!(dtype, DType::I8 | DType::I16) {
-            return Err(unsupported(dtype, 0));
+            return Err(OperatorError::Type { operand: 0, found: dtype });
         }
         if !(-31..=7).contains(&params.shift) {
             return Err(OperatorError::Parameter(2));

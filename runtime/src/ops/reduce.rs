@@ -14,7 +14,7 @@ use systole_kernels::{
     reduction::Reduction,
 };
 
-use super::{pool::unsupported, reduction::reduction};
+use super::reduction::reduction;
 use crate::{
     DType, Element, OperatorError, Record,
     format::params,
@@ -96,7 +96,7 @@ impl<'m> Operator<'m> for Reduce<'m> {
         let y = record.output(0)?.expect_type(dtype, 1)?;
         let kind = Kind::from_code(params.kind).ok_or(OperatorError::Parameter(1))?;
         if !kind.takes(dtype) {
-            return Err(unsupported(dtype, 0));
+            return Err(OperatorError::Type { operand: 0, found: dtype });
         }
         let reduction = reduction(&x, &y, params.axes, 1)?;
         let (x, y) = (x.place, y.place);

@@ -11,7 +11,6 @@ use systole_kernels::{
     },
 };
 
-use super::pool::unsupported;
 pub use super::resize::Params;
 use crate::{
     DType, OperatorError, Record,
@@ -44,7 +43,7 @@ impl<'m> Operator<'m> for ResizeBilinear<'m> {
             (DType::I16, false) => Elements::I16,
             (DType::F32, false) => Elements::F32,
             (DType::I16 | DType::F32, true) => return Err(OperatorError::Parameter(2)),
-            (found, _) => return Err(unsupported(found, 0)),
+            (found, _) => return Err(OperatorError::Type { operand: 0, found }),
         };
         let (x, y) = (x.place, y.place);
         Ok(Self { x, y, kernel, elements, model: core::marker::PhantomData })

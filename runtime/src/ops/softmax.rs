@@ -11,7 +11,6 @@ use systole_kernels::{
     },
 };
 
-use super::pool::unsupported;
 use crate::{
     DType, OperatorError, Record,
     format::params,
@@ -98,9 +97,9 @@ impl<'m> Operator<'m> for Softmax<'m> {
                 Kernel::F32(SoftmaxF32 { rows, depth, beta: params.beta })
             }
             (DType::I8 | DType::I16 | DType::F32, found) => {
-                return Err(unsupported(found, y_operand as u8));
+                return Err(OperatorError::Type { operand: y_operand as u8, found });
             }
-            (found, _) => return Err(unsupported(found, 0)),
+            (found, _) => return Err(OperatorError::Type { operand: 0, found }),
         };
         Ok(Self { x: x.place, y: y.place, kernel })
     }

@@ -9,7 +9,7 @@ use systole_kernels::{
     requantize::Output,
 };
 
-use super::{pool::unsupported, reduction::reduction};
+use super::reduction::reduction;
 use crate::{
     DType, OperatorError, Record,
     format::params,
@@ -59,7 +59,7 @@ impl<'m> Operator<'m> for SumQuantized<'m> {
             (DType::I8, 1) => Elements::U8,
             (DType::I16, 0) => Elements::I16,
             (DType::I8 | DType::I16, _) => return Err(OperatorError::Parameter(1)),
-            (found, _) => return Err(unsupported(found, 0)),
+            (found, _) => return Err(OperatorError::Type { operand: 0, found }),
         };
         let kernel = Kernel {
             reduction: reduction(&x, &y, params.axes, y_operand)?,

@@ -8,7 +8,6 @@ use systole_kernels::{
     top_k::{TopK as Kernel, top_k},
 };
 
-use super::pool::unsupported;
 use crate::{
     DType, Element, OperatorError, Record,
     format::params,
@@ -44,7 +43,7 @@ impl<'m> Operator<'m> for TopK<'m> {
         let indices = record.output(1)?.expect_type(DType::I32, 2)?;
         match dtype {
             DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::F32 => {}
-            found => return Err(unsupported(found, 0)),
+            found => return Err(OperatorError::Type { operand: 0, found }),
         }
         if values.shape() != indices.shape() {
             return Err(OperatorError::Shape(2));
