@@ -31,7 +31,9 @@ fn the_format_page_lists_every_operator_and_field() {
     let mut text = String::from(
         "\n| opcode | operator | on top of input | parameters |\n| --- | --- | --- | --- |\n",
     );
-    for &opcode in Opcode::ALL {
+    let mut opcodes = Opcode::ALL.to_vec();
+    opcodes.sort_by_key(|&opcode| opcode as u16);
+    for opcode in opcodes {
         let fields: Vec<String> = opcode
             .fields()
             .iter()
@@ -63,7 +65,8 @@ fn the_format_page_lists_every_element_type() {
 }
 
 #[test]
-fn opcodes_are_unique_and_in_order() {
-    let codes: Vec<u16> = Opcode::ALL.iter().map(|&opcode| opcode as u16).collect();
-    assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
+fn opcodes_are_unique() {
+    let mut codes: Vec<u16> = Opcode::ALL.iter().map(|&opcode| opcode as u16).collect();
+    codes.sort_unstable();
+    assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
 }
