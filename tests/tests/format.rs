@@ -1,7 +1,10 @@
 //! `docs/format.md` and `docs/operators.md` state what the code does: the tables are compared, and
 //! rewritten with `SYSTOLE_WRITE_DOCS=1`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use systole::{DType, Opcode};
+use systole_converter::{Options, convert, tflite};
 use systole_tests::repository;
 
 /// The text between two marker comments.
@@ -69,4 +72,39 @@ fn opcodes_are_unique() {
     let mut codes: Vec<u16> = Opcode::ALL.iter().map(|&opcode| opcode as u16).collect();
     codes.sort_unstable();
     assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "{codes:?}");
+}
+
+/// The columns of the table of operators.
+const KINDS: &[&str] =
+    &["int8", "uint8", "int16", "int32", "int64", "bool", "float32", "float16", "hybrid"];
+
+#[test]
+fn the_table_of_operators_marks_what_has_goldens_and_converts() {
+    let folder = repository().join("tests/operators");
+    let mut marks: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("the cases are there").flatten() {
+        if entry.path().extension().is_none_or(|extension| extension != "tflite") {
+            continue;
+        }
+        let bytes = std::fs::read(entry.path()).expect("a case can be read");
+        let contents = tflite::contents(&bytes).expect("a case is a model");
+        if convert(&bytes, &Options::default()).is_ok() {
+            for content in contents {
+                marks.entry(content.operator).or_default().insert(content.kind);
+            }
+        }
+    }
+    let mut text = format!("\n| operator | {} |\n|", KINDS.join(" | "));
+    text += &" --- |".repeat(KINDS.len() + 1);
+    text += "\n";
+    let mut supported = tflite::SUPPORTED.to_vec();
+    supported.sort_unstable();
+    for operator in supported {
+        let kinds = marks.remove(operator).unwrap_or_default();
+        let cells: Vec<&str> =
+            KINDS.iter().map(|&kind| if kinds.contains(kind) { "yes" } else { "" }).collect();
+        text += &format!("| {operator} | {} |\n", cells.join(" | "));
+    }
+    assert!(marks.is_empty(), "operators with cases that are not in the registry: {marks:?}");
+    check("operators.md", "operators", &text);
 }

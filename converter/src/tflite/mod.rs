@@ -169,3 +169,54 @@ fn first_line(problem: &impl std::fmt::Display) -> String {
 }
 
 pub use registry::SUPPORTED;
+
+/// What kind of arithmetic an operator of a model does, for tables of what is supported.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Content {
+    /// The operator, as TFLite spells it.
+    pub operator: String,
+    /// Element type of its first input that is no constant; "hybrid" for float32 beside int8 weights;
+    /// "constant" where all inputs are constants.
+    pub kind: String,
+}
+
+/// Lists the operators of a TFLite model.
+///
+/// # Errors
+/// As [`import`], for files that cannot be read at all.
+pub fn contents(bytes: &[u8]) -> Result<Vec<Content>> {
+    let model = tflite::root_as_model(bytes)
+        .map_err(|problem| error!(Corrupt, "damaged TFLite model: {}", first_line(&problem)))?;
+    let subgraph = model.subgraphs().unwrap_or_default().iter().next();
+    let subgraph = subgraph.ok_or_else(|| error!(InvalidGraph, "the model has no subgraph"))?;
+    let operators = subgraph.operators().unwrap_or_default();
+    let tensors = subgraph.tensors().unwrap_or_default();
+    let codes = operator_codes(&model, &operators)?;
+    let buffers = model.buffers().unwrap_or_default();
+    let constant = |tensor: &tflite::Tensor<'_>| {
+        let index = tensor.buffer() as usize;
+        index < buffers.len() && buffers.get(index).data().is_some_and(|data| !data.is_empty())
+    };
+    let content = |(code, operator): (Code, tflite::Operator<'_>)| {
+        let inputs = operator.inputs().unwrap_or_default();
+        let inputs: Vec<tflite::Tensor<'_>> = inputs
+            .iter()
+            .filter_map(|index| usize::try_from(index).ok().filter(|&index| index < tensors.len()))
+            .map(|index| tensors.get(index))
+            .collect();
+        let name = |tensor: &tflite::Tensor<'_>| {
+            tensor.type_().variant_name().unwrap_or("unknown").to_lowercase()
+        };
+        let activation = inputs.iter().find(|tensor| !constant(tensor)).map(name);
+        let weights = inputs
+            .iter()
+            .any(|tensor| constant(tensor) && tensor.type_() == tflite::TensorType::INT8);
+        let kind = match activation {
+            Some(kind) if kind == "float32" && weights => "hybrid".to_owned(),
+            Some(kind) => kind,
+            None => "constant".to_owned(),
+        };
+        Content { operator: code.name, kind }
+    };
+    Ok(codes.into_iter().zip(operators.iter()).map(content).collect())
+}
