@@ -110,7 +110,7 @@ class Model:
     def shaped(self):
         """The model's bytes, with the shapes that LiteRT infers written into it."""
         it = interpreter(self.pack(), keep=True)
-        feed(it, samples(it, self.ranges, 0)[-1])
+        feed(it, samples(it.get_input_details(), self.ranges, 0)[-1])
         it.invoke()
         for i, t in enumerate(self.tensors):
             if self.buffers[t.buffer].data is None and i not in self.inputs:
@@ -133,13 +133,13 @@ def interpreter(flat, keep=False):
     raise missing
 
 
-def samples(it, ranges, seed):
+def samples(details, ranges, seed):
     """All at the minimum, all at the maximum, extremes at random, and two random ones."""
     rng = np.random.default_rng(seed)
     out = []
     for kind in range(5):
         sample = []
-        for d, bounds in zip(it.get_input_details(), ranges):
+        for d, bounds in zip(details, ranges):
             shape, dtype = tuple(d["shape"]), d["dtype"]
             if dtype == np.bool_:
                 low, high = 0, 1
@@ -204,7 +204,7 @@ class Cases:
         assert name not in self.names, name
         try:
             flat = model.at_a_known_version()
-            given = samples(interpreter(flat), model.ranges, len(name))
+            given = samples(interpreter(flat).get_input_details(), model.ranges, len(name))
             want = litert(flat, given)
         except (RuntimeError, ValueError) as e:
             self.refused.append(f"{name}: {str(e).splitlines()[0][-160:]}")
@@ -222,6 +222,27 @@ class Cases:
         save(FOLDER / f"{name}.npz", arrays)
         self.names.append(name)
         print(name, "both" if micro is not None else "LiteRT", flush=True)
+
+    def add_tflm(self, name, model, *shapes):
+        """A case that LiteRT refuses or gives no defined answer to: TFLite Micro's alone, outputs of `shapes`."""
+        if self.only and self.only not in name:
+            return
+        assert name not in self.names, name
+        for i, shape in zip(model.outputs, shapes, strict=True):
+            model.tensors[i].shape = list(shape)
+        flat = model.pack()
+        numpy_types = {code: np.dtype(kind).type for kind, code in TYPES.items()}
+        tensors = [model.tensors[i] for i in model.inputs]
+        given = samples([dict(shape=t.shape, dtype=numpy_types[t.type]) for t in tensors], model.ranges, len(name))
+        micro = tflm(flat, given)
+        if micro is None:
+            raise RuntimeError(f"{name}: TFLite Micro does not run it")
+        arrays = {f"in.{i}": np.stack(column) for i, column in enumerate(zip(*given))}
+        arrays.update({f"tflm.{i}": a.reshape(len(given), *shape) for i, (a, shape) in enumerate(zip(micro, shapes))})
+        (FOLDER / f"{name}.tflite").write_bytes(flat)
+        save(FOLDER / f"{name}.npz", arrays)
+        self.names.append(name)
+        print(name, "TFLite Micro", flush=True)
 
     def finish(self, family):
         if not self.only:
