@@ -182,6 +182,7 @@ impl<A: Arithmetic> Tile<'_, A> {
         finish: &impl Fn(usize, A::Acc, i32) -> Y,
     ) -> Result<(), Mismatch> {
         let Plan { filter, groups, group, .. } = *self.plan;
+        let single = self.single_runs(first);
         for g in 0..groups {
             let sums = self.window_sums(first, g * self.plan.depth).ok_or(Mismatch)?;
             let end = (g + 1) * group;
@@ -191,7 +192,14 @@ impl<A: Arithmetic> Tile<'_, A> {
                 let other = (channel + 1).min(end - 1);
                 let w0 = part(weights, channel * filter, filter).ok_or(Mismatch)?;
                 let w1 = part(weights, other * filter, filter).ok_or(Mismatch)?;
-                let accs = self.accumulate(first, g, [w0, w1]).ok_or(Mismatch)?;
+                let accs = match single {
+                    Some(x) => {
+                        let mut accs = [[A::Acc::default(); 2]; P];
+                        self.arithmetic.block(&mut accs, x, [w0, w1]);
+                        accs
+                    }
+                    None => self.accumulate(first, g, [w0, w1]).ok_or(Mismatch)?,
+                };
                 for ((y, [acc0, acc1]), sum) in y.iter_mut().zip(accs).zip(sums) {
                     *y.get_mut(channel).ok_or(Mismatch)? = finish(channel, acc0, sum);
                     *y.get_mut(other).ok_or(Mismatch)? = finish(other, acc1, sum);
@@ -200,6 +208,20 @@ impl<A: Arithmetic> Tile<'_, A> {
             }
         }
         Ok(())
+    }
+
+    /// The windows of `P` positions where each is one run of memory, as with kernels of one pixel.
+    #[inline(always)]
+    fn single_runs<const P: usize>(&self, first: [usize; P]) -> Option<[&[A::X]; P]> {
+        let Plan { kernel_h, kernel_w, filter, groups, window, .. } = *self.plan;
+        let [_, _, _, input_c] = self.plan.input;
+        let dense = groups == 1 && (window.dilation_w == 1 || kernel_w == 1);
+        let all = self.rows.all(kernel_h) && self.inside == (0..kernel_w);
+        if kernel_h != 1 || !dense || !all {
+            return None;
+        }
+        let start = self.row_start(0);
+        self.runs(first.map(|x| start + x * input_c), filter)
     }
 
     /// The sums of two filters over the windows of `P` positions.

@@ -64,8 +64,8 @@ impl Rounding for Single {
     }
 }
 
-/// The high 32 bits of `2 × a × b`, rounded half up in magnitude as gemmlowp's
-/// `SaturatingRoundingDoublingHighMul` does (Arm `SQRDMULH` differs on ties of negative products).
+/// The high 32 bits of `2 × a × b`, rounded half up: gemmlowp's `SaturatingRoundingDoublingHighMul`,
+/// and Arm's `SQRDMULH`.
 ///
 /// "Doubling" because the product of two Q0.31 numbers is Q0.62, and its high half Q0.30. The one
 /// input that overflows, `i32::MIN × i32::MIN`, saturates.
@@ -74,22 +74,20 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
     if a == i32::MIN && b == i32::MIN {
         return i32::MAX;
     }
-    let product = i64::from(a) * i64::from(b);
-    let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
-    // Division, not a shift: it truncates toward zero.
-    ((product + nudge) / (1 << 31)) as i32
+    // gemmlowp divides, rounding toward zero, after a nudge that depends on the sign; that is this
+    // shift for every product, ties of negative ones included.
+    ((i64::from(a) * i64::from(b) + (1 << 30)) >> 31) as i32
 }
 
 /// `x / 2^exponent` rounded to the nearest, ties away from zero: gemmlowp's `RoundingDivideByPOT`.
 /// `exponent` is in `[0, 31]`.
 #[inline(always)]
 pub fn divide_by_power_of_two(x: i32, exponent: i32) -> i32 {
-    let exponent = exponent.clamp(0, 31) as u32;
-    let mask = ((1_u64 << exponent) - 1) as i32;
-    let remainder = x & mask;
-    let threshold = ((mask as u32) >> 1) as i32 + i32::from(x < 0);
-    // At exponent 31 the mask is i32::MAX and all comparisons still hold.
-    (x >> exponent) + i32::from(remainder > threshold)
+    let Some(halvings) = (exponent.clamp(0, 31) as u32).checked_sub(1) else { return x };
+    // Half up, after one less for negative numbers: half away from zero. The last halving is apart
+    // because half up would overflow before it.
+    let doubled = x.saturating_sub(i32::from(x < 0)) >> halvings;
+    (doubled >> 1) + (doubled & 1)
 }
 
 /// Requantization of a 64-bit accumulator, as TFLite's 16x8 kernels do it: the multiplier is cut to
@@ -317,6 +315,32 @@ mod tests {
             prop_assert!((got - exact(x, m, s)).abs() <= 1.0);
             let up = f64::from(DoubleUp::requantize(x, m, s));
             prop_assert!((up - exact(x, m, s)).abs() <= 1.0);
+        }
+
+        #[test]
+        fn doubling_high_mul_is_gemmlowps(a: i32, b: i32, k in -(1_i64 << 29)..(1 << 29)) {
+            let gemmlowp = |product: i64| {
+                let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
+                ((product + nudge) / (1 << 31)) as i32
+            };
+            prop_assert_eq!(doubling_high_mul(a, b), gemmlowp(i64::from(a) * i64::from(b)));
+            // Ties: (2k + 1) × 2^30.
+            let tie = (2 * k + 1) as i32;
+            prop_assert_eq!(doubling_high_mul(tie, 1 << 30), gemmlowp(i64::from(tie) << 30));
+        }
+
+        #[test]
+        fn divide_by_power_of_two_is_gemmlowps(x: i32, k: i32, exponent in 0..=31) {
+            let gemmlowp = |x: i32| {
+                let mask = ((1_i64 << exponent) - 1) as i32;
+                let threshold = (mask >> 1) + i32::from(x < 0);
+                (x >> exponent) + i32::from((x & mask) > threshold)
+            };
+            let tie = (i64::from(k) << exponent | (1_i64 << exponent >> 1)) as i32;
+            for x in [x, tie, tie.wrapping_add(1), tie.wrapping_sub(1), i32::MIN, i32::MAX] {
+                // At 31 the mask is the whole positive range.
+                prop_assert_eq!(divide_by_power_of_two(x, exponent), gemmlowp(x), "{}", x);
+            }
         }
 
         #[test]
