@@ -6,14 +6,16 @@
 //! Source: `reference_integer_ops::ConvPerChannel` (int8, int16), `reference_ops::Conv` (f32, legacy
 //! uint8) and `HybridConvPerChannel` of LiteRT; TFLite Micro has all but the last.
 
+use core::marker::PhantomData;
+
 use crate::Mismatch;
 use crate::convolve::{Geometry, Padding, convolve, volume};
 use crate::dot::{F32, I8, I16, I16Wide};
+use crate::finish::{Biased, Dequantized, Requantized, RequantizedWide};
 use crate::hybrid::HybridOutput;
 use crate::pool::ActivationRange;
-use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
+use crate::requantize::{Accumulate16, Output, Requantize};
 use crate::window::Window;
-use crate::with_rescale;
 
 /// An int8 convolution.
 #[derive(Debug, Clone, Copy)]
@@ -46,15 +48,6 @@ pub struct Conv2dI8<'a> {
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
 pub fn conv2d_i8(p: &Conv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
-    with_rescale!(p.requantize, |rescale| conv2d_i8_with(p, rescale, x, y))
-}
-
-fn conv2d_i8_with(
-    p: &Conv2dI8<'_>,
-    rescale: impl Rescale,
-    x: &[i8],
-    y: &mut [i8],
-) -> Result<(), Mismatch> {
     let Conv2dI8 { input, output, kernel, window, weights_zero_point, .. } = *p;
     let [.., channels] = output;
     if p.bias.len() != channels {
@@ -62,13 +55,15 @@ fn conv2d_i8_with(
     }
     // The folded bias takes the input's zero point from every tap, so those outside must give it.
     let outside = Some(p.input_zero_point as i8);
-    let padding = Padding { outside, sums: weights_zero_point != 0 };
+    let padding = Padding { outside, weights_zero_point };
     let g = Geometry { input, output, kernel, window };
-    convolve(I8, &g, padding, x, p.weights, y, |channel, acc, sum| {
-        let bias = p.bias.get(channel).copied().unwrap_or_default();
-        let acc = acc.wrapping_add(bias).wrapping_sub(sum.wrapping_mul(weights_zero_point));
-        p.output_stage.apply(rescale.rescale(acc, channel)) as i8
-    })
+    let finish = Requantized {
+        bias: p.bias,
+        requantize: p.requantize,
+        output: p.output_stage,
+        element: PhantomData,
+    };
+    convolve(I8, &g, padding, x, p.weights, y, &finish)
 }
 
 /// A convolution of int16 activations with int8 weights; neither has a zero point.
@@ -103,19 +98,14 @@ pub fn conv2d_i16(p: &Conv2dI16<'_>, x: &[i16], y: &mut [i16]) -> Result<(), Mis
     }
     let g = Geometry { input, output, kernel, window };
     match p.accumulate {
-        Accumulate16::Narrow(bias, requantize) => with_rescale!(requantize, |rescale| {
-            convolve(I16, &g, Padding::NONE, x, p.weights, y, |channel, acc, _| {
-                let bias = bias.get(channel).copied().unwrap_or_default();
-                let acc = acc.wrapping_add(bias);
-                p.output_stage.apply(rescale.rescale(acc, channel)) as i16
-            })
-        }),
+        Accumulate16::Narrow(bias, requantize) => {
+            let output = p.output_stage;
+            let finish = Requantized { bias, requantize, output, element: PhantomData };
+            convolve(I16, &g, Padding::NONE, x, p.weights, y, &finish)
+        }
         Accumulate16::Wide(bias, requantize) => {
-            convolve(I16Wide, &g, Padding::NONE, x, p.weights, y, |channel, acc, _| {
-                let bias = bias.get(channel).copied().unwrap_or_default();
-                let acc = acc.wrapping_add(bias);
-                p.output_stage.apply(requantize.rescale(acc, channel)) as i16
-            })
+            let finish = RequantizedWide { bias, requantize, output: p.output_stage };
+            convolve(I16Wide, &g, Padding::NONE, x, p.weights, y, &finish)
         }
     }
 }
@@ -151,9 +141,8 @@ pub fn conv2d_f32(p: &Conv2dF32<'_>, x: &[f32], y: &mut [f32]) -> Result<(), Mis
         return Err(Mismatch);
     }
     let g = Geometry { input, output, kernel, window };
-    convolve(F32, &g, Padding::NONE, x, p.weights, y, |channel, acc, _| {
-        p.activation.clamp(acc + p.bias.get(channel).copied().unwrap_or_default())
-    })
+    let finish = Biased { bias: p.bias, activation: p.activation };
+    convolve(F32, &g, Padding::NONE, x, p.weights, y, &finish)
 }
 
 /// A convolution of f32 activations, quantized on the fly, with int8 weights.
@@ -202,10 +191,10 @@ pub fn conv2d_hybrid(
     let quantized = scratch.get_mut(..image).ok_or(Mismatch)?;
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
         let activations = p.output_stage.quantize(x, quantized);
-        let padding = Padding { outside: Some(activations.zero_point), sums: false };
-        convolve(I8, &g, padding, quantized, p.weights, y, |channel, acc, _| {
-            p.output_stage.finish(acc, channel, activations)
-        })?;
+        let outside = Some(activations.zero_point);
+        let padding = Padding { outside, weights_zero_point: 0 };
+        let finish = Dequantized { output: p.output_stage, activations };
+        convolve(I8, &g, padding, quantized, p.weights, y, &finish)?;
     }
     Ok(())
 }

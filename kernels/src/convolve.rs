@@ -9,6 +9,7 @@ use core::ops::Range;
 
 use crate::Mismatch;
 use crate::dot::Arithmetic;
+use crate::finish::Finish;
 use crate::window::{Taps, Window};
 
 /// The shapes of a convolution.
@@ -24,23 +25,19 @@ pub(crate) struct Geometry {
     pub window: Window,
 }
 
-/// Convolves `x` with `weights` (OHWI) and stores `finish(channel, acc, Σ x)` to `y`.
-///
-/// `outside` is the activation that stands for zero, where taps outside the image count. `Σ x`
-/// runs over the window, and is 0 where `padding` does not ask for it.
+/// Convolves `x` with `weights` (OHWI) and stores what `finish` makes of the sums to `y`.
 ///
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that `g` states.
-#[inline(always)]
-pub(crate) fn convolve<A: Arithmetic, Y>(
+pub(crate) fn convolve<A: Arithmetic, F: Finish<A::Acc>>(
     arithmetic: A,
     g: &Geometry,
     padding: Padding<A::X>,
     x: &[A::X],
     weights: &[A::W],
-    y: &mut [Y],
-    finish: impl Fn(usize, A::Acc, i32) -> Y,
+    y: &mut [F::Y],
+    finish: &F,
 ) -> Result<(), Mismatch> {
     let plan = &Plan::new(g.flattened(), weights.len())?;
     let [batches, height, width, channels] = plan.output;
@@ -71,10 +68,10 @@ pub(crate) fn convolve<A: Arithmetic, Y>(
                 let (now, after) = rest.split_at_mut_checked(take).ok_or(Mismatch)?;
                 let (y0, y1) = now.split_at_mut_checked(channels).ok_or(Mismatch)?;
                 if y1.is_empty() {
-                    tile.run([columns.first], weights, [y0], &finish)?;
+                    tile.run([columns.first], weights, [y0], finish)?;
                     out_x += 1;
                 } else {
-                    tile.run([columns.first, next.first], weights, [y0, y1], &finish)?;
+                    tile.run([columns.first, next.first], weights, [y0, y1], finish)?;
                     out_x += 2;
                 }
                 rest = after;
@@ -84,18 +81,18 @@ pub(crate) fn convolve<A: Arithmetic, Y>(
     Ok(())
 }
 
-/// What the taps outside the image are worth, and whether sums over the window are wanted.
+/// What the taps outside the image are worth, and the zero point of the weights.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Padding<X> {
     /// The activation that stands for zero; `None` where taps outside add nothing.
     pub outside: Option<X>,
-    /// Whether `Σ x` is wanted: where weights have a zero point.
-    pub sums: bool,
+    /// The weights' zero point, times which `Σ x` over the window is taken off the sums.
+    pub weights_zero_point: i32,
 }
 
 impl<X> Padding<X> {
-    /// Taps outside add nothing.
-    pub const NONE: Self = Self { outside: None, sums: false };
+    /// Taps outside add nothing, weights are symmetric.
+    pub const NONE: Self = Self { outside: None, weights_zero_point: 0 };
 }
 
 /// A [`Geometry`] whose numbers fit each other, with what follows from them.
@@ -174,12 +171,12 @@ struct Tile<'a, A: Arithmetic> {
 impl<A: Arithmetic> Tile<'_, A> {
     /// All output channels of `P` positions, whose first taps inside are at input columns `first`.
     #[inline(always)]
-    fn run<Y, const P: usize>(
+    fn run<F: Finish<A::Acc>, const P: usize>(
         &self,
         first: [usize; P],
         weights: &[A::W],
-        mut y: [&mut [Y]; P],
-        finish: &impl Fn(usize, A::Acc, i32) -> Y,
+        mut y: [&mut [F::Y]; P],
+        finish: &F,
     ) -> Result<(), Mismatch> {
         let Plan { filter, groups, group, .. } = *self.plan;
         let single = self.single_runs(first);
@@ -188,11 +185,11 @@ impl<A: Arithmetic> Tile<'_, A> {
             let end = (g + 1) * group;
             let mut channel = g * group;
             while channel < end {
-                // An odd last channel goes with itself, and is stored once.
+                // An odd last channel goes with itself.
                 let other = (channel + 1).min(end - 1);
                 let w0 = part(weights, channel * filter, filter).ok_or(Mismatch)?;
                 let w1 = part(weights, other * filter, filter).ok_or(Mismatch)?;
-                let accs = match single {
+                let mut accs = match single {
                     Some(x) => {
                         let mut accs = [[A::Acc::default(); 2]; P];
                         self.arithmetic.block(&mut accs, x, [w0, w1]);
@@ -200,9 +197,16 @@ impl<A: Arithmetic> Tile<'_, A> {
                     }
                     None => self.accumulate(first, g, [w0, w1]).ok_or(Mismatch)?,
                 };
-                for ((y, [acc0, acc1]), sum) in y.iter_mut().zip(accs).zip(sums) {
-                    *y.get_mut(channel).ok_or(Mismatch)? = finish(channel, acc0, sum);
-                    *y.get_mut(other).ok_or(Mismatch)? = finish(other, acc1, sum);
+                for (accs, sum) in accs.iter_mut().zip(sums) {
+                    let offset = sum.wrapping_mul(self.padding.weights_zero_point);
+                    *accs = accs.map(|acc| self.arithmetic.less(acc, offset));
+                }
+                let outputs = finish.finish(channel, &accs);
+                for (y, [output, next]) in y.iter_mut().zip(outputs) {
+                    *y.get_mut(channel).ok_or(Mismatch)? = output;
+                    if other > channel {
+                        *y.get_mut(other).ok_or(Mismatch)? = next;
+                    }
                 }
                 channel += 2;
             }
@@ -279,10 +283,11 @@ impl<A: Arithmetic> Tile<'_, A> {
         }
     }
 
-    /// `Σ x` over the windows of `P` positions, `depth` channels from `channel` on.
+    /// `Σ x` over the windows of `P` positions, `depth` channels from `channel` on; 0 where the
+    /// weights have no zero point.
     fn window_sums<const P: usize>(&self, first: [usize; P], channel: usize) -> Option<[i32; P]> {
         let mut sums = [0_i32; P];
-        if !self.padding.sums {
+        if self.padding.weights_zero_point == 0 {
             return Some(sums);
         }
         let Plan { kernel_h, kernel_w, depth, window, .. } = *self.plan;

@@ -6,6 +6,7 @@
 
 use crate::Mismatch;
 use crate::convolve::{Geometry, part, volume};
+use crate::finish::Finish;
 use crate::window::Taps;
 
 /// How one activation and one weight are multiplied and added. Integers wrap.
@@ -101,17 +102,16 @@ impl Multiply for F32 {
 /// Channels whose sums are held at once: two vectors of four, or most registers of a Cortex-M.
 const BLOCK: usize = 8;
 
-/// Convolves `x` with `weights` and stores `finish(channel, acc)` to `y`. `outside` is the
+/// Convolves `x` with `weights` and stores what `finish` makes of the sums to `y`. `outside` is the
 /// activation that stands for zero, where taps outside the image count.
-#[inline(always)]
-pub(crate) fn depthwise<M: Multiply, Y>(
+pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>>(
     arithmetic: M,
     g: &Geometry,
     outside: Option<M::X>,
     x: &[M::X],
     weights: &[M::W],
-    y: &mut [Y],
-    finish: impl Fn(usize, M::Acc) -> Y,
+    y: &mut [F::Y],
+    finish: &F,
 ) -> Result<(), Mismatch> {
     let [batches, height, width, channels] = g.output;
     let [input_batches, input_h, input_w, input_c] = g.input;
@@ -137,7 +137,7 @@ pub(crate) fn depthwise<M: Multiply, Y>(
             for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
                 let columns = g.window.columns(out_x, kernel_w, input_w);
                 let pixel = Pixel { arithmetic, g, outside, x, weights, rows, columns };
-                pixel.run(multiplier, y, &finish).ok_or(Mismatch)?;
+                pixel.run(multiplier, y, finish).ok_or(Mismatch)?;
             }
         }
     }
@@ -160,17 +160,12 @@ impl<M: Multiply> Pixel<'_, M> {
     /// All channels, in blocks: of neighbours that read neighbouring activations where the
     /// multiplier is 1, else of the outputs of one activation.
     #[inline(always)]
-    fn run<Y>(
-        &self,
-        multiplier: usize,
-        y: &mut [Y],
-        finish: &impl Fn(usize, M::Acc) -> Y,
-    ) -> Option<()> {
+    fn run<F: Finish<M::Acc>>(&self, multiplier: usize, y: &mut [F::Y], finish: &F) -> Option<()> {
         if multiplier == 1 {
-            return self.channels::<Y, false>(0, 0, y, finish);
+            return self.channels::<F, false>(0, 0, y, finish);
         }
         for (input_channel, y) in y.chunks_exact_mut(multiplier.max(1)).enumerate() {
-            self.channels::<Y, true>(input_channel, input_channel * multiplier, y, finish)?;
+            self.channels::<F, true>(input_channel, input_channel * multiplier, y, finish)?;
         }
         Some(())
     }
@@ -178,27 +173,25 @@ impl<M: Multiply> Pixel<'_, M> {
     /// Output channels from `channel` on, as many as `y` has, reading input channels from
     /// `input_channel` on, or that alone where it is `SHARED`.
     #[inline(always)]
-    fn channels<Y, const SHARED: bool>(
+    fn channels<F: Finish<M::Acc>, const SHARED: bool>(
         &self,
         input_channel: usize,
         channel: usize,
-        y: &mut [Y],
-        finish: &impl Fn(usize, M::Acc) -> Y,
+        y: &mut [F::Y],
+        finish: &F,
     ) -> Option<()> {
         let (blocks, rest) = y.as_chunks_mut::<BLOCK>();
         let mut done = 0;
         for y in blocks {
             let x = if SHARED { input_channel } else { input_channel + done };
             let accs = self.accumulate::<BLOCK, SHARED>(x, channel + done)?;
-            for ((y, acc), i) in y.iter_mut().zip(accs).zip(channel + done..) {
-                *y = finish(i, acc);
-            }
+            [*y] = finish.finish(channel + done, &[accs]);
             done += BLOCK;
         }
         for y in rest {
             let x = if SHARED { input_channel } else { input_channel + done };
-            let [acc] = self.accumulate::<1, SHARED>(x, channel + done)?;
-            *y = finish(channel + done, acc);
+            let accs = self.accumulate::<1, SHARED>(x, channel + done)?;
+            [[*y]] = finish.finish(channel + done, &[accs]);
             done += 1;
         }
         Some(())

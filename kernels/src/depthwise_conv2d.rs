@@ -4,14 +4,16 @@
 //!
 //! Source: `reference_integer_ops::DepthwiseConvPerChannel` of LiteRT and TFLite Micro.
 
+use core::marker::PhantomData;
+
 use crate::Mismatch;
 use crate::convolve::{Geometry, volume};
 use crate::depthwise::{F32, I8, I8Offset, I16, I16Wide, depthwise};
+use crate::finish::{Biased, Dequantized, Requantized, RequantizedWide};
 use crate::hybrid::HybridOutput;
 use crate::pool::ActivationRange;
-use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
+use crate::requantize::{Accumulate16, Output, Requantize};
 use crate::window::Window;
-use crate::with_rescale;
 
 /// An int8 depthwise convolution.
 #[derive(Debug, Clone, Copy)]
@@ -49,15 +51,6 @@ pub fn depthwise_conv2d_i8(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    with_rescale!(p.requantize, |rescale| depthwise_conv2d_i8_with(p, rescale, x, y))
-}
-
-fn depthwise_conv2d_i8_with(
-    p: &DepthwiseConv2dI8<'_>,
-    rescale: impl Rescale,
-    x: &[i8],
-    y: &mut [i8],
-) -> Result<(), Mismatch> {
     let DepthwiseConv2dI8 { input, output, kernel, window, .. } = *p;
     let [.., channels] = output;
     if p.bias.len() != channels {
@@ -66,14 +59,16 @@ fn depthwise_conv2d_i8_with(
     let g = Geometry { input, output, kernel, window };
     // The folded bias takes the input's zero point from every tap, so those outside must give it.
     let outside = Some(p.input_zero_point as i8);
-    let finish = |channel: usize, acc: i32| {
-        let bias = p.bias.get(channel).copied().unwrap_or_default();
-        p.output_stage.apply(rescale.rescale(acc.wrapping_add(bias), channel)) as i8
+    let finish = Requantized {
+        bias: p.bias,
+        requantize: p.requantize,
+        output: p.output_stage,
+        element: PhantomData,
     };
     if p.weights_zero_point == 0 {
-        depthwise(I8, &g, outside, x, p.weights, y, finish)
+        depthwise(I8, &g, outside, x, p.weights, y, &finish)
     } else {
-        depthwise(I8Offset(p.weights_zero_point as i16), &g, outside, x, p.weights, y, finish)
+        depthwise(I8Offset(p.weights_zero_point as i16), &g, outside, x, p.weights, y, &finish)
     }
 }
 
@@ -113,19 +108,14 @@ pub fn depthwise_conv2d_i16(
     }
     let g = Geometry { input, output, kernel, window };
     match p.accumulate {
-        Accumulate16::Narrow(bias, requantize) => with_rescale!(requantize, |rescale| {
-            depthwise(I16, &g, None, x, p.weights, y, |channel, acc| {
-                let bias = bias.get(channel).copied().unwrap_or_default();
-                let acc = acc.wrapping_add(bias);
-                p.output_stage.apply(rescale.rescale(acc, channel)) as i16
-            })
-        }),
+        Accumulate16::Narrow(bias, requantize) => {
+            let output = p.output_stage;
+            let finish = Requantized { bias, requantize, output, element: PhantomData };
+            depthwise(I16, &g, None, x, p.weights, y, &finish)
+        }
         Accumulate16::Wide(bias, requantize) => {
-            depthwise(I16Wide, &g, None, x, p.weights, y, |channel, acc| {
-                let bias = bias.get(channel).copied().unwrap_or_default();
-                let acc = acc.wrapping_add(bias);
-                p.output_stage.apply(requantize.rescale(acc, channel)) as i16
-            })
+            let finish = RequantizedWide { bias, requantize, output: p.output_stage };
+            depthwise(I16Wide, &g, None, x, p.weights, y, &finish)
         }
     }
 }
@@ -165,9 +155,8 @@ pub fn depthwise_conv2d_f32(
         return Err(Mismatch);
     }
     let g = Geometry { input, output, kernel, window };
-    depthwise(F32, &g, None, x, p.weights, y, |channel, acc| {
-        p.activation.clamp(acc + p.bias.get(channel).copied().unwrap_or_default())
-    })
+    let finish = Biased { bias: p.bias, activation: p.activation };
+    depthwise(F32, &g, None, x, p.weights, y, &finish)
 }
 
 /// A depthwise convolution of f32 activations, quantized on the fly, with int8 weights.
@@ -217,9 +206,8 @@ pub fn depthwise_conv2d_hybrid(
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
         let activations = p.output_stage.quantize(x, quantized);
         let outside = Some(activations.zero_point);
-        depthwise(I8, &g, outside, quantized, p.weights, y, |channel, acc| {
-            p.output_stage.finish(acc, channel, activations)
-        })?;
+        let finish = Dequantized { output: p.output_stage, activations };
+        depthwise(I8, &g, outside, quantized, p.weights, y, &finish)?;
     }
     Ok(())
 }

@@ -42,6 +42,12 @@ pub(crate) trait Arithmetic: Copy {
         weights.fold(acc, |acc, (w0, w1)| self.row(acc, &[x], [w0, w1]))
     }
 
+    /// `acc − offset`, which is 0 in an arithmetic whose weights have no zero point.
+    #[inline(always)]
+    fn less(self, acc: Self::Acc, _: i32) -> Self::Acc {
+        acc
+    }
+
     /// `Σ x`, or 0 in an arithmetic whose weights have no zero point.
     #[inline(always)]
     fn sum(self, _: &[Self::X]) -> i32 {
@@ -83,6 +89,11 @@ impl Arithmetic for I8 {
         let x = i32::from(x);
         let add = |acc: i32, w| acc.wrapping_add(self.sum(w).wrapping_mul(x));
         [add(acc0, w0), add(acc1, w1)]
+    }
+
+    #[inline(always)]
+    fn less(self, acc: i32, offset: i32) -> i32 {
+        acc.wrapping_sub(offset)
     }
 
     #[inline(always)]

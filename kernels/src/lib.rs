@@ -42,6 +42,7 @@ pub mod depthwise_conv2d;
 mod dot;
 pub mod elementary;
 mod error;
+mod finish;
 pub mod fixed_point_exp;
 pub mod fixed_point_log;
 pub mod fully_connected;

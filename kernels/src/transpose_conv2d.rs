@@ -8,12 +8,14 @@
 //! Source: `reference_integer_ops::TransposeConv` (int8, int16) and `reference_ops::TransposeConv`
 //! (f32, legacy uint8) of LiteRT and TFLite Micro.
 
+use core::marker::PhantomData;
+
 use crate::Mismatch;
 use crate::convolve::{part, volume};
 use crate::dot::{Arithmetic, F32, I8Centred, I16, I16Wide};
+use crate::finish::{Biased, Finish, Requantized, RequantizedWide};
 use crate::pool::ActivationRange;
-use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
-use crate::with_rescale;
+use crate::requantize::{Accumulate16, Output, Requantize};
 
 /// The shapes of a transposed convolution.
 #[derive(Debug, Clone, Copy)]
@@ -63,12 +65,13 @@ pub fn transpose_conv2d_i8(
         input_zero_point: p.input_zero_point as i16,
         weights_zero_point: p.weights_zero_point as i16,
     };
-    with_rescale!(p.requantize, |rescale| {
-        transpose_convolve(arithmetic, &p.shape, p.bias.len(), x, p.weights, y, |channel, acc| {
-            let bias = p.bias.get(channel).copied().unwrap_or_default();
-            p.output_stage.apply(rescale.rescale(acc.wrapping_add(bias), channel)) as i8
-        })
-    })
+    let finish = Requantized {
+        bias: p.bias,
+        requantize: p.requantize,
+        output: p.output_stage,
+        element: PhantomData,
+    };
+    transpose_convolve(arithmetic, &p.shape, p.bias.len(), x, p.weights, y, &finish)
 }
 
 /// A transposed convolution of int16 activations with int8 weights; neither has a zero point.
@@ -95,17 +98,14 @@ pub fn transpose_conv2d_i16(
     y: &mut [i16],
 ) -> Result<(), Mismatch> {
     match p.accumulate {
-        Accumulate16::Narrow(bias, requantize) => with_rescale!(requantize, |rescale| {
-            transpose_convolve(I16, &p.shape, bias.len(), x, p.weights, y, |channel, acc| {
-                let bias = bias.get(channel).copied().unwrap_or_default();
-                p.output_stage.apply(rescale.rescale(acc.wrapping_add(bias), channel)) as i16
-            })
-        }),
+        Accumulate16::Narrow(bias, requantize) => {
+            let output = p.output_stage;
+            let finish = Requantized { bias, requantize, output, element: PhantomData };
+            transpose_convolve(I16, &p.shape, bias.len(), x, p.weights, y, &finish)
+        }
         Accumulate16::Wide(bias, requantize) => {
-            transpose_convolve(I16Wide, &p.shape, bias.len(), x, p.weights, y, |channel, acc| {
-                let bias = bias.get(channel).copied().unwrap_or_default();
-                p.output_stage.apply(requantize.rescale(acc.wrapping_add(bias), channel)) as i16
-            })
+            let finish = RequantizedWide { bias, requantize, output: p.output_stage };
+            transpose_convolve(I16Wide, &p.shape, bias.len(), x, p.weights, y, &finish)
         }
     }
 }
@@ -133,21 +133,19 @@ pub fn transpose_conv2d_f32(
     x: &[f32],
     y: &mut [f32],
 ) -> Result<(), Mismatch> {
-    transpose_convolve(F32, &p.shape, p.bias.len(), x, p.weights, y, |channel, acc| {
-        p.activation.clamp(acc + p.bias.get(channel).copied().unwrap_or_default())
-    })
+    let finish = Biased { bias: p.bias, activation: p.activation };
+    transpose_convolve(F32, &p.shape, p.bias.len(), x, p.weights, y, &finish)
 }
 
-/// Stores `finish(channel, Σ x·w)` to each output.
-#[inline(always)]
-fn transpose_convolve<A: Arithmetic, Y>(
+/// Stores what `finish` makes of `Σ x·w` to each output.
+fn transpose_convolve<A: Arithmetic, F: Finish<A::Acc>>(
     arithmetic: A,
     shape: &TransposeConv2dShape,
     biases: usize,
     x: &[A::X],
     weights: &[A::W],
-    y: &mut [Y],
-    finish: impl Fn(usize, A::Acc) -> Y,
+    y: &mut [F::Y],
+    finish: &F,
 ) -> Result<(), Mismatch> {
     let [batches, height, width, channels] = shape.output;
     let [input_batches, input_h, input_w, depth] = shape.input;
@@ -175,13 +173,16 @@ fn transpose_convolve<A: Arithmetic, Y>(
                 let gather = Gather { arithmetic, shape, x, rows, columns };
                 let mut channel = 0;
                 while channel < channels {
-                    // An odd last channel goes with itself, and is stored once.
+                    // An odd last channel goes with itself.
                     let other = (channel + 1).min(channels - 1);
                     let w0 = part(weights, channel * filter, filter).ok_or(Mismatch)?;
                     let w1 = part(weights, other * filter, filter).ok_or(Mismatch)?;
-                    let [acc0, acc1] = gather.accumulate([w0, w1]).ok_or(Mismatch)?;
-                    *y.get_mut(channel).ok_or(Mismatch)? = finish(channel, acc0);
-                    *y.get_mut(other).ok_or(Mismatch)? = finish(other, acc1);
+                    let accs = gather.accumulate([w0, w1]).ok_or(Mismatch)?;
+                    let [[output, next]] = finish.finish(channel, &[accs]);
+                    *y.get_mut(channel).ok_or(Mismatch)? = output;
+                    if other > channel {
+                        *y.get_mut(other).ok_or(Mismatch)? = next;
+                    }
                     channel += 2;
                 }
             }
