@@ -59,8 +59,12 @@ mod tests {
             let place = (i32::from(q) + 32768) as usize;
             let (low, high) = (f64::from(table[place / 128]), f64::from(table[place / 128 + 1]));
             let value = low + (high - low) * (place % 128) as f64 / 128.0;
-            let wanted = (f64::from(q) * scale).tanh() * 32768.0;
-            assert!((value - wanted).abs() < 2.0, "{value} for {wanted}");
+            // TFLite's table ends at 32767, so its intervals are a little shorter than 128.
+            let at = (place as f64 * (65535.0 / 65536.0) - 32768.0) * scale;
+            let wanted = at.tanh() * 32768.0;
+            // A chord is off by up to 0.77 × step² / 8, 3.1 units, half of which the table moves
+            // to its ends; and three roundings.
+            assert!((value - wanted).abs() < 3.1, "{value} for {wanted}");
         }
         for (a, b) in table.iter().zip(&single) {
             assert!(a.abs_diff(*b) <= 1);
