@@ -109,8 +109,8 @@ pub fn svg(rows: &[MapRow], operators: &[String], plan: &Plan) -> String {
             y(end),
             (w - 2.0).max(1.0),
         );
-        // About six units per character of 11-unit type.
-        let fits = ((w - 10.0) / 6.0).max(0.0) as usize;
+        // About seven units per character of 11-unit type.
+        let fits = ((w - 10.0) / 7.2).max(0.0) as usize;
         if h >= 14.0 && fits >= 4 {
             let label = escape(&shortened(&row.name, fits));
             let _ = write!(
