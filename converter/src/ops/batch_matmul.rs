@@ -8,6 +8,7 @@ use crate::{
     error::{Result, bail, error},
     graph::{NodeView, Tensor},
     lower::Lowering,
+    options::Match,
     scale::Activation,
     tflite::Importer,
 };
@@ -125,8 +126,13 @@ impl Operator for BatchMatMul {
         let mut rounding = RoundingCode::None;
         if x.dtype != DType::F32 {
             rounding = lowering.rounding();
-            // The product of the scales is one of single precision, in both runtimes.
-            let scale = f64::from(x.scale()? * w.scale()?) / f64::from(y.scale()?);
+            let (x_scale, w_scale) = (x.scale()?, w.scale()?);
+            let product = match lowering.matching() {
+                // LiteRT's product of the scales is one of single precision.
+                Match::Litert => f64::from(x_scale * w_scale),
+                Match::Tflm | Match::Native => f64::from(x_scale) * f64::from(w_scale),
+            };
+            let scale = product / f64::from(y.scale()?);
             inputs.extend(lowering.scales(rounding, &[scale])?);
         }
         let outputs = vec![lowering.tensor(node.node.outputs[0])];

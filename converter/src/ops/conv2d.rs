@@ -70,7 +70,6 @@ impl Operator for Conv2d {
             channels: Channels::First,
             fold: true,
             litert_float64: false,
-            single_product: false,
             asymmetric: grouped || scales_differ(weights),
         };
         lower(node, lowering, Opcode::Conv2d, &self.window, self.activation, rules)

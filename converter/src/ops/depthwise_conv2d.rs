@@ -68,7 +68,6 @@ impl Operator for DepthwiseConv2d {
             channels: Channels::Last,
             fold: true,
             litert_float64: false,
-            single_product: false,
             asymmetric: true,
         };
         let opcode = Opcode::DepthwiseConv2d;

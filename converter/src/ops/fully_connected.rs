@@ -69,7 +69,6 @@ impl Operator for FullyConnected {
             channels: Channels::First,
             fold: true,
             litert_float64: true,
-            single_product: true,
             asymmetric: self.asymmetric,
         };
         let operands = weights::operands(node, lowering, rules)?;

@@ -81,7 +81,6 @@ impl Operator for TransposeConv2d {
             // Which taps meet an output differs from one to the next.
             fold: false,
             litert_float64: false,
-            single_product: false,
             asymmetric: false,
         };
         let operands = weights::operands(node, lowering, rules)?;

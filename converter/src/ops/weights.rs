@@ -29,9 +29,6 @@ pub struct Rules {
     /// LiteRT's reference kernel scales sums in double precision, as that of FULLY_CONNECTED does;
     /// else it is double rounding, as in TFLite Micro.
     pub litert_float64: bool,
-    /// Whether a scale for all channels is `f32(input × weights) / output`, the product in single
-    /// precision; else all is computed in double precision. Models that were uint8 always do this.
-    pub single_product: bool,
     /// Hybrid: whether activations are quantized with a zero point.
     pub asymmetric: bool,
 }
@@ -140,9 +137,8 @@ pub fn operands(
         }
         constants.push(lowering.constant(&[channels], &bias));
     }
-    let single_product = (rules.single_product || weights.unsigned)
-        // What is computed in double precision to the end starts so, too.
-        && rounding != RoundingCode::Float64;
+    // What is computed in double precision to the end starts so, too.
+    let single_product = weights.unsigned && rounding != RoundingCode::Float64;
     let scales = channel_scales(x, weights, node.output(0)?, axis, single_product)?;
     constants.extend(lowering.scales(rounding, &scales)?);
     Ok(Operands { constants, rounding, weights_zero_point: zero_point as i16, hybrid: false })
@@ -232,7 +228,8 @@ fn weight_scales(weights: &Tensor, channel_axis: usize) -> Result<Vec<f32>> {
     Ok(quantization.scales.clone())
 }
 
-/// The scales of output channels, `input × weights / output`.
+/// The scales of output channels, `input × weights / output` in double precision; but for the
+/// product where `single_product` asks for single, as LiteRT does in models that were uint8.
 fn channel_scales(
     input: &Tensor,
     weights: &Tensor,

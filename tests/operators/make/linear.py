@@ -17,7 +17,10 @@ def weights(rng, shape, dtype="int8"):
     return rng.integers(info.min + (dtype == "int8"), info.max + 1, shape).astype(dtype)
 
 
-def operands(m, rng, kind, x_shape, w_shape, axis, per_channel=True, bias=True, x_scale=0.05, x_zero=3, y_scale=0.9, y_zero=-7):
+INT32 = 2  # the schema's TensorType
+
+
+def operands(m, rng, kind, x_shape, w_shape, axis, per_channel=True, bias=True, narrow=False, x_scale=0.05, x_zero=3, y_scale=0.9, y_zero=-7):
     """Input, weights, bias and output of a linear operator of type `kind`."""
     outputs = w_shape[axis]
     if kind == "float32":
@@ -43,16 +46,21 @@ def operands(m, rng, kind, x_shape, w_shape, axis, per_channel=True, bias=True, 
     w = m.const(weights(rng, w_shape), scale, 0, axis)
     b = -1
     if bias:
-        b_type = np.int64 if kind == "int16" else np.int32
+        b_type = np.int64 if kind == "int16" and not narrow else np.int32
         b = m.const(rng.integers(-3000, 3000, outputs).astype(b_type), x_scale * scale, 0, 0)
     return x, w, b, m.output(kind, y_scale, y_zero)
+
+
+def bias_type(narrow=False, **_):
+    """The option that says that sums have 32 bits beside int16."""
+    return dict(quantizedBiasType=INT32) if narrow else {}
 
 
 def conv(name, kind, x, w, padding=VALID, stride=(1, 1), dilation=(1, 1), act=NONE, **more):
     m, rng = Model(), np.random.default_rng(len(name))
     *inputs, y = operands(m, rng, kind, x, w, 0, **more)
     m.op("CONV_2D", [i for i in inputs if i >= 0], [y], "Conv2DOptions", 3, padding=padding, strideH=stride[0], strideW=stride[1],
-         dilationHFactor=dilation[0], dilationWFactor=dilation[1], fusedActivationFunction=act)
+         dilationHFactor=dilation[0], dilationWFactor=dilation[1], fusedActivationFunction=act, **bias_type(**more))
     cases.add(name, m)
 
 
@@ -69,7 +77,7 @@ def transpose_conv(name, kind, x, w, out, padding=VALID, stride=(1, 1), act=NONE
     xi, wi, b, y = operands(m, rng, kind, x, w, 0, **more)
     shape = m.const(np.array(out, np.int32))
     m.op("TRANSPOSE_CONV", [i for i in (shape, wi, xi, b) if i >= 0], [y], "TransposeConvOptions", 4 if act else 3, padding=padding,
-         strideH=stride[0], strideW=stride[1], fusedActivationFunction=act)
+         strideH=stride[0], strideW=stride[1], fusedActivationFunction=act, **bias_type(**more))
     cases.add(name, m)
 
 
@@ -77,7 +85,7 @@ def fully(name, kind, x, w, act=NONE, keep=False, asymmetric=False, version=None
     m, rng = Model(), np.random.default_rng(len(name))
     xi, wi, b, y = operands(m, rng, kind, x, w, 0, **more)
     m.op("FULLY_CONNECTED", [xi, wi, b], [y], "FullyConnectedOptions", version or 5, fusedActivationFunction=act, keepNumDims=keep,
-         asymmetricQuantizeInputs=asymmetric)
+         asymmetricQuantizeInputs=asymmetric, **bias_type(**more))
     cases.add(name, m)
 
 
@@ -103,6 +111,17 @@ for kind in ("int8", "uint8", "int16", "float32", "hybrid"):
         transpose_conv(f"transpose_conv_{k}_same", kind, (1, 4, 5, 3), (2, 3, 3, 3), (1, 8, 10, 2), SAME, (2, 2))
         transpose_conv(f"transpose_conv_{k}_valid", kind, (1, 3, 4, 4), (3, 2, 3, 4), (1, 4, 6, 3), VALID)
         transpose_conv(f"transpose_conv_{k}_no_bias", kind, (1, 3, 3, 2), (5, 3, 3, 2), (1, 6, 6, 5), SAME, (2, 2), bias=False)
+for kind, k in (("int8", "i8"), ("int16", "i16"), ("float32", "f32"), ("hybrid", "hybrid")):
+    conv(f"conv_2d_{k}_groups", kind, (1, 6, 5, 6), (9, 3, 2, 2), SAME)
+    if kind != "float32":
+        conv(f"conv_2d_{k}_per_tensor", kind, (2, 6, 5, 3), (5, 3, 2, 3), SAME, per_channel=False)
+        depthwise(f"depthwise_conv_2d_{k}_per_tensor", kind, (1, 6, 5, 3), (1, 3, 3, 3), 1, SAME, per_channel=False)
+        fully(f"fully_connected_{k}_wide", kind, (2, 530), (5, 530), y_scale=4)
+conv("conv_2d_i16_int32_bias", "int16", (1, 7, 5, 3), (5, 3, 2, 3), narrow=True)
+fully("fully_connected_i16_int32_bias", "int16", (3, 19), (7, 19), narrow=True, version=11)
+fully("fully_connected_i16_int32_bias_per_tensor", "int16", (3, 19), (7, 19), narrow=True, per_channel=False, version=11)
+transpose_conv("transpose_conv_i8_relu", "int8", (1, 4, 5, 3), (2, 4, 3, 3), (1, 12, 10, 2), SAME, (3, 2), act=RELU)
+transpose_conv("transpose_conv_f32_relu6", "float32", (2, 4, 5, 3), (2, 4, 3, 3), (2, 12, 10, 2), SAME, (3, 2), act=RELU6)
 fully("fully_connected_hybrid_asymmetric", "hybrid", (3, 19), (7, 19), asymmetric=True, per_channel=False, version=9)
 fully("fully_connected_i8_fine_output", "int8", (2, 31), (6, 31), per_channel=False, y_scale=0.03, y_zero=11)
 conv("conv_2d_i8_fine_output", "int8", (1, 5, 5, 7), (6, 3, 3, 7), y_scale=0.04, y_zero=21)
