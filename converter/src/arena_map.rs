@@ -86,7 +86,9 @@ impl Rows<'_, '_> {
             })
         };
         let row = known.or_else(continued).unwrap_or_else(|| {
-            let name = info.name().map_or_else(|| format!("tensor {index}"), str::to_owned);
+            // TFLite joins the names of all operators that were fused, with semicolons.
+            let first = info.name().and_then(|name| name.split(';').next());
+            let name = first.map_or_else(|| format!("tensor {index}"), str::to_owned);
             let buffer = Buffer { bytes: info.bytes(), first: step, last: step };
             self.rows.push(MapRow { name, buffer });
             self.offsets.push(info.offset());

@@ -89,3 +89,7 @@ pub mod window;
 
 pub use error::Mismatch;
 pub use shape::{MAX_RANK, Shape, strides};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/numerics.md")]
+mod numerics {}

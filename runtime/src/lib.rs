@@ -56,3 +56,7 @@ pub use record::Record;
 pub use session::Session;
 pub use systole_kernels::{MAX_RANK, Shape};
 pub use tensor::{Tensor, TensorMut};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -4,7 +4,7 @@ use super::{Buffer, Plan};
 
 /// What is wrong with a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Violation {
+pub enum Violation {
     /// There is not one offset per buffer.
     Count,
     /// The buffer does not lie at a multiple of the alignment.
@@ -19,7 +19,7 @@ pub(crate) enum Violation {
 ///
 /// # Errors
 /// The first [`Violation`] found.
-pub(crate) fn check(buffers: &[Buffer], alignment: usize, plan: &Plan) -> Result<(), Violation> {
+pub fn check(buffers: &[Buffer], alignment: usize, plan: &Plan) -> Result<(), Violation> {
     if buffers.len() != plan.offsets.len() {
         return Err(Violation::Count);
     }

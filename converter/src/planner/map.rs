@@ -27,8 +27,9 @@ pub fn text(rows: &[MapRow], operators: &[String], plan: &Plan, width: usize) ->
             if !(row.buffer.first..=row.buffer.last).contains(&step) {
                 continue;
             }
-            let start = column(plan.offsets[index]).min(columns - 1);
-            let end = column(plan.offsets[index].saturating_add(row.buffer.bytes));
+            let Some(&offset) = plan.offsets.get(index) else { break };
+            let start = column(offset).min(columns - 1);
+            let end = column(offset.saturating_add(row.buffer.bytes));
             let end = end.clamp(start + 1, columns);
             line[start..end].fill(letter(index));
         }
@@ -40,13 +41,13 @@ pub fn text(rows: &[MapRow], operators: &[String], plan: &Plan, width: usize) ->
     let _ = writeln!(out, "{:>5}{:<label$} 0{arena:>columns$}", "", "");
     for (index, row) in rows.iter().enumerate() {
         let Buffer { bytes, first, last } = row.buffer;
-        let _ = writeln!(
-            out,
-            "   {} {bytes:>9} bytes at {:>9}, operators {first} to {last}: {}",
+        let Some(offset) = plan.offsets.get(index) else { break };
+        let line = format!(
+            "   {} {bytes:>9} bytes at {offset:>9}, operators {first:>3} to {last:>3}: ",
             letter(index),
-            plan.offsets[index],
-            row.name
         );
+        let fits = width.saturating_sub(line.len()).max(16);
+        let _ = writeln!(out, "{line}{}", shortened(&row.name, fits));
     }
     out
 }
@@ -58,60 +59,61 @@ fn letter(index: usize) -> char {
 }
 
 const LEFT: f64 = 90.0;
-const TOP: f64 = 50.0;
+const TOP: f64 = 58.0;
 const HEIGHT: f64 = 420.0;
 
 /// The map as a picture: operators from left to right, bytes upwards, a box per buffer.
 pub fn svg(rows: &[MapRow], operators: &[String], plan: &Plan) -> String {
     let steps = operators.len().max(1) as f64;
-    let step_width = (1100.0 / steps).clamp(14.0, 130.0);
+    let step_width = (1100.0 / steps).clamp(7.0, 130.0);
     let width = step_width * steps;
     let arena = plan.arena_bytes.max(1) as f64;
     let x = |step: usize| LEFT + step as f64 * step_width;
     let y = |byte: usize| TOP + HEIGHT * (1.0 - byte as f64 / arena);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w:.0}\" height=\"{h:.0}\" \
-         viewBox=\"0 0 {w:.0} {h:.0}\" font-family=\"system-ui, sans-serif\" font-size=\"11\">\n\
+         viewBox=\"0 0 {w:.0} {h:.0}\" font-family=\"system-ui, 'DejaVu Sans', sans-serif\" font-size=\"11\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"{LEFT}\" y=\"24\" font-size=\"15\" fill=\"#222\">arena {} bytes; lower bound {} \
-         bytes</text>\n",
-        plan.arena_bytes,
-        plan.lower_bound,
-        w = LEFT + width + 30.0,
+         <text x=\"{LEFT}\" y=\"24\" font-size=\"15\" fill=\"#222\">arena {} bytes; {}</text>\n",
+        grouped(plan.arena_bytes),
+        verdict(plan),
+        w = LEFT + width.max(420.0) + 60.0,
         h = TOP + HEIGHT + 150.0,
     );
-    for tick in 0..=4 {
-        let byte = plan.arena_bytes / 4 * tick;
+    for byte in ticks(plan.arena_bytes) {
         let _ = writeln!(
             out,
             "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555\">{byte}</text>",
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555\">{}</text>",
             LEFT + width,
             LEFT - 8.0,
             y(byte) + 4.0,
+            grouped(byte),
             at = y(byte),
         );
     }
     for (index, row) in rows.iter().enumerate() {
         let Buffer { bytes, first, last } = row.buffer;
-        let end = plan.offsets[index].saturating_add(bytes);
-        let (w, h) = ((last - first + 1) as f64 * step_width, HEIGHT * bytes as f64 / arena);
-        let name = escape(&row.name);
+        let Some(&offset) = plan.offsets.get(index) else { break };
+        let end = offset.saturating_add(bytes);
+        let (w, h) =
+            ((last.saturating_sub(first) + 1) as f64 * step_width, HEIGHT * bytes as f64 / arena);
+        let (name, size) = (escape(&row.name), grouped(bytes));
         // Neighbouring buffers get colours far apart: steps of the golden angle.
         let hue = (index as f64 * 137.508) % 360.0;
         let _ = write!(
             out,
-            "<g><title>{name}: {bytes} bytes at {}, operators {first} to {last}</title>\
+            "<g><title>{name}: {size} bytes at {}, operators {first} to {last}</title>\
              <rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{h:.1}\" rx=\"2\" \
              fill=\"hsl({hue:.0} 55% 82%)\" stroke=\"hsl({hue:.0} 45% 45%)\"/>",
-            plan.offsets[index],
+            grouped(offset),
             x(first) + 1.0,
             y(end),
             (w - 2.0).max(1.0),
         );
-        // About six units per character of 11-unit type.
-        let fits = ((w - 10.0) / 6.0).max(0.0) as usize;
-        if h >= 14.0 && fits >= 4 {
+        // A wide font takes up to seven units per character of 11-unit type.
+        let fits = ((w - 10.0) / 7.0).max(0.0) as usize;
+        if h >= 16.0 && fits >= 5 {
             let label = escape(&shortened(&row.name, fits));
             let _ = write!(
                 out,
@@ -119,10 +121,10 @@ pub fn svg(rows: &[MapRow], operators: &[String], plan: &Plan) -> String {
                 x(first) + 6.0,
                 y(end) + 12.0
             );
-            if h >= 28.0 {
+            if h >= 30.0 && size.len() <= fits {
                 let _ = write!(
                     out,
-                    "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#555\">{bytes}</text>",
+                    "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#555\">{size}</text>",
                     x(first) + 6.0,
                     y(end) + 25.0
                 );
@@ -133,12 +135,15 @@ pub fn svg(rows: &[MapRow], operators: &[String], plan: &Plan) -> String {
     let _ = writeln!(
         out,
         "<line x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{bound:.1}\" y2=\"{bound:.1}\" stroke=\"#c00\" \
-         stroke-dasharray=\"6 4\"/>",
+         stroke-width=\"1.5\" stroke-dasharray=\"6 4\"/>\
+         <text x=\"{LEFT}\" y=\"{:.1}\" fill=\"#c00\">lower bound {}</text>",
         LEFT + width,
+        y(plan.lower_bound.min(plan.arena_bytes)) - 5.0,
+        grouped(plan.lower_bound),
         bound = y(plan.lower_bound.min(plan.arena_bytes)),
     );
     // Names are turned, and some left out where they would collide.
-    let every = (14.0 / step_width).ceil().max(1.0) as usize;
+    let every = (16.0 / step_width).ceil().max(1.0) as usize;
     for (step, name) in operators.iter().enumerate().step_by(every) {
         let _ = writeln!(
             out,
@@ -149,6 +154,42 @@ pub fn svg(rows: &[MapRow], operators: &[String], plan: &Plan) -> String {
         );
     }
     out.push_str("</svg>\n");
+    out
+}
+
+/// How good the plan is, in words.
+fn verdict(plan: &Plan) -> String {
+    let bound = grouped(plan.lower_bound);
+    match plan.optimal {
+        _ if plan.arena_bytes == plan.lower_bound => "as small as can be".to_owned(),
+        true => format!("proved smallest, lower bound {bound} bytes"),
+        false => format!("lower bound {bound} bytes"),
+    }
+}
+
+/// Round numbers of bytes, at most about six, from 0 to below the arena's end.
+fn ticks(arena: usize) -> impl Iterator<Item = usize> {
+    let mut step = 1_usize;
+    // 1, 2, 5, 10, 20, 50 and so on.
+    for factor in [2.0, 2.5, 2.0].into_iter().cycle() {
+        if arena / step <= 6 {
+            break;
+        }
+        step = (step as f64 * factor) as usize;
+    }
+    (0..=arena / step).map(move |tick| tick * step)
+}
+
+/// A number with its thousands apart.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
     out
 }
 
@@ -201,6 +242,24 @@ mod tests {
         assert!(lines[0].contains("AAAA") && lines[0].contains("BBBB"));
         assert!(!lines[1].contains('A') && lines[1].contains("BBBB"));
         assert!(text.contains("128 bytes"));
+    }
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        assert_eq!(ticks(93_776).collect::<Vec<_>>(), [0, 20_000, 40_000, 60_000, 80_000]);
+        assert_eq!(ticks(5).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(ticks(0).collect::<Vec<_>>(), [0]);
+        assert!(ticks(usize::MAX).count() <= 8);
+        assert_eq!([grouped(7), grouped(1_234), grouped(1_234_567)], ["7", "1,234", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_line_of_the_list_fits_into_the_width() {
+        let (mut rows, operators, plan) = two();
+        rows[0].name = "block/".repeat(40);
+        assert!(
+            text(&rows, &operators, &plan, 100).lines().all(|line| line.chars().count() <= 100)
+        );
     }
 
     #[test]
