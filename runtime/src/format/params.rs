@@ -91,7 +91,9 @@ macro_rules! params {
             };
 
             fn read(bytes: &[u8; $crate::format::PARAMS_BYTES]) -> Self {
-                const { assert!(0 $(+ core::mem::size_of::<$kind>())* <= $crate::format::PARAMS_BYTES) };
+                // The bytes of all fields, as an array's length; there may be none.
+                type Fields = [u8; 0 $(+ core::mem::size_of::<$kind>())*];
+                const { assert!(core::mem::size_of::<Fields>() <= $crate::format::PARAMS_BYTES) };
                 let mut _reader = $crate::format::ParamsReader::new(bytes);
                 Self { $($field: $crate::format::params!(@read _reader $kind),)* }
             }

@@ -10,6 +10,7 @@ use crate::{OperatorError, Record, memory::Memory};
 
 mod axis;
 mod linear;
+mod movement;
 pub mod pool;
 mod reduction;
 pub mod resize;
@@ -118,4 +119,13 @@ operators! {
     49 CumSum cumsum "cumsum" "Running sums along an axis.",
     50 ResizeBilinear resize_bilinear "resize_bilinear" "Images scaled by interpolation.",
     51 ResizeNearestNeighbor resize_nearest_neighbor "resize_nearest_neighbor" "Images scaled by copying.",
+    90 Transpose transpose "transpose" "The axes in another order.",
+    91 StridedSlice strided_slice "strided_slice" "Every n-th element from a beginning on.",
+    92 Pad pad "pad" "A border of one value.",
+    93 MirrorPad mirror_pad "mirror_pad" "A border that reflects the tensor.",
+    94 Concatenation concatenation "concatenation" "Tensors beside each other.",
+    95 Gather gather "gather" "Slices picked by indices.",
+    96 GatherNd gather_nd "gather_nd" "Slices picked by tuples of indices.",
+    97 Tile tile "tile" "A tensor repeated along its axes.",
+    98 OneHot one_hot "one_hot" "One value where an index points, another elsewhere.",
 }
