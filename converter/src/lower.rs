@@ -217,6 +217,16 @@ impl Lowering<'_> {
         })
     }
 
+    /// The bytes of `slot` under another shape.
+    pub fn seen_as(&mut self, slot: SlotId, shape: &[usize]) -> SlotId {
+        let view = Slot {
+            shape: shape.to_vec(),
+            source: Source::View(slot),
+            ..self.program.slots[slot.0].clone()
+        };
+        self.add(view)
+    }
+
     /// The scales of output channels as constants, one for all where they are equal, and the
     /// rounding to be stated: multipliers and shifts under a fixed-point `rounding`, the numbers
     /// themselves under `Float32` and `Float64`.

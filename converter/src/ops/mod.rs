@@ -4,9 +4,13 @@
 //! The list at the end is the registry: a row per operator. `docs/adding-an-operator.md` says how
 //! to add one.
 
+mod movement;
+pub mod pack;
 pub mod pool;
 pub mod resize;
 mod same_scale;
+pub mod shape;
+pub mod split;
 mod weights;
 mod window;
 
@@ -95,4 +99,17 @@ operators! {
     CumSum cumsum "CUMSUM",
     ResizeBilinear resize_bilinear "RESIZE_BILINEAR",
     ResizeNearestNeighbor resize_nearest_neighbor "RESIZE_NEAREST_NEIGHBOR",
+    Transpose transpose "TRANSPOSE",
+    StridedSlice strided_slice "STRIDED_SLICE",
+    Pad pad "PAD",
+    MirrorPad mirror_pad "MIRROR_PAD",
+    Concatenation concatenation "CONCATENATION",
+    Gather gather "GATHER",
+    GatherNd gather_nd "GATHER_ND",
+    Tile tile "TILE",
+    OneHot one_hot "ONE_HOT",
+    DepthToSpace depth_to_space "DEPTH_TO_SPACE",
+    SpaceToDepth space_to_depth "SPACE_TO_DEPTH",
+    SpaceToBatchNd space_to_batch_nd "SPACE_TO_BATCH_ND",
+    BatchToSpaceNd batch_to_space_nd "BATCH_TO_SPACE_ND",
 }

@@ -129,9 +129,16 @@ impl Importer {
     /// # Errors
     /// `InvalidGraph`.
     pub fn output(&self, index: usize) -> Result<&Tensor> {
-        let id = self.outputs.get(index);
-        id.map(|&id| &self.graph[id])
-            .ok_or_else(|| error!(InvalidGraph, "output {index} is missing"))
+        self.output_id(index).map(|id| &self.graph[id])
+    }
+
+    /// Index of an output that has to be there.
+    ///
+    /// # Errors
+    /// `InvalidGraph`.
+    pub fn output_id(&self, index: usize) -> Result<TensorId> {
+        let id = self.outputs.get(index).copied();
+        id.ok_or_else(|| error!(InvalidGraph, "output {index} is missing"))
     }
 
     /// Adds the operator as a single node with the operands as they are in the model.
