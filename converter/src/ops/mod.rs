@@ -12,7 +12,7 @@ mod same_scale;
 pub mod shape;
 pub mod split;
 mod weights;
-mod window;
+pub mod window;
 
 use crate::{error::Result, graph::NodeView, lower::Lowering};
 

@@ -12,6 +12,7 @@ use crate::{
     error::{Result, bail},
     graph::NodeView,
     lower::Lowering,
+    options::Match,
     tflite::Importer,
 };
 
@@ -21,7 +22,8 @@ use crate::{
 pub struct SpaceToBatchNd {
     /// Distance along each spatial axis, one or two of them.
     pub block: Vec<usize>,
-    /// Real zeros in front of and behind each spatial axis.
+    /// Elements in front of and behind each spatial axis: real zeros in LiteRT, stored zeros in
+    /// TFLite Micro.
     pub padding: Vec<[usize; 2]>,
 }
 
@@ -82,7 +84,12 @@ impl Operator for SpaceToBatchNd {
             let wide = lowering.temporary(input.dtype, &padded, scale, zero_point);
             let padding: Vec<[usize; 2]> =
                 [[0; 2]].into_iter().chain(self.padding.iter().copied()).chain([[0; 2]]).collect();
-            pad::emit(lowering, x, &padding, pad::zero(output), wide)?;
+            let value = match lowering.matching() {
+                // TFLite Micro never sets the value that the kernel pads with.
+                Match::Tflm => 0,
+                Match::Litert | Match::Native => pad::zero(output),
+            };
+            pad::emit(lowering, x, &padding, value, wide)?;
             x = wide;
         }
         match (&padded[..], &self.block[..]) {

@@ -2,6 +2,12 @@
 //! output's bytes.
 
 pub mod dead_code;
+pub mod dilate;
+pub mod identity_movement;
+pub mod merge_transposes;
+pub mod pad_into_convolution;
+#[cfg(test)]
+mod testing;
 
 use crate::{error::Result, graph::Graph};
 
@@ -20,8 +26,13 @@ pub struct Applied {
 type Pass = fn(&mut Graph) -> Result<usize>;
 
 /// The passes: name, what they count, function.
-const PASSES: &[(&str, &str, Pass)] =
-    &[("dead_code", "operators without use removed", dead_code::run)];
+const PASSES: &[(&str, &str, Pass)] = &[
+    ("merge_transposes", "transposes merged", merge_transposes::run),
+    ("identity_movement", "operators that move nothing made views", identity_movement::run),
+    ("dilate", "convolutions dilated", dilate::run),
+    ("pad_into_convolution", "paddings taken up by convolutions", pad_into_convolution::run),
+    ("dead_code", "operators without use removed", dead_code::run),
+];
 
 /// Runs all passes.
 ///
