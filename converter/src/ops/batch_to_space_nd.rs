@@ -38,13 +38,18 @@ pub fn import(importer: &mut Importer, _operator: &tflite::Operator<'_>) -> Resu
 }
 
 impl BatchToSpaceNd {
+    /// How many batches make up an image, at least 1.
+    fn batches(&self) -> usize {
+        self.block.iter().fold(1, |product: usize, &block| product.saturating_mul(block))
+    }
+
     /// The shape before it is cropped.
     fn whole(&self, shape: &[usize]) -> Vec<usize> {
         let mut whole = shape.to_vec();
         for (dim, block) in whole.iter_mut().skip(1).zip(&self.block) {
-            *dim *= block;
+            *dim = dim.saturating_mul(*block);
         }
-        whole[0] /= self.block.iter().product::<usize>();
+        whole[0] /= self.batches();
         whole
     }
 }
@@ -52,13 +57,13 @@ impl BatchToSpaceNd {
 impl Operator for BatchToSpaceNd {
     fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>> {
         let x = same_type(node)?;
-        let blocks: usize = self.block.iter().product();
+        let blocks = self.batches();
         if !x.shape[0].is_multiple_of(blocks) {
             bail!(InvalidShape, "{x} has {} batches, no multiple of {blocks}", x.shape[0]);
         }
         let mut shape = self.whole(&x.shape);
         for (dim, [before, after]) in shape.iter_mut().skip(1).zip(&self.crops) {
-            match dim.checked_sub(before + after) {
+            match dim.checked_sub(before.saturating_add(*after)) {
                 Some(left @ 1..) => *dim = left,
                 _ => bail!(InvalidShape, "crops of {before} and {after} leave nothing of {dim}"),
             }

@@ -55,8 +55,7 @@ fn element(value: &Tensor, x: &Tensor) -> Result<i64> {
 impl Operator for Pad {
     fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>> {
         let x = same_type(node)?;
-        let padded = |(dim, [before, after]): (&usize, &[usize; 2])| dim + before + after;
-        Ok(vec![x.shape.iter().zip(&self.padding).map(padded).collect()])
+        Ok(vec![x.shape.iter().zip(&self.padding).map(|(&dim, &pair)| padded(dim, pair)).collect()])
     }
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
@@ -64,6 +63,11 @@ impl Operator for Pad {
         let (x, y) = (lowering.tensor(node.input_id(0)?), lowering.tensor(node.node.outputs[0]));
         emit(lowering, x, &self.padding, value, y)
     }
+}
+
+/// An extent with its padding. Numbers that a file may state add up without overflow.
+pub(super) fn padded(dim: usize, [before, after]: [usize; 2]) -> usize {
+    dim.saturating_add(before).saturating_add(after)
 }
 
 /// What stands for real zero in a tensor.

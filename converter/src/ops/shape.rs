@@ -10,6 +10,9 @@ use crate::{
     tflite::Importer,
 };
 
+/// Ranges longer than this are taken for damage.
+const MAX_LENGTH: u64 = 1 << 24;
+
 /// Reads SHAPE from TFLite.
 ///
 /// # Errors
@@ -38,7 +41,7 @@ pub fn import_range(importer: &mut Importer, _operator: &tflite::Operator<'_>) -
     if importer.output(0)?.dtype == DType::F32 {
         let [start, limit, step] = reals(inputs)?;
         let length = ((limit - start) / step).abs().ceil();
-        let valid = step != 0.0 && (limit - start) * step >= 0.0 && length < f32::from(u16::MAX);
+        let valid = step != 0.0 && (limit - start) * step >= 0.0 && length < MAX_LENGTH as f32;
         if !valid {
             bail!(InvalidShape, "from {start} to {limit} in steps of {step}");
         }
@@ -53,7 +56,7 @@ pub fn import_range(importer: &mut Importer, _operator: &tflite::Operator<'_>) -
         bail!(InvalidShape, "from {start} to {limit} in steps of {step}");
     }
     let length = distance.unsigned_abs().div_ceil(step.unsigned_abs());
-    if length > u64::from(u32::MAX >> 4) {
+    if length > MAX_LENGTH {
         bail!(TooLarge, "from {start} to {limit} in steps of {step}: {length} numbers");
     }
     let values: Vec<i64> = (0..length as i64).map(|i| start + i * step).collect();

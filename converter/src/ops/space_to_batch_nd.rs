@@ -56,7 +56,7 @@ pub(super) fn blocks(importer: &Importer) -> Result<Vec<usize>> {
 impl SpaceToBatchNd {
     fn padded(&self, shape: &[usize]) -> Vec<usize> {
         let spatial = shape.iter().skip(1).zip(&self.padding);
-        let padded = spatial.map(|(dim, [before, after])| dim + before + after);
+        let padded = spatial.map(|(&dim, &pair)| pad::padded(dim, pair));
         shape.iter().take(1).copied().chain(padded).chain(shape.last().copied()).collect()
     }
 }
@@ -70,7 +70,7 @@ impl Operator for SpaceToBatchNd {
                 bail!(InvalidShape, "{} padded pixels are no multiple of {block}", shape[axis + 1]);
             }
             shape[axis + 1] /= block;
-            shape[0] *= block;
+            shape[0] = shape[0].saturating_mul(block);
         }
         Ok(vec![shape])
     }

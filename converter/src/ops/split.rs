@@ -39,14 +39,12 @@ pub fn import_v(importer: &mut Importer, _operator: &tflite::Operator<'_>) -> Re
     let (stated, axis) = (importer.input(1)?.integers()?, integer(importer, 2)?);
     let shape = &importer.tensor(x).shape;
     let axis = normalized_axis(axis, shape.len())?;
-    let known: i64 = stated.iter().filter(|&&size| size != -1).sum();
-    let left = shape[axis] as i64 - known;
+    let known = stated.iter().filter(|&&size| size != -1);
+    let left = known.fold(shape[axis] as i64, |left, &size| left.saturating_sub(size));
     let sizes = stated.iter().map(|&size| if size == -1 { left } else { size });
     let sizes = sizes.map(|size| usize::try_from(size).ok().filter(|&size| size > 0));
     match sizes.collect::<Option<Vec<usize>>>() {
-        Some(sizes) if sizes.iter().sum::<usize>() == shape[axis] => {
-            split(importer, x, axis, &sizes)
-        }
+        Some(sizes) if sum(&sizes) == shape[axis] => split(importer, x, axis, &sizes),
         _ => bail!(
             InvalidShape,
             "sizes {stated:?} do not make up axis {axis} of {}",
@@ -78,6 +76,11 @@ pub fn import_unpack(importer: &mut Importer, operator: &tflite::Operator<'_>) -
         importer.add_node(Op::Reshape(Reshape), vec![Some(slice)], vec![output])?;
     }
     Ok(())
+}
+
+/// A sum of numbers that a file may state.
+fn sum(sizes: &[usize]) -> usize {
+    sizes.iter().fold(0, |sum, &size| sum.saturating_add(size))
 }
 
 fn split(importer: &mut Importer, x: TensorId, axis: usize, sizes: &[usize]) -> Result<()> {
