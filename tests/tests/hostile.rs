@@ -1,0 +1,114 @@
+//! Damaged files: whatever the loader accepts can be run. Every case of `tests/operators` is
+//! converted, bytes of its records are changed at random, and the checksum is made right again, as
+//! an attacker would.
+
+use std::path::PathBuf;
+
+use systole::{
+    Model, Session,
+    format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
+};
+use systole_converter::{AlignedBytes, Options, convert_file};
+use systole_tests::repository;
+
+/// Damaged variants of each case.
+const VARIANTS: u64 = 300;
+
+/// Arenas that are allocated; files may ask for more, and a caller would refuse.
+const MAX_ARENA: usize = 1 << 20;
+
+/// Pseudo-random numbers (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 8
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+#[test]
+fn what_the_loader_accepts_runs_without_error() {
+    let folder = repository().join("tests/operators");
+    let entries = std::fs::read_dir(&folder).expect("the folder of cases is there");
+    let mut cases: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    cases.retain(|path| path.extension().is_some_and(|extension| extension == "tflite"));
+    cases.sort();
+    let (mut accepted, mut refused) = (0, 0);
+    for (case, path) in cases.iter().enumerate() {
+        // What is not supported is another test's business.
+        let Ok(converted) = convert_file(path, &Options::default()) else { continue };
+        for variant in 0..VARIANTS {
+            let seed = (case as u64) << 32 | variant << 1 | 1;
+            let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let file = damaged(converted.file.as_slice(), &mut random);
+            match run(&file, &mut random) {
+                Ok(true) => accepted += 1,
+                Ok(false) => refused += 1,
+                Err(error) => panic!("{}, variant {variant}: {error}", path.display()),
+            }
+        }
+    }
+    // Both happen: the damage is neither always seen nor never.
+    assert!(accepted > cases.len(), "{accepted} of {} files accepted", accepted + refused);
+    assert!(refused > cases.len(), "{refused} of {} files refused", accepted + refused);
+}
+
+/// The file with one to three bytes of its tables changed, and a checksum that fits.
+fn damaged(file: &[u8], random: &mut Random) -> AlignedBytes {
+    let mut bytes = file.to_vec();
+    let mut header = Header::read(&bytes).expect("the file is whole");
+    let sections: Vec<Section> = (0..usize::from(header.sections))
+        .filter_map(|i| Section::read(&bytes[HEADER_BYTES + i * SECTION_BYTES..]))
+        .filter(|section| {
+            let tables = [
+                SectionKind::Ports,
+                SectionKind::Tensors,
+                SectionKind::Shapes,
+                SectionKind::Operators,
+                SectionKind::Operands,
+            ];
+            tables.iter().any(|&kind| kind as u16 == section.kind) && section.bytes > 0
+        })
+        .collect();
+    for _ in 0..1 + random.below(3) {
+        let section = &sections[random.below(sections.len())];
+        let at = section.offset as usize + random.below(section.bytes as usize);
+        // Small numbers and extremes find more than noise: they look valid.
+        bytes[at] = match random.below(6) {
+            0 => 0,
+            1 => 0xFF,
+            2 => 0x80,
+            3 => bytes[at].wrapping_add(1),
+            4 => random.below(9) as u8,
+            _ => random.next() as u8,
+        };
+    }
+    header.checksum = 0;
+    bytes[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+    header.checksum = format::checksum(&bytes[20..]);
+    bytes[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+    AlignedBytes::from(&bytes[..])
+}
+
+/// Loads the file and runs it over noise; `Ok(false)` where the loader refuses it.
+fn run(file: &AlignedBytes, random: &mut Random) -> Result<bool, String> {
+    let Ok(model) = Model::from_bytes(file.as_slice()) else { return Ok(false) };
+    if model.arena_bytes() > MAX_ARENA {
+        return Ok(false);
+    }
+    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
+    for byte in arena.as_mut_slice() {
+        *byte = random.next() as u8;
+    }
+    let mut session =
+        Session::new(&model, arena.as_mut_slice()).map_err(|error| error.to_string())?;
+    session.run().map_err(|error| error.to_string())?;
+    Ok(true)
+}
