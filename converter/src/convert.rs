@@ -51,7 +51,16 @@ pub fn convert(bytes: &[u8], options: &Options) -> Result<Converted> {
 /// As [`convert`], with the file's name; `Io` where it cannot be read.
 pub fn convert_file(path: &Path, options: &Options) -> Result<Converted> {
     let bytes = read(path)?;
-    convert(&bytes, options).map_err(|error| error.within(path.display().to_string()))
+    let converted = if is_onnx(path) { Err(no_onnx()) } else { convert(&bytes, options) };
+    converted.map_err(|error| error.within(path.display().to_string()))
+}
+
+fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+fn no_onnx() -> Error {
+    error!(UnsupportedFeature, "ONNX models are not supported yet; .tflite and .systole are")
 }
 
 /// A model file as `.systole` bytes: taken as it is, or converted in memory.
@@ -78,12 +87,8 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
     if tflite::is_tflite(&bytes) {
         return Ok(convert(&bytes, options).map_err(place)?.file);
     }
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    if extension == "onnx" {
-        return Err(place(error!(
-            UnsupportedFeature,
-            "ONNX models are not supported yet; .tflite and .systole are"
-        )));
+    if is_onnx(path) {
+        return Err(place(no_onnx()));
     }
     Err(place(error!(
         NotAModel,

@@ -15,7 +15,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use systole_converter::{Error, Match, Names, Options};
+use systole_converter::{Class, Error, Match, Names, Options};
 
 /// Converts trained networks to .systole files, and runs, inspects and times them.
 #[derive(Debug, Parser)]
@@ -35,8 +35,18 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Measure latency, in whole and per layer
     Bench(bench::Arguments),
+    /// Compare a quantized model with a float one, layer by layer (not in this version)
+    Compare(Later),
     /// Convert the bundled digits model and recognize a few digits with it
     Demo(demo::Arguments),
+}
+
+/// Arguments of a command that this version does not have yet.
+#[derive(Debug, Args)]
+struct Later {
+    /// Not read
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<String>,
 }
 
 /// What all commands that convert have in common.
@@ -88,6 +98,15 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Compare(Later { rest }) => Err(Error::new(
+            Class::UnsupportedFeature,
+            format!(
+                "compare{}{} is not in this version: models are not quantized yet, so there is \
+                 nothing to compare",
+                if rest.is_empty() { "" } else { " " },
+                rest.join(" ")
+            ),
+        )),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {
@@ -121,7 +140,7 @@ fn to_json(value: &serde_json::Value) -> String {
 fn write_whole(path: &PathBuf, bytes: &[u8]) -> Result<(), Error> {
     let failed = |problem: &dyn std::fmt::Display| {
         let message = format!("{}: cannot be written: {problem}", path.display());
-        Error::new(systole_converter::Class::Io, message)
+        Error::new(Class::Io, message)
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(std::path::Path::new("."));
