@@ -93,14 +93,14 @@ pub enum LoadError {
 pub enum TensorRecordError {
     /// An element type, storage, layout or arena that this version does not know.
     Unknown,
-    /// More dimensions than [`crate::MAX_RANK`], dimensions outside the shapes section, or too many
+    /// More dimensions than [`crate::MAX_RANK`], a dimension of 0, dimensions outside the shapes section, or too many
     /// elements.
     Shape,
     /// The length is not the product of the dimensions times the element size.
     Bytes,
     /// The tensor lies outside the arena or the constants, or is misaligned.
     Place,
-    /// The scale is negative, infinite or NaN.
+    /// The scale is negative, infinite or NaN, or the zero point is none of the type's values.
     Scale,
 }
 
@@ -240,10 +240,12 @@ impl core::fmt::Display for TensorRecordError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Unknown => "unknown element type, storage, layout or arena",
-            Self::Shape => "more than 6 dimensions, or dimensions that are too large or missing",
+            Self::Shape => "more than 6 dimensions, or dimensions that are 0, too large or missing",
             Self::Bytes => "its length does not fit its shape",
             Self::Place => "it lies outside the arena or the constants, or is misaligned",
-            Self::Scale => "its scale is negative, infinite or not a number",
+            Self::Scale => {
+                "its scale is negative, infinite or not a number, or its zero point out of range"
+            }
         })
     }
 }

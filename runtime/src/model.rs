@@ -9,7 +9,7 @@ use crate::{
         u16_at, u32_at,
     },
     memory::Place,
-    validate,
+    ops, validate,
 };
 
 /// A `.systole` file, read in place: it borrows the bytes and owns nothing.
@@ -73,6 +73,17 @@ impl<'m> Model<'m> {
     /// Multiply-accumulates of one inference.
     pub fn macs(&self) -> u64 {
         self.macs
+    }
+
+    /// Upper bound of the elementary steps of one inference, products and copied elements, computed
+    /// from the records themselves, unlike [`Model::macs`], which the file states. A valid file can
+    /// ask for more than anyone has time for: compare before running one that nobody vouches for.
+    pub fn work(&self) -> u64 {
+        let records = (0..self.operator_count() as u16).filter_map(|op| Record::new(self, op));
+        records.fold(0, |sum, record| {
+            let work = Opcode::from_code(record.opcode()).map_or(0, |op| ops::work(op, &record));
+            sum.saturating_add(work)
+        })
     }
 
     /// Number of tensors, constants included.

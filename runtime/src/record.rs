@@ -73,6 +73,25 @@ impl<'m> Record<'m> {
         u16_at(self.operands, 2 * operand).filter(|&tensor| tensor != NO_TENSOR)
     }
 
+    /// The elements of all operands.
+    pub(crate) fn elements(&self) -> u64 {
+        let operands = 0..self.input_count() + self.output_count();
+        let lengths = operands.filter_map(|operand| self.tensor(operand)).map(|info| info.len());
+        lengths.fold(0, |sum, length| sum.saturating_add(length as u64))
+    }
+
+    /// [`Record::elements`], and `steps` for each element of the first output.
+    pub(crate) fn elements_and_steps(&self, steps: u64) -> u64 {
+        let outputs = self.output(0).map_or(0, |y| y.len() as u64);
+        self.elements().saturating_add(outputs.saturating_mul(steps))
+    }
+
+    /// The product of some dimensions of an input, 1 where it is missing.
+    pub(crate) fn dims(&self, input: usize, axes: core::ops::Range<usize>) -> u64 {
+        let Ok(info) = self.input(input) else { return 1 };
+        axes.fold(1, |product, axis| info.shape().dim(axis) as u64 * product)
+    }
+
     /// Fails unless there are exactly this many operands.
     ///
     /// # Errors

@@ -15,6 +15,9 @@ use crate::{
     record::Record,
 };
 
+/// The most outputs that an operator of this version has; each is compared with all operands.
+const MAX_OUTPUTS: usize = 4;
+
 /// Checks `bytes` from the magic to the last operator.
 pub(crate) fn load(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
     let header = header(bytes)?;
@@ -23,8 +26,13 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
         self::tensor(&model, tensor).map_err(|error| LoadError::Tensor { tensor, error })?;
     }
     ports(&model)?;
+    let mut operands = 0;
     for op in 0..model.operator_count() as u16 {
-        operator(&model, op)?;
+        operands += operator(&model, op)?;
+        // Runs of operands do not overlap, so a small file cannot ask for much work here.
+        if operands > model.operands.len() / 2 {
+            return Err(LoadError::Section { kind: SectionKind::Operands as u16 });
+        }
     }
     Ok(model)
 }
@@ -128,6 +136,9 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
         _ => return Err(Bad::Unknown),
     };
     let info = TensorInfo::new(model, index, &record).ok_or(Bad::Shape)?;
+    if info.shape().dims().contains(&0) {
+        return Err(Bad::Shape);
+    }
     if info.len().checked_mul(dtype.size()) != Some(info.bytes()) {
         return Err(Bad::Bytes);
     }
@@ -135,7 +146,13 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     if end.is_none_or(|end| end > limit) || !info.offset().is_multiple_of(dtype.size()) {
         return Err(Bad::Place);
     }
-    if !(record.scale.is_finite() && record.scale >= 0.0) {
+    let zero_points = match dtype {
+        crate::DType::I8 => i8::MIN.into()..=i8::MAX.into(),
+        crate::DType::U8 => u8::MIN.into()..=u8::MAX.into(),
+        _ => i16::MIN..=i16::MAX,
+    };
+    let scale = record.scale.is_finite() && record.scale >= 0.0;
+    if !scale || !zero_points.contains(&record.zero_point) {
         return Err(Bad::Scale);
     }
     Ok(())
@@ -159,14 +176,19 @@ fn ports(model: &Model<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn operator(model: &Model<'_>, op: u16) -> Result<(), LoadError> {
+/// Checks an operator; counts its operands.
+fn operator(model: &Model<'_>, op: u16) -> Result<usize, LoadError> {
     let start = usize::from(op) * OPERATOR_BYTES;
     let code = model.operators.get(start..).and_then(|bytes| u16_at(bytes, 0)).unwrap_or(0);
     let opcode = Opcode::from_code(code).ok_or(LoadError::UnknownOperator { op, opcode: code })?;
     let refuse = |error| LoadError::Operator { op, opcode, error };
     let record = Record::new(model, op).ok_or(refuse(OperatorError::OperandCount))?;
+    if record.output_count() > MAX_OUTPUTS {
+        return Err(refuse(OperatorError::OperandCount));
+    }
     overlap(&record, ops::in_place(opcode)).map_err(refuse)?;
-    ops::validate(opcode, &record).map_err(refuse)
+    ops::validate(opcode, &record).map_err(refuse)?;
+    Ok(record.input_count() + record.output_count())
 }
 
 /// Outputs are in the arena and share no byte with inputs or other outputs, but for the first

@@ -93,6 +93,16 @@ impl<'m> Operator<'m> for BatchMatMul<'m> {
         Ok(Self { x: x.place, w: w.place, y: y.place, kernel })
     }
 
+    fn work(record: &Record<'m>) -> u64 {
+        // Each output element is a sum over the axis that the matrices share.
+        let k = record.input(0).map_or(0, |x| {
+            let (rows, columns) = (x.rank().saturating_sub(2), x.rank().saturating_sub(1));
+            let transposed = record.params::<Params>().adj_x != 0;
+            x.shape().dim(if transposed { rows } else { columns })
+        });
+        record.elements_and_steps(k as u64)
+    }
+
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {

@@ -99,6 +99,10 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
         Ok(Self { x: x.place, y: y.place, kernel })
     }
 
+    fn work(record: &Record<'m>) -> u64 {
+        record.elements_and_steps(record.dims(1, 1..3))
+    }
+
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {

@@ -8,7 +8,7 @@ use systole_kernels::{
 };
 
 pub use super::pool::Params;
-use super::pool::Pooling;
+use super::pool::{self, Pooling};
 use crate::{
     DType, OperatorError, Record,
     memory::{Memory, Place},
@@ -38,6 +38,10 @@ impl<'m> Operator<'m> for L2Pool2d<'m> {
             kernel: Kernel { pool: pooling.pool, activation: pooling.real_range() },
             model: core::marker::PhantomData,
         })
+    }
+
+    fn work(record: &Record<'m>) -> u64 {
+        pool::work(record)
     }
 
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {

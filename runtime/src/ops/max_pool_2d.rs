@@ -9,7 +9,7 @@ use systole_kernels::{
 };
 
 pub use super::pool::Params;
-use super::pool::Pooling;
+use super::pool::{self, Pooling};
 use crate::{
     DType, OperatorError, Record,
     memory::{Memory, Place},
@@ -45,6 +45,10 @@ impl<'m> Operator<'m> for MaxPool2d<'m> {
         };
         let (x, y) = (pooling.x.place, pooling.y.place);
         Ok(Self { x, y, kernel, model: core::marker::PhantomData })
+    }
+
+    fn work(record: &Record<'m>) -> u64 {
+        pool::work(record)
     }
 
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {

@@ -25,6 +25,12 @@ pub(crate) trait Operator<'m>: Sized {
     /// [`Operator::run`].
     fn decode(record: &Record<'m>) -> Result<Self, OperatorError>;
 
+    /// Upper bound of the elementary steps of a run: elements read and written, and products or
+    /// comparisons where there are more of those. The record has been decoded before.
+    fn work(record: &Record<'m>) -> u64 {
+        record.elements()
+    }
+
     /// Calls the kernel.
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch>;
 }
@@ -78,6 +84,12 @@ macro_rules! operators {
         pub(crate) fn validate(opcode: Opcode, record: &Record<'_>) -> Result<(), OperatorError> {
             match opcode {
                 $(Opcode::$variant => $module::$variant::decode(record).map(|_| ()),)*
+            }
+        }
+
+        pub(crate) fn work(opcode: Opcode, record: &Record<'_>) -> u64 {
+            match opcode {
+                $(Opcode::$variant => $module::$variant::work(record),)*
             }
         }
 

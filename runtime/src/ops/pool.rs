@@ -30,6 +30,13 @@ params! {
     }
 }
 
+/// Every output element looks at its window, as far as that lies inside the input.
+pub(super) fn work(record: &Record<'_>) -> u64 {
+    let [rows, columns] = record.params::<Params>().kernel.map(u64::from);
+    let (height, width) = (record.dims(0, 1..2), record.dims(0, 2..3));
+    record.elements_and_steps(rows.min(height).saturating_mul(columns.min(width)))
+}
+
 /// A pooling operator whose shapes and windows have been checked.
 pub(super) struct Pooling<'m> {
     pub(super) params: Params,

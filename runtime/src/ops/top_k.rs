@@ -66,6 +66,11 @@ impl<'m> Operator<'m> for TopK<'m> {
         })
     }
 
+    fn work(record: &Record<'m>) -> u64 {
+        // Each element may move all that are kept.
+        record.elements().saturating_mul(record.params::<Params>().k.max(1).into())
+    }
+
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
         match self.dtype {
             DType::I8 => self.of::<i8>(memory),

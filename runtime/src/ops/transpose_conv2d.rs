@@ -111,6 +111,10 @@ impl<'m> Operator<'m> for TransposeConv2d<'m> {
         Ok(Self { x: x.place, y: y.place, kernel })
     }
 
+    fn work(record: &Record<'m>) -> u64 {
+        record.elements_and_steps(record.dims(1, 1..4))
+    }
+
     fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
