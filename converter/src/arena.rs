@@ -89,7 +89,13 @@ fn lives(program: &Program, owner: &[SlotId]) -> Vec<Option<Life>> {
 
 /// Lets an operator's output take over the buffer of an input that nothing reads afterwards.
 fn share_in_place(program: &Program, owner: &mut [SlotId], lives: &mut [Option<Life>]) -> usize {
-    let kept: Vec<SlotId> = program.outputs.iter().map(|&slot| program.root(slot)).collect();
+    // By owner: the slots that it owns, and whether one of them is an output of the program.
+    let mut owned: Vec<Vec<SlotId>> = vec![Vec::new(); owner.len()];
+    for (slot, owner) in owner.iter().enumerate() {
+        owned[owner.0].push(SlotId(slot));
+    }
+    let mut kept = vec![false; owner.len()];
+    program.outputs.iter().for_each(|slot| kept[owner[slot.0].0] = true);
     let mut count = 0;
     for (step, instruction) in program.instructions.iter().enumerate() {
         let Some(&output) = instruction.outputs.first() else { continue };
@@ -102,15 +108,14 @@ fn share_in_place(program: &Program, owner: &mut [SlotId], lives: &mut [Option<L
             let whole = program.slots[input.0].bytes() == program.slots[to.0].bytes()
                 && program.slots[output.0].bytes() == program.slots[to.0].bytes();
             let (Some(life), Some(after)) = (lives[to.0], lives[from.0]) else { continue };
-            let dead_after = life.last == step && !kept.iter().any(|&slot| owner[slot.0] == to);
+            let dead_after = life.last == step && !kept[to.0];
             // The output must not be alive before: a buffer that something else began to fill.
             let fresh = after.first == step && from != to;
             if alone && !constant && whole && dead_after && fresh {
-                for entry in owner.iter_mut() {
-                    if *entry == from {
-                        *entry = to;
-                    }
-                }
+                let taken = std::mem::take(&mut owned[from.0]);
+                taken.iter().for_each(|slot| owner[slot.0] = to);
+                owned[to.0].extend(taken);
+                kept[to.0] |= kept[from.0];
                 lives[to.0] = Some(life.join(after));
                 lives[from.0] = None;
                 count += 1;

@@ -33,14 +33,15 @@ pub struct Converted {
 /// # Errors
 /// Says what in the model is wrong or not supported.
 pub fn convert(bytes: &[u8], options: &Options) -> Result<Converted> {
-    let mut graph = tflite::import(bytes)?;
+    let mut graph = tflite::import(bytes, options)?;
     let imported = graph.nodes.len();
     let passes = passes::run(&mut graph)?;
     let compiled = compile(&graph, options)?;
     let file = AlignedBytes::from(&compiled.written.bytes[..]);
     // What the runtime would refuse must not leave the converter.
-    Model::from_bytes(file.as_slice())
+    let model = Model::from_bytes(file.as_slice())
         .map_err(|problem| error!(InvalidGraph, "the converted model is not valid: {problem}"))?;
+    check_work(&model, options)?;
     let report = Report::new(bytes.len(), imported, passes, &compiled);
     Ok(Converted { file, report, graph, compiled })
 }
@@ -82,6 +83,7 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
                 options.max_arena
             )));
         }
+        check_work(&model, options).map_err(place)?;
         return Ok(file);
     }
     if tflite::is_tflite(&bytes) {
@@ -94,6 +96,19 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
         NotAModel,
         "neither a .systole file (begins with SYSTOLE) nor a TFLite model (TFL3 at byte 4)"
     )))
+}
+
+/// Refuses models that would run for hours.
+fn check_work(model: &Model<'_>, options: &Options) -> Result<()> {
+    if model.work() > options.max_work {
+        bail!(
+            TooLarge,
+            "an inference would take {} steps; the limit is {} (--max-work)",
+            model.work(),
+            options.max_work
+        );
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! From the graph to records: every number that a kernel needs is computed here.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use systole::{
     DType, Element, Opcode,
@@ -9,7 +9,7 @@ use systole::{
 use zerocopy::IntoBytes;
 
 use crate::{
-    error::{Result, Within},
+    error::{Result, Within, bail},
     graph::{Graph, NodeView, Tensor, TensorId},
     ops::Operator,
     options::Match,
@@ -28,7 +28,7 @@ pub enum Source {
     /// The bytes of another slot: a view.
     View(SlotId),
     /// The file.
-    Constant(Vec<u8>),
+    Constant(Arc<[u8]>),
 }
 
 /// A tensor of the file to be written.
@@ -106,6 +106,9 @@ impl Program {
     }
 }
 
+/// Element type, dimensions and bytes of a constant.
+type ConstantKey = (u8, Vec<usize>, Arc<[u8]>);
+
 /// The program being written, and what operators need to write their part.
 #[derive(Debug)]
 pub struct Lowering<'g> {
@@ -114,10 +117,16 @@ pub struct Lowering<'g> {
     program: Program,
     slots: HashMap<TensorId, SlotId>,
     /// Equal constants are stored once.
-    constants: HashMap<(u8, Vec<usize>, Vec<u8>), SlotId>,
+    constants: HashMap<ConstantKey, SlotId>,
+    /// Bytes of constants that the graph does not have.
+    added_bytes: usize,
     node: usize,
     macs: u64,
 }
+
+/// The most bytes of biases, scales and tables that lowering may add: operators that share weights
+/// in a small file would each get their own.
+const MAX_ADDED_BYTES: usize = 1 << 30;
 
 /// Lowers all nodes of a graph.
 ///
@@ -130,6 +139,7 @@ pub fn lower(graph: &Graph, matching: Match) -> Result<Program> {
         program: Program::default(),
         slots: HashMap::new(),
         constants: HashMap::new(),
+        added_bytes: 0,
         node: 0,
         macs: 0,
     };
@@ -139,6 +149,9 @@ pub fn lower(graph: &Graph, matching: Match) -> Result<Program> {
         lowering.node = node;
         lowering.macs = view.node.op.macs(&view);
         view.node.op.lower(&view, &mut lowering).within(|| view.node.origin.clone())?;
+        if lowering.added_bytes > MAX_ADDED_BYTES {
+            bail!(TooLarge, "biases, scales and tables take more than {MAX_ADDED_BYTES} bytes");
+        }
     }
     lowering.program.outputs = graph.outputs.iter().map(|&id| lowering.tensor(id)).collect();
     Ok(lowering.program)
@@ -167,7 +180,7 @@ impl Lowering<'_> {
         let tensor = &self.graph[id];
         let slot = match &tensor.data {
             Some(data) => {
-                let slot = slot_of(id, tensor, Source::Constant(data.to_vec()));
+                let slot = slot_of(id, tensor, Source::Constant(data.clone()));
                 self.constant_slot(slot)
             }
             None => self.add(slot_of(id, tensor, Source::Arena)),
@@ -178,7 +191,9 @@ impl Lowering<'_> {
 
     /// Makes the graph tensor `id` a view of `of`: the same bytes under another shape.
     pub fn view(&mut self, id: TensorId, of: TensorId) {
+        // Of what owns the bytes, so that chains of views stay short.
         let of = self.tensor(of);
+        let of = self.program.root(of);
         let slot = self.add(slot_of(id, &self.graph[id], Source::View(of)));
         self.slots.insert(id, slot);
     }
@@ -193,7 +208,7 @@ impl Lowering<'_> {
             scale: 0.0,
             zero_point: 0,
             unsigned: false,
-            source: Source::Constant(elements.as_bytes().to_vec()),
+            source: Source::Constant(Arc::from(elements.as_bytes())),
         })
     }
 
@@ -301,6 +316,9 @@ impl Lowering<'_> {
         let shareable = slot.scale == 0.0 && slot.zero_point == 0;
         if let Some(&known) = self.constants.get(&key).filter(|_| shareable) {
             return known;
+        }
+        if slot.tensor.is_none() {
+            self.added_bytes = self.added_bytes.saturating_add(bytes.len());
         }
         let id = self.add(slot);
         if shareable {

@@ -46,6 +46,8 @@ pub struct Options {
     pub labels: Vec<String>,
     /// The largest arena that is accepted, in bytes.
     pub max_arena: usize,
+    /// The most work that one inference may take, see [`systole::Model::work`].
+    pub max_work: u64,
     /// Nodes that the memory planner may visit.
     pub plan_budget: usize,
 }
@@ -57,6 +59,7 @@ impl Default for Options {
             names: Names::default(),
             labels: Vec::new(),
             max_arena: 512 << 20,
+            max_work: 1_000_000_000_000,
             plan_budget: 1_000_000,
         }
     }

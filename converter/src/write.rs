@@ -1,10 +1,13 @@
 //! The writer of `.systole` files. See `docs/format.md`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use systole::format::{
-    self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Key, NO_TENSOR,
-    SECTION_BYTES, Section, SectionKind, Storage, TensorRecord, VERSION,
+use systole::{
+    MAX_RANK,
+    format::{
+        self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Key, NO_TENSOR,
+        SECTION_BYTES, Section, SectionKind, Storage, TensorRecord, VERSION,
+    },
 };
 
 use crate::{
@@ -159,6 +162,8 @@ fn operators(program: &Program, index: &HashMap<SlotId, u16>) -> Result<(Vec<u8>
 #[derive(Debug, Default)]
 struct Shapes {
     dims: Vec<u32>,
+    /// Where each run of dimensions that a shape could be is first found.
+    known: HashMap<Vec<u32>, usize>,
 }
 
 impl Shapes {
@@ -167,11 +172,16 @@ impl Shapes {
         if shape.is_empty() {
             return Ok(0);
         }
-        let known = self.dims.windows(shape.len()).position(|window| window == shape);
-        let index = known.unwrap_or_else(|| {
-            self.dims.extend_from_slice(&shape);
-            self.dims.len() - shape.len()
-        });
+        if let Some(&index) = self.known.get(&shape) {
+            return fit(index);
+        }
+        let index = self.dims.len();
+        self.dims.extend_from_slice(&shape);
+        for end in index + 1..=self.dims.len() {
+            for start in end.saturating_sub(MAX_RANK)..end {
+                self.known.entry(self.dims[start..end].to_vec()).or_insert(start);
+            }
+        }
         fit(index)
     }
 }
@@ -187,8 +197,9 @@ fn metadata(program: &Program, tensors: &[SlotId], options: &Options) -> Vec<u8>
         section.extend_from_slice(text.as_bytes());
         section.resize(section.len().next_multiple_of(4), 0);
     };
+    let ports: HashSet<&SlotId> = program.inputs.iter().chain(&program.outputs).collect();
     for (index, slot) in tensors.iter().enumerate() {
-        let port = program.inputs.contains(slot) || program.outputs.contains(slot);
+        let port = ports.contains(slot);
         let wanted = match options.names {
             Names::None => false,
             Names::Ports => port,

@@ -58,6 +58,9 @@ struct Conversion {
     /// Refuse models that need a larger arena, in bytes
     #[arg(long, default_value_t = 512 << 20, value_name = "BYTES")]
     max_arena: usize,
+    /// Refuse models of which an inference takes more elementary steps
+    #[arg(long, default_value_t = 1_000_000_000_000, value_name = "STEPS")]
+    max_work: u64,
 }
 
 impl Conversion {
@@ -65,6 +68,7 @@ impl Conversion {
         Options {
             matching: self.matching.into(),
             max_arena: self.max_arena,
+            max_work: self.max_work,
             names: Names::All,
             ..Options::default()
         }

@@ -13,15 +13,12 @@ pub fn run(graph: &mut Graph) -> Result<usize> {
         used[output.0] = true;
     }
     // Readers come after writers, so one walk from the end sees all uses.
-    for i in (0..graph.nodes.len()).rev() {
-        if graph.nodes[i].outputs.iter().any(|output| used[output.0]) {
-            for input in graph.nodes[i].inputs.iter().flatten() {
-                used[input.0] = true;
-            }
-        } else {
-            graph.nodes.remove(i);
+    for node in graph.nodes.iter().rev() {
+        if node.outputs.iter().any(|output| used[output.0]) {
+            node.inputs.iter().flatten().for_each(|input| used[input.0] = true);
         }
     }
+    graph.nodes.retain(|node| node.outputs.iter().any(|output| used[output.0]));
     Ok(before - graph.nodes.len())
 }
 

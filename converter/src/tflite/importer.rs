@@ -5,9 +5,10 @@ use tract_tflite::tflite::{self, ActivationFunctionType, BuiltinOperator};
 use super::registry;
 use crate::{
     error::{Result, Within, bail, error},
-    evaluate::evaluate,
+    evaluate::{Budget, evaluate},
     graph::{Graph, Node, Tensor, TensorId},
     ops::Op,
+    options::Options,
     scale::Activation,
 };
 
@@ -20,16 +21,25 @@ pub struct Importer {
     origin: String,
     inputs: Vec<Option<TensorId>>,
     outputs: Vec<TensorId>,
+    /// What the folding of constants may still cost.
+    budget: Budget,
 }
 
 impl Importer {
     /// An importer into `graph`, which has tensors, inputs and outputs but no nodes.
-    pub(super) fn new(graph: Graph) -> Self {
+    pub(super) fn new(graph: Graph, options: &Options) -> Self {
         let mut written: Vec<bool> = graph.tensors.iter().map(Tensor::is_constant).collect();
         for input in &graph.inputs {
             written[input.0] = true;
         }
-        Self { graph, written, origin: String::new(), inputs: Vec::new(), outputs: Vec::new() }
+        Self {
+            graph,
+            written,
+            origin: String::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            budget: Budget::new(options),
+        }
     }
 
     /// Reads one operator.
@@ -169,7 +179,7 @@ impl Importer {
         })?;
         let constant = node.inputs.iter().flatten().all(|&id| self.graph[id].is_constant());
         if constant && !node.inputs.is_empty() {
-            for (id, data) in evaluate(&self.graph, &node)? {
+            for (id, data) in evaluate(&self.graph, &node, &mut self.budget)? {
                 self.graph[id].data = Some(data);
             }
             return Ok(());

@@ -16,10 +16,15 @@ pub use importer::{Importer, activation};
 use crate::{
     error::{Class, Error, Result, Within, bail, error},
     graph::Graph,
+    options::Options,
+    tflite::tensors::Buffers,
 };
 
 /// The schema version that is read.
 const SCHEMA_VERSION: u32 = 3;
+
+/// The most tensors, and the most operators: a file's indices have 16 bits.
+const MAX_RECORDS: usize = 65_535;
 
 /// How many problems a message lists.
 const MAX_LISTED: usize = 20;
@@ -29,11 +34,11 @@ pub fn is_tflite(bytes: &[u8]) -> bool {
     bytes.get(4..8) == Some(b"TFL3")
 }
 
-/// Reads a TFLite model.
+/// Reads a TFLite model; of `options`, the limits count.
 ///
 /// # Errors
 /// Every class of [`Class`] but `Io` and `InvalidData`.
-pub fn import(bytes: &[u8]) -> Result<Graph> {
+pub fn import(bytes: &[u8], options: &Options) -> Result<Graph> {
     if !is_tflite(bytes) {
         bail!(
             NotAModel,
@@ -61,8 +66,17 @@ pub fn import(bytes: &[u8]) -> Result<Graph> {
 
     let mut graph = Graph::default();
     let tensors = subgraph.tensors().unwrap_or_default();
+    if operators.len().max(tensors.len()) > MAX_RECORDS {
+        bail!(
+            TooLarge,
+            "{} tensors and {} operators; at most {MAX_RECORDS} of each are supported",
+            tensors.len(),
+            operators.len()
+        );
+    }
+    let mut buffers = Buffers::new(&model);
     for index in 0..tensors.len() {
-        let tensor = tensors::import(&model, &tensors.get(index)).within(|| {
+        let tensor = tensors::import(&mut buffers, &tensors.get(index), options).within(|| {
             format!("tensor {index} ('{}')", tensors.get(index).name().unwrap_or_default())
         })?;
         graph.add_tensor(tensor);
@@ -75,7 +89,7 @@ pub fn import(bytes: &[u8]) -> Result<Graph> {
     if let Some(&id) = graph.inputs.iter().find(|&&id| graph[id].is_constant()) {
         bail!(InvalidGraph, "the graph's input {} is a constant", graph[id]);
     }
-    let mut importer = Importer::new(graph);
+    let mut importer = Importer::new(graph, options);
     let mut problems = Vec::new();
     for (index, code) in codes.iter().enumerate() {
         let operator = operators.get(index);

@@ -1,6 +1,6 @@
 //! Tensors of a TFLite model: types, shapes, quantization and data, each checked.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use systole::DType;
 use tract_tflite::tflite::{self, TensorType};
@@ -8,6 +8,7 @@ use tract_tflite::tflite::{self, TensorType};
 use crate::{
     error::{Result, bail, error},
     graph::{Quantization, Tensor, check_shape},
+    options::Options,
 };
 
 /// Scales beyond these bounds mean a damaged file: products of them leave f32.
@@ -16,8 +17,32 @@ const SCALES: std::ops::RangeInclusive<f32> = 1e-30..=1e20;
 /// The bit that uint8 and int8 differ by.
 const SIGN_BIT: u8 = 0x80;
 
+/// The buffers of a model. Tensors may share one, which is copied only once.
+pub(super) struct Buffers<'m> {
+    model: &'m tflite::Model<'m>,
+    /// By index, and whether the sign bits are flipped.
+    copies: HashMap<(usize, bool), Arc<[u8]>>,
+}
+
+impl<'m> Buffers<'m> {
+    pub(super) fn new(model: &'m tflite::Model<'m>) -> Self {
+        Self { model, copies: HashMap::new() }
+    }
+
+    /// The bytes of buffer `index`, which has `data`; flipped for uint8 that becomes int8.
+    fn copy(&mut self, index: usize, data: &[u8], flip: bool) -> Arc<[u8]> {
+        let mask = if flip { SIGN_BIT } else { 0 };
+        let copy = || data.iter().map(|byte| byte ^ mask).collect();
+        self.copies.entry((index, flip)).or_insert_with(copy).clone()
+    }
+}
+
 /// Reads one tensor.
-pub(super) fn import(model: &tflite::Model<'_>, source: &tflite::Tensor<'_>) -> Result<Tensor> {
+pub(super) fn import(
+    buffers: &mut Buffers<'_>,
+    source: &tflite::Tensor<'_>,
+    options: &Options,
+) -> Result<Tensor> {
     let dtype = dtype(source.type_())?;
     let shape = shape(source)?;
     check_shape(&shape, dtype)?;
@@ -28,10 +53,20 @@ pub(super) fn import(model: &tflite::Model<'_>, source: &tflite::Tensor<'_>) -> 
         bail!(UnsupportedFeature, "variable tensors (state between runs) are not supported yet");
     }
     let mut tensor = Tensor::new(source.name().unwrap_or_default(), dtype, shape);
-    tensor.data = data(model, source, tensor.bytes())?;
-    tensor.quantization = quantization(source, &tensor)?;
+    let data = data(buffers.model, source, &tensor)?;
+    tensor.quantization = quantization(source, &tensor, data.is_some())?;
     if tensor.dtype == DType::U8 && tensor.quantization.is_some() {
         to_signed(&mut tensor);
+    }
+    tensor.data = data.map(|(index, data)| buffers.copy(index, data, tensor.unsigned));
+    if tensor.data.is_none() && tensor.bytes() > options.max_arena {
+        bail!(
+            TooLarge,
+            "shape {:?} takes {} bytes of arena; the limit is {} (--max-arena)",
+            tensor.shape,
+            tensor.bytes(),
+            options.max_arena
+        );
     }
     Ok(tensor)
 }
@@ -78,12 +113,12 @@ fn shape(source: &tflite::Tensor<'_>) -> Result<Vec<usize>> {
         .collect()
 }
 
-/// The bytes of a constant; `None` for activations.
-fn data(
-    model: &tflite::Model<'_>,
+/// The index and the bytes of a constant's buffer; `None` for activations.
+fn data<'m>(
+    model: &tflite::Model<'m>,
     source: &tflite::Tensor<'_>,
-    expected: usize,
-) -> Result<Option<Arc<[u8]>>> {
+    tensor: &Tensor,
+) -> Result<Option<(usize, &'m [u8])>> {
     let buffers = model.buffers().unwrap_or_default();
     let index = source.buffer() as usize;
     if index == 0 {
@@ -92,21 +127,34 @@ fn data(
     if index >= buffers.len() {
         bail!(InvalidGraph, "its data is in buffer {index}; the model has {}", buffers.len());
     }
-    match buffers.get(index).data() {
-        Some(data) if data.len() == expected => Ok(Some(Arc::from(data.bytes()))),
-        Some(data) if !data.is_empty() => {
-            bail!(
-                InvalidGraph,
-                "its buffer {index} has {} bytes; its shape needs {expected}",
-                data.len()
-            )
-        }
+    let Some(data) = buffers.get(index).data().filter(|data| !data.is_empty()) else {
         // Activations may name an empty buffer of their own.
-        _ => Ok(None),
+        return Ok(None);
+    };
+    if data.len() == tensor.bytes() {
+        return Ok(Some((index, data.bytes())));
     }
+    let scales = source.quantization().and_then(|stated| stated.scale()).map_or(0, |s| s.len());
+    if tensor.shape.len() == 1 && scales > 1 && data.len() == scales * tensor.dtype.size() {
+        bail!(
+            InvalidShape,
+            "its shape is {:?}, but it has {scales} scales and as many elements of data",
+            tensor.shape
+        );
+    }
+    bail!(
+        InvalidGraph,
+        "its buffer {index} has {} bytes; its shape needs {}",
+        data.len(),
+        tensor.bytes()
+    )
 }
 
-fn quantization(source: &tflite::Tensor<'_>, tensor: &Tensor) -> Result<Option<Quantization>> {
+fn quantization(
+    source: &tflite::Tensor<'_>,
+    tensor: &Tensor,
+    constant: bool,
+) -> Result<Option<Quantization>> {
     let Some(stated) = source.quantization() else { return Ok(None) };
     let scales: Vec<f32> = stated.scale().unwrap_or_default().iter().collect();
     let zero_points: Vec<i64> = stated.zero_point().unwrap_or_default().iter().collect();
@@ -114,7 +162,7 @@ fn quantization(source: &tflite::Tensor<'_>, tensor: &Tensor) -> Result<Option<Q
         return Ok(None);
     }
     // Bias scales are never used: they follow from the input's and the weights'.
-    let unused = matches!(tensor.dtype, DType::I32 | DType::I64) && tensor.is_constant();
+    let unused = matches!(tensor.dtype, DType::I32 | DType::I64) && constant;
     for &scale in &scales {
         if !unused && !SCALES.contains(&scale) {
             bail!(InvalidQuantization, "a scale of {scale}; scales lie within {SCALES:?}");
@@ -170,13 +218,11 @@ fn axis(
     }
 }
 
-/// uint8 with zero point `z` as int8 with zero point `z − 128`: the same real values.
+/// uint8 with zero point `z` as int8 with zero point `z − 128`: the same real values, where the sign
+/// bits of the data are flipped too.
 fn to_signed(tensor: &mut Tensor) {
     tensor.dtype = DType::I8;
     tensor.unsigned = true;
-    if let Some(data) = &mut tensor.data {
-        *data = data.iter().map(|byte| byte ^ SIGN_BIT).collect();
-    }
     if let Some(quantization) = &mut tensor.quantization {
         quantization.zero_points.iter_mut().for_each(|zero_point| *zero_point -= 128);
     }
