@@ -1,5 +1,7 @@
 //! What the conformance tests share: where models are, and how outputs are compared.
 
+pub mod hostile;
+
 use std::path::{Path, PathBuf};
 
 use systole::DType;

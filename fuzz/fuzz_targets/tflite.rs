@@ -1,0 +1,12 @@
+//! Any bytes as a `.tflite` model: converted, loaded and run once, within limits of memory and
+//! work.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use systole_tests::hostile;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Err(problem) = hostile::convert_and_run(bytes) {
+        panic!("{problem}");
+    }
+});
