@@ -17,6 +17,9 @@ const VARIANTS: u64 = 300;
 /// Arenas that are allocated; files may ask for more, and a caller would refuse.
 const MAX_ARENA: usize = 1 << 20;
 
+/// Elementary steps of a run; files may ask for more here too.
+const MAX_WORK: u64 = 50_000_000;
+
 /// Pseudo-random numbers (xorshift).
 struct Random(u64);
 
@@ -100,7 +103,7 @@ fn damaged(file: &[u8], random: &mut Random) -> AlignedBytes {
 /// Loads the file and runs it over noise; `Ok(false)` where the loader refuses it.
 fn run(file: &AlignedBytes, random: &mut Random) -> Result<bool, String> {
     let Ok(model) = Model::from_bytes(file.as_slice()) else { return Ok(false) };
-    if model.arena_bytes() > MAX_ARENA {
+    if model.arena_bytes() > MAX_ARENA || model.work() > MAX_WORK {
         return Ok(false);
     }
     let mut arena = AlignedBytes::zeroed(model.arena_bytes());

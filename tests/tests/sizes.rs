@@ -26,7 +26,8 @@ impl Budget {
 }
 
 fn budget(bytes: &[u8]) -> Budget {
-    let graph = systole_converter::tflite::import(bytes).expect("the model has been converted");
+    let graph = systole_converter::tflite::import(bytes, &Options::default())
+        .expect("the model has been converted");
     let mut budget = Budget { weights: 0, channels: 0, operators: graph.nodes.len(), tensors: 0 };
     let mut named: Vec<usize> = Vec::new();
     for node in &graph.nodes {
