@@ -23,6 +23,11 @@ pub struct Mul {
     pub output_multiplier: i32,
     /// Shift that belongs to `output_multiplier`, in `[-31, 30]`.
     pub output_shift: i32,
+    /// DIV: whether shifts to the right by more than 31 bits, which quotients far below the output's
+    /// scale need, are taken modulo 32. C++ leaves them undefined, and this is what becomes of them
+    /// in TFLite's builds for x86, AArch64 and RISC-V: 0 gives 1, other numbers saturate. Without,
+    /// such quotients are 0.
+    pub wrapping_shift: bool,
     /// Zero point and range of the output.
     pub output: Output,
 }
@@ -81,6 +86,11 @@ fn quotient<R: Rounding>(p: &Mul, a: i32, b: i32) -> i32 {
     let headroom = ((a ^ (a >> 31)).leading_zeros() as i32) - 1;
     let unscaled = doubling_high_mul(a.wrapping_shl(headroom as u32), inverse);
     let shift = p.output_shift.saturating_sub(bits_over_unit).saturating_sub(headroom);
+    if p.wrapping_shift && shift < -31 {
+        let high = doubling_high_mul(unscaled, p.output_multiplier);
+        // All bits count as the remainder, which a threshold of -1 or 0 rounds away from zero.
+        return (high >> (shift.wrapping_neg() & 31)).wrapping_add(i32::from(high >= 0));
+    }
     R::requantize(unscaled, p.output_multiplier, shift)
 }
 
@@ -109,6 +119,7 @@ mod tests {
             b_offset: -zero_points[1],
             output_multiplier,
             output_shift,
+            wrapping_shift: false,
             output,
         }
     }
@@ -174,7 +185,7 @@ mod tests {
                 Output { output_offset: offsets[2], activation_min: range.0, activation_max: range.1 };
             let p = Mul {
                 a_offset: offsets[0], b_offset: offsets[1],
-                output_multiplier: m, output_shift: s, output,
+                output_multiplier: m, output_shift: s, wrapping_shift: m < 0, output,
             };
             let (a, b) = (Operand::Buffer(&x[..]), Operand::Buffer(&w[..]));
             let mut y = [0; 4];
@@ -182,6 +193,18 @@ mod tests {
             div::<Double, _>(&p, &flat(4), a, b, &mut y).unwrap();
             div::<Single, _>(&p, &flat(4), a, b, &mut y).unwrap();
         }
+    }
+
+    #[test]
+    fn shifts_past_the_end_wrap_where_that_is_asked_for() {
+        // 1/100 at an output scale 2^7 times as large: a shift by 43 bits.
+        let p = params(1.0 / 128.0, [0; 3], (-128, 127));
+        let (a, b) = (Operand::Buffer(&[1_i8, -1, 0][..]), Operand::Buffer(&[100_i8; 3][..]));
+        let mut y = [9_i8; 3];
+        div::<Double, _>(&p, &flat(3), a, b, &mut y).unwrap();
+        assert_eq!(y, [0; 3]);
+        div::<Double, _>(&Mul { wrapping_shift: true, ..p }, &flat(3), a, b, &mut y).unwrap();
+        assert_eq!(y, [127, -128, 1]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl core::fmt::Display for DType {
     }
 }
 
-/// A Rust type that tensors hold. Implemented for the integers, `f32` and `f64` of [`DType`].
+/// A Rust type that tensors hold. Implemented for the integers and floats of [`DType`].
 pub trait Element:
     zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + Copy + 'static
 {
@@ -97,5 +97,5 @@ macro_rules! elements {
 
 elements! {
     i8 => I8, u8 => U8, i16 => I16, u16 => U16, i32 => I32, u32 => U32, i64 => I64,
-    f32 => F32, f64 => F64,
+    f32 => F32, f64 => F64, half::f16 => F16,
 }

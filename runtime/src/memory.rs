@@ -1,6 +1,6 @@
 //! Borrowing an operator's inputs and outputs from one arena, without unsafe.
 
-use systole_kernels::Mismatch;
+use systole_kernels::{Mismatch, broadcast::Operand};
 use zerocopy::FromBytes;
 
 use crate::{Element, format::Storage};
@@ -92,6 +92,17 @@ impl Memory<'_, '_> {
             <[U]>::mut_from_bytes(second_bytes).map_err(|_| Mismatch)?,
             Inputs { constants: self.constants, gaps },
         ))
+    }
+
+    /// One output, and one input of its type and length, beside it or in its place.
+    pub(crate) fn in_place<T: Element>(
+        &mut self,
+        x: Place,
+        y: Place,
+    ) -> Result<(&mut [T], Operand<'_, T>), Mismatch> {
+        let (elements, inputs) = self.output(y)?;
+        let x = if x == y { Operand::Output } else { Operand::Buffer(inputs.get(x)?) };
+        Ok((elements, x))
     }
 
     /// One input and one output that lie apart.

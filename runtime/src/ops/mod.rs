@@ -9,6 +9,7 @@ use systole_kernels::Mismatch;
 use crate::{OperatorError, Record, memory::Memory};
 
 mod axis;
+mod elementwise;
 mod linear;
 mod movement;
 pub mod pool;
@@ -140,4 +141,22 @@ operators! {
     96 GatherNd gather_nd "gather_nd" "Slices picked by tuples of indices.",
     97 Tile tile "tile" "A tensor repeated along its axes.",
     98 OneHot one_hot "one_hot" "One value where an index points, another elsewhere.",
+    20 Add add "add" "Sums, differences and squared differences of quantized tensors.",
+    21 AddPowerOfTwo add_power_of_two "add_power_of_two" "Sums with scales that are powers of two.",
+    22 AddN add_n "add_n" "The sum of several quantized tensors.",
+    23 Mul mul "mul" "Products and quotients of quantized tensors.",
+    24 Arithmetic arithmetic "arithmetic" "Arithmetic on numbers as they are.",
+    25 Compare compare "compare" "Comparisons.",
+    26 Logical logical "logical" "And, or, not.",
+    27 Select select "select" "Elements of one tensor or another, as a condition says.",
+    28 Lut lut "lut" "A function of one quantized value, as a table.",
+    29 Logistic logistic "logistic" "Logistic function and hyperbolic tangent in int16.",
+    30 LeakyRelu leaky_relu "leaky_relu" "Quantized numbers, negative ones times a slope.",
+    31 Prelu prelu "prelu" "Numbers, negative ones times slopes that broadcast.",
+    32 Requantize requantize "requantize" "Another scale, zero point, range or type.",
+    33 Quantize quantize "quantize" "From float32 to quantized values.",
+    34 Dequantize dequantize "dequantize" "From quantized values to float32.",
+    35 Cast cast "cast" "Another element type.",
+    36 Sqrt sqrt "sqrt" "Square roots of quantized int16 values.",
+    37 Function function "function" "A function of one number.",
 }

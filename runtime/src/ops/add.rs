@@ -1,0 +1,104 @@
+//! ADD, SUB and SQUARED_DIFFERENCE of quantized tensors: `y = (a ∘ b) × scale`, with broadcasting.
+//!
+//! Operands: two inputs, int8 or int16, whose shapes broadcast to the output's.
+
+use systole_kernels::{
+    Mismatch,
+    add::{Add as Kernel, add, squared_difference, sub},
+    broadcast::{Operand, Walk},
+    quantized::Quantized,
+    requantize::Rounding,
+};
+
+use super::elementwise::{Binary, FixedRounding, input_scale, output_stage, with_rounding};
+use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+
+params! {
+    /// Parameters of ADD, SUB and SQUARED_DIFFERENCE.
+    pub struct Params {
+        /// 0 adds, 1 subtracts, 2 squares the difference.
+        pub operation: u8,
+        /// Bits by which inputs are shifted to the left before they are scaled, at most 20.
+        pub left_shift: u8,
+        /// Multiplier of the first input's scale over the common scale.
+        pub a_multiplier: i32,
+        /// And its shift.
+        pub a_shift: i8,
+        /// Multiplier of the second input's scale over the common scale.
+        pub b_multiplier: i32,
+        /// And its shift.
+        pub b_shift: i8,
+        /// Multiplier of the common scale, shifted back, over the output's.
+        pub output_multiplier: i32,
+        /// And its shift.
+        pub output_shift: i8,
+        /// Smallest output value.
+        pub activation_min: i32,
+        /// Largest output value.
+        pub activation_max: i32,
+    }
+}
+
+/// A decoded ADD, SUB or SQUARED_DIFFERENCE.
+pub struct Add<'m> {
+    operands: Binary,
+    operation: u8,
+    rounding: FixedRounding,
+    kernel: Kernel,
+    model: core::marker::PhantomData<&'m ()>,
+}
+
+impl<'m> Operator<'m> for Add<'m> {
+    const IN_PLACE: &'static [usize] = &[0, 1];
+
+    fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
+        let params: Params = record.params();
+        let (operands, [a, b, y]) = Binary::decode(record, None)?;
+        if !matches!(operands.dtype, DType::I8 | DType::I16) {
+            return Err(operands.refuse());
+        }
+        if params.operation > 2 {
+            return Err(OperatorError::Parameter(0));
+        }
+        if params.left_shift > 20 {
+            return Err(OperatorError::Parameter(1));
+        }
+        Ok(Self {
+            operands,
+            operation: params.operation,
+            rounding: FixedRounding::decode(record)?,
+            kernel: Kernel {
+                a: input_scale(&a, params.a_multiplier, params.a_shift),
+                b: input_scale(&b, params.b_multiplier, params.b_shift),
+                left_shift: params.left_shift.into(),
+                output_multiplier: params.output_multiplier,
+                output_shift: params.output_shift.into(),
+                output: output_stage(&y, params.activation_min, params.activation_max),
+            },
+            model: core::marker::PhantomData,
+        })
+    }
+
+    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+        with_rounding!(self.rounding, R => match self.operands.dtype {
+            DType::I16 => self.operands.run::<i16>(memory, |w, a, b, y| self.call::<R, _>(w, a, b, y)),
+            _ => self.operands.run::<i8>(memory, |w, a, b, y| self.call::<R, _>(w, a, b, y)),
+        })
+    }
+}
+
+impl Add<'_> {
+    fn call<R: Rounding, T: Quantized>(
+        &self,
+        walk: &Walk<2>,
+        a: Operand<'_, T>,
+        b: Operand<'_, T>,
+        y: &mut [T],
+    ) -> Result<(), Mismatch> {
+        match self.operation {
+            0 => add::<R, T>(&self.kernel, walk, a, b, y),
+            1 => sub::<R, T>(&self.kernel, walk, a, b, y),
+            _ => squared_difference::<R, T>(&self.kernel, walk, a, b, y),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! MUL and DIV of quantized tensors: `y = (a ∘ b) × scale`, with broadcasting.
+//!
+//! Operands: two inputs, int8 or int16, whose shapes broadcast to the output's.
+
+use systole_kernels::{
+    Mismatch,
+    broadcast::{Operand, Walk},
+    mul::{Mul as Kernel, div, mul},
+    quantized::Quantized,
+    requantize::Rounding,
+};
+
+use super::elementwise::{Binary, FixedRounding, output_stage, with_rounding};
+use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+
+params! {
+    /// Parameters of MUL and DIV.
+    pub struct Params {
+        /// 0 multiplies, 1 divides, 2 divides and takes shifts of quotients by more than 31 bits
+        /// modulo 32.
+        pub operation: u8,
+        /// Multiplier of the inputs' scales, multiplied or divided, over the output's.
+        pub output_multiplier: i32,
+        /// And its shift.
+        pub output_shift: i8,
+        /// Smallest output value.
+        pub activation_min: i32,
+        /// Largest output value.
+        pub activation_max: i32,
+    }
+}
+
+/// A decoded MUL or DIV.
+pub struct Mul<'m> {
+    operands: Binary,
+    divides: bool,
+    rounding: FixedRounding,
+    kernel: Kernel,
+    model: core::marker::PhantomData<&'m ()>,
+}
+
+impl<'m> Operator<'m> for Mul<'m> {
+    const IN_PLACE: &'static [usize] = &[0, 1];
+
+    fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
+        let params: Params = record.params();
+        let (operands, [a, b, y]) = Binary::decode(record, None)?;
+        if !matches!(operands.dtype, DType::I8 | DType::I16) {
+            return Err(operands.refuse());
+        }
+        if params.operation > 2 {
+            return Err(OperatorError::Parameter(0));
+        }
+        Ok(Self {
+            operands,
+            divides: params.operation != 0,
+            rounding: FixedRounding::decode(record)?,
+            kernel: Kernel {
+                a_offset: -a.stored_zero_point(),
+                b_offset: -b.stored_zero_point(),
+                output_multiplier: params.output_multiplier,
+                output_shift: params.output_shift.into(),
+                wrapping_shift: params.operation == 2,
+                output: output_stage(&y, params.activation_min, params.activation_max),
+            },
+            model: core::marker::PhantomData,
+        })
+    }
+
+    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+        with_rounding!(self.rounding, R => match self.operands.dtype {
+            DType::I16 => self.operands.run::<i16>(memory, |w, a, b, y| self.call::<R, _>(w, a, b, y)),
+            _ => self.operands.run::<i8>(memory, |w, a, b, y| self.call::<R, _>(w, a, b, y)),
+        })
+    }
+}
+
+impl Mul<'_> {
+    fn call<R: Rounding, T: Quantized>(
+        &self,
+        walk: &Walk<2>,
+        a: Operand<'_, T>,
+        b: Operand<'_, T>,
+        y: &mut [T],
+    ) -> Result<(), Mismatch> {
+        if self.divides {
+            div::<R, T>(&self.kernel, walk, a, b, y)
+        } else {
+            mul::<R, T>(&self.kernel, walk, a, b, y)
+        }
+    }
+}
