@@ -4,6 +4,7 @@
 //! The list at the end is the registry: a row per operator. `docs/adding-an-operator.md` says how
 //! to add one.
 
+mod elementwise;
 mod movement;
 pub mod pack;
 pub mod pool;
@@ -11,6 +12,7 @@ pub mod resize;
 mod same_scale;
 pub mod shape;
 pub mod split;
+mod tables;
 mod weights;
 pub mod window;
 
@@ -112,4 +114,14 @@ operators! {
     SpaceToDepth space_to_depth "SPACE_TO_DEPTH",
     SpaceToBatchNd space_to_batch_nd "SPACE_TO_BATCH_ND",
     BatchToSpaceNd batch_to_space_nd "BATCH_TO_SPACE_ND",
+    Binary binary "BINARY",
+    AddN add_n "ADD_N",
+    Compare compare "COMPARE",
+    Logical logical "LOGICAL",
+    Select select "SELECT_V2",
+    Unary unary "UNARY",
+    Prelu prelu "PRELU",
+    Quantize quantize "QUANTIZE",
+    Dequantize dequantize "DEQUANTIZE",
+    Cast cast "CAST",
 }
