@@ -97,8 +97,9 @@ fn outputs(path: &Path, golden: &Path, matching: Match, tolerance: f64) -> Resul
     let model = Model::from_bytes(converted.file.as_slice()).map_err(|error| error.to_string())?;
     let inputs = read(&path.with_extension("inputs.npz"))?;
     let outputs = run::run(&model, &inputs, || {}).map_err(|error| error.to_string())?;
-    for want in read(golden)? {
-        let got = outputs.iter().find(|got| got.name == want.name);
+    for (index, want) in read(golden)?.into_iter().enumerate() {
+        // Outputs without a name are matched by position.
+        let got = outputs.iter().find(|got| got.name == want.name).or(outputs.get(index));
         let got = got.ok_or_else(|| format!("no output '{}'", want.name))?;
         compare_within(got, &want, tolerance)?;
     }
