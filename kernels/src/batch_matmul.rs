@@ -205,8 +205,9 @@ fn columns<'a, const B: usize, X: Copy + 'a, W: Copy, Acc: Copy + Default>(
     multiply_add: &impl Fn(Acc, X, W) -> Acc,
 ) -> Option<[Acc; B]> {
     let mut accs = [Acc::default(); B];
-    for (&x, row) in x.zip(w.chunks_exact(n.max(1))) {
-        let row = row.get(column..)?.first_chunk::<B>()?;
+    let mut rows = w.chunks_exact(n.max(1));
+    for &x in x {
+        let row = rows.next()?.get(column..)?.first_chunk::<B>()?;
         for (acc, &w) in accs.iter_mut().zip(row) {
             *acc = multiply_add(*acc, x, w);
         }

@@ -189,7 +189,9 @@ pub fn conv2d_hybrid(
     let output = [1, out_h, out_w, channels];
     let g = Geometry { input, output, kernel, window };
     let quantized = scratch.get_mut(..image).ok_or(Mismatch)?;
-    for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
+    let mut images = x.chunks_exact(image.max(1));
+    for y in y.chunks_exact_mut(out.max(1)) {
+        let x = images.next().ok_or(Mismatch)?;
         let activations = p.output_stage.quantize(x, quantized);
         let outside = Some(activations.zero_point);
         let padding = Padding { outside, weights_zero_point: 0 };

@@ -50,9 +50,12 @@ pub(crate) fn convolve<A: Arithmetic, F: Finish<A::Acc>>(
     {
         return Err(Mismatch);
     }
-    // `max` tells the compiler that no chunk is empty; where one would be, `y` is.
+    // `max` tells the compiler that no chunk is empty; where one would be, `y` is. Chunks are not
+    // zipped: that divides by their length, out of sight of `max` when built for size.
     let row = (width * channels).max(1);
-    for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
+    let mut images = x.chunks_exact(image.max(1));
+    for y in y.chunks_exact_mut(out.max(1)) {
+        let x = images.next().ok_or(Mismatch)?;
         for (out_y, mut rest) in y.chunks_exact_mut(row).enumerate() {
             let rows = plan.window.rows(out_y, plan.kernel_h, input_h);
             let mut out_x = 0;

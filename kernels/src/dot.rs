@@ -5,6 +5,8 @@
 //! single dot product needs two for one, and its four sums fit the registers of a Cortex-M as well
 //! as the vectors of a larger machine.
 
+use core::slice::from_ref;
+
 /// How activations `X` and weights `W` are multiplied and summed. Integers wrap.
 pub(crate) trait Arithmetic: Copy {
     /// An activation.
@@ -38,8 +40,9 @@ pub(crate) trait Arithmetic: Copy {
         x: Self::X,
         [w0, w1]: [&[Self::W]; 2],
     ) -> [Self::Acc; 2] {
-        let weights = w0.chunks_exact(1).zip(w1.chunks_exact(1));
-        weights.fold(acc, |acc, (w0, w1)| self.row(acc, &[x], [w0, w1]))
+        w0.iter()
+            .zip(w1)
+            .fold(acc, |acc, (w0, w1)| self.row(acc, &[x], [from_ref(w0), from_ref(w1)]))
     }
 
     /// `acc − offset`, which is 0 in an arithmetic whose weights have no zero point.

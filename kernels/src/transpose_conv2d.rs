@@ -165,7 +165,9 @@ fn transpose_convolve<A: Arithmetic, F: Finish<A::Acc>>(
     let [pad_h, pad_w] = shape.pad;
     // `max` tells the compiler that no chunk is empty; where one would be, `y` is.
     let row = (width * channels).max(1);
-    for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
+    let mut images = x.chunks_exact(image.max(1));
+    for y in y.chunks_exact_mut(out.max(1)) {
+        let x = images.next().ok_or(Mismatch)?;
         for (out_y, y) in y.chunks_exact_mut(row).enumerate() {
             let rows = Meeting::new(out_y.wrapping_add(pad_h), stride_h, kernel_h, input_h);
             for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
