@@ -23,6 +23,7 @@ use crate::{
     lower::{Lowering, SlotId},
     options::Match,
     scale::{Activation, FixedScale},
+    table16,
     tflite::Importer,
 };
 
@@ -247,7 +248,7 @@ impl Unary {
             _ => {
                 let (from, to) = (x.scale_and_zero_point()?, y.scale_and_zero_point()?);
                 let f = self.real_function(to, i16::MIN.into(), i16::MAX.into());
-                let table = tables::of_reals_i16(from, to, f);
+                let table = table16::in_f32(from.0, from.1, to.0, f);
                 let table = lowering.constant(&[table.len()], &table);
                 emit_lut(node, lowering, table)
             }
