@@ -236,7 +236,7 @@ impl Lowering<'_> {
     pub fn seen_as(&mut self, slot: SlotId, shape: &[usize]) -> SlotId {
         let view = Slot {
             shape: shape.to_vec(),
-            source: Source::View(slot),
+            source: Source::View(self.program.root(slot)),
             ..self.program.slots[slot.0].clone()
         };
         self.add(view)
