@@ -11,7 +11,7 @@
 //!
 //! The stages, each in a module: [`tflite`] imports a [`graph`], [`passes`] simplify it, [`lower`]
 //! computes every number that a kernel needs, [`arena`] and [`planner`] give tensors their places,
-//! [`write`] lays the file out. [`convert`] runs them all.
+//! [`mod@write`] lays the file out. [`convert`] runs them all.
 #![forbid(unsafe_code)]
 
 mod aligned;
