@@ -182,4 +182,112 @@ m.op("CONV_2D", [x, w, b], [h], "Conv2DOptions", padding=0, strideH=1, strideW=1
 m.op("ADD", [h, x], [s], "AddOptions")
 m.op("RELU", [s], [y])
 cases.add("graph_residual_block", m)
+
+# Axes, ranks and index types beyond the above.
+each("transpose_@_rank_5", "TRANSPOSE", ("int8", "int16", "int32"), (2, 3, 2, 4, 3), [i32(2, 4, 0, 1, 3)], "TransposeOptions", version=6)
+each("transpose_@_moves_ones", "TRANSPOSE", ("int8",), (1, 3, 1, 4), [i32(1, 2, 0, 3)], "TransposeOptions")
+each("slice_@_i64", "SLICE", ("int8", "float32"), (4, 5, 6), [np.array([1, 0, 2], np.int64), np.array([2, -1, 3], np.int64)], "SliceOptions", version=5)
+each("slice_@_rank_5", "SLICE", ("int8", "int16"), (2, 3, 2, 4, 3), [i32(1, 0, 1, 1, 0), i32(1, 2, 1, -1, 2)], "SliceOptions", version=5)
+each("strided_slice_@_reversed", "STRIDED_SLICE", ("int8", "int16", "float32"), (5, 6, 7), [i32(0, 0, 0), i32(0, 0, 0), i32(-1, 1, -3)], "StridedSliceOptions", beginMask=7, endMask=7)
+each("strided_slice_@_shrinks_all", "STRIDED_SLICE", ("int8", "float32"), (5, 6), [i32(-2, 3), i32(0, 0), i32(1, 1)], "StridedSliceOptions", shrinkAxisMask=3)
+each("strided_slice_@_fewer", "STRIDED_SLICE", ("int8", "float32"), (5, 6, 7), [i32(1), i32(4), i32(2)], "StridedSliceOptions")
+each("strided_slice_@_clamped", "STRIDED_SLICE", ("int8",), (5, 6), [i32(-9, 1), i32(9, 99), i32(2, 3)], "StridedSliceOptions")
+each("reverse_v2_@_two_axes", "REVERSE_V2", ("int8", "float32"), (3, 4, 5), [i32(1, 2)], "ReverseV2Options", version=3)
+each("pad_@_i64", "PAD", ("int8", "float32"), (2, 3, 4), [np.array([[1, 0], [0, 2], [1, 1]], np.int64)], "PadOptions")
+each("pad_@_nothing", "PAD", ("int8",), (2, 3), [np.zeros((2, 2), np.int32)], "PadOptions")
+each("pad_@_rank_5", "PAD", ("int8", "float32"), (2, 1, 3, 2, 2), [np.array([[0, 1], [1, 0], [2, 1], [0, 0], [0, 1]], np.int32)], "PadOptions")
+each("mirror_pad_@_rank_4", "MIRROR_PAD", ("int8", "float32"), (1, 4, 5, 2), [np.array([[0, 0], [2, 1], [3, 3], [0, 0]], np.int32)], "MirrorPadOptions", mode=0)
+each("tile_@_rank_5", "TILE", ("int8", "float32"), (2, 1, 3, 1, 2), [i32(1, 2, 2, 3, 1)], "TileOptions")
+each("tile_@_i64", "TILE", ("int8",), (2, 3), [np.array([3, 1], np.int64)], "TileOptions")
+each("broadcast_to_@_scalar", "BROADCAST_TO", ("int8", "float32"), (1,), [i32(2, 3)], "BroadcastToOptions")
+each("broadcast_to_@_middle", "BROADCAST_TO", ("int8", "float32"), (2, 1, 3), [i32(4, 2, 5, 3)], "BroadcastToOptions")
+each("gather_@_i64", "GATHER", ("int8", "float32"), (5, 3), [np.array([4, 0, 2], np.int64)], "GatherOptions", axis=0)
+each("gather_@_i16", "GATHER", ("int8",), (5, 3), [np.array([4, 0, 2], np.int16)], "GatherOptions", version=6, axis=0)
+each("gather_@_one", "GATHER", ("int8", "float32"), (4, 5), [np.array(3, np.int32)], "GatherOptions", axis=1)
+each("gather_nd_@_rows", "GATHER_ND", ("int8", "float32"), (4, 3, 5), [np.array([[2], [0]], np.int32)], "GatherNdOptions")
+each("gather_nd_@_elements", "GATHER_ND", ("int8", "float32"), (4, 3), [np.array([[[2, 1], [0, 0]], [[3, 2], [1, 1]]], np.int32)], "GatherNdOptions")
+each("gather_nd_@_i64", "GATHER_ND", ("int8",), (4, 3), [np.array([[2, 1], [0, 0]], np.int64)], "GatherNdOptions")
+each("space_to_depth_@_3", "SPACE_TO_DEPTH", ("int8", "float32"), (2, 6, 3, 2), [], "SpaceToDepthOptions", blockSize=3)
+each("depth_to_space_@_3", "DEPTH_TO_SPACE", ("int8", "float32"), (2, 2, 1, 18), [], "DepthToSpaceOptions", blockSize=3)
+each("space_to_batch_nd_@_rank_3", "SPACE_TO_BATCH_ND", ("int8", "float32"), (2, 5, 3), [i32(3), np.array([[0, 1]], np.int32)], "SpaceToBatchNDOptions", version=3)
+each("batch_to_space_nd_@_rank_3", "BATCH_TO_SPACE_ND", ("int8", "float32"), (6, 2, 3), [i32(3), np.array([[1, 0]], np.int32)], "BatchToSpaceNDOptions", version=3)
+each("batch_to_space_nd_@_whole", "BATCH_TO_SPACE_ND", ("int8", "float32"), (4, 2, 3, 2), [i32(2, 2), np.zeros((2, 2), np.int32)], "BatchToSpaceNDOptions", version=3)
+each("split_@_outer", "SPLIT", ("int8", "float32"), (4, 3), [i32(0)[0:1].reshape(())], "SplitOptions", outputs=2, data_first=False, numSplits=2)
+each("split_@_negative_axis", "SPLIT", ("int8",), (2, 3, 6), [i32(-1)[0:1].reshape(())], "SplitOptions", outputs=2, data_first=False, numSplits=2)
+each("unpack_@_middle", "UNPACK", ("int8", "float32"), (3, 2, 4), [], "UnpackOptions", outputs=2, num=2, axis=1)
+each("expand_dims_@_middle", "EXPAND_DIMS", ("int8", "float32"), (3, 4), [i32(1)], "ExpandDimsOptions")
+each("squeeze_@_all", "SQUEEZE", ("int8", "float32"), (1, 3, 1, 4), [], "SqueezeOptions")
+join("concatenation_i8_many", "CONCATENATION", "int8", [(2, 1 + n % 3, 2) for n in range(9)], "ConcatenationOptions", axis=1)
+join("concatenation_i8_outer", "CONCATENATION", "int8", [(2, 3), (1, 3)], "ConcatenationOptions", axis=0)
+join("concatenation_u8_saturating", "CONCATENATION", "uint8", [(2, 3), (2, 4)], "ConcatenationOptions", [(0.5, 3), (0.013, 250)], (0.04, 128), axis=1)
+join("pack_f32_outer", "PACK", "float32", [(3, 4)] * 3, "PackOptions", valuesCount=3, axis=0)
+
+
+def one_hot_along(name, axis, index, range=(-1, 5)):
+    m = Model()
+    x = m.input(index, (2, 3), range=range)
+    more = [m.const(np.array(4, np.int32)), m.const(np.array(1.5, np.float32)), m.const(np.array(-0.5, np.float32))]
+    y = m.output("float32")
+    m.op("ONE_HOT", [x, *more], [y], "OneHotOptions", 1, axis=axis)
+    cases.add(name, m)
+
+
+one_hot_along("one_hot_f32_first", 0, "int32")
+one_hot_along("one_hot_f32_middle", 1, "int32")
+one_hot_along("one_hot_f32_i64", -1, "int64")
+
+m = Model()
+x, t, y = m.input("float32", (7,)), m.hidden("float32"), m.output("float32")
+m.op("RANGE", [m.const(np.array(v, np.float32)) for v in (0.3, -1.8, -0.3)], [t], "RangeOptions")
+m.op("CONCATENATION", [x, t], [y], "ConcatenationOptions", axis=0)
+cases.add("graph_range_f32", m)
+
+
+# Dilation as TensorFlow writes it, and a causal convolution over a sequence.
+def dilated(name, kind, zero):
+    m, rng = Model(), np.random.default_rng(7)
+    of = (0.03, zero) if kind == "int8" else (None, 0)
+    x, a, b = m.input(kind, (1, 7, 9, 3), *of), m.hidden(kind, *of), None
+    m.op("SPACE_TO_BATCH_ND", [x, m.const(i32(2, 3)), m.const(np.array([[2, 3], [3, 3]], np.int32))], [a], "SpaceToBatchNDOptions", 3)
+    if kind == "float32":
+        w, bias, b, y = m.const(rng.standard_normal((4, 3, 3, 3)).astype(np.float32)), m.const(rng.standard_normal(4).astype(np.float32)), m.hidden(kind), m.output(kind)
+    else:
+        w = m.const(rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8), np.full(4, 0.02, np.float32), 0, 0)
+        bias, b, y = m.const(rng.integers(-900, 900, 4).astype(np.int32), np.full(4, 0.0006, np.float32)), m.hidden(kind, 0.9, 3), m.output(kind, 0.9, 3)
+    m.op("CONV_2D", [a, w, bias], [b], "Conv2DOptions", padding=1, strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1)
+    m.op("BATCH_TO_SPACE_ND", [b, m.const(i32(2, 3)), m.const(np.array([[0, 1], [0, 0]], np.int32))], [y], "BatchToSpaceNDOptions", 3)
+    cases.add(name, m)
+
+
+dilated("graph_dilated_i8", "int8", 0)
+dilated("graph_dilated_i8_zero_point", "int8", 11)
+dilated("graph_dilated_f32", "float32", 0)
+
+
+def causal(name, kind):
+    m, rng = Model(), np.random.default_rng(8)
+    of = q(kind)
+    x, a, b = m.input(kind, (2, 9, 4), *of), m.hidden(kind, *of), m.hidden(kind, *of)
+    m.op("PAD", [x, m.const(np.array([[0, 0], [4, 0], [0, 0]], np.int32))], [a], "PadOptions")
+    m.op("EXPAND_DIMS", [a, m.const(i32(1))], [b], "ExpandDimsOptions")
+    if kind == "float32":
+        w, bias, c, y = m.const(rng.standard_normal((5, 1, 3, 4)).astype(np.float32)), m.const(rng.standard_normal(5).astype(np.float32)), m.hidden(kind), m.output(kind)
+    else:
+        w = m.const(rng.integers(-127, 128, (5, 1, 3, 4)).astype(np.int8), np.full(5, 0.02, np.float32), 0, 0)
+        bias, c, y = m.const(rng.integers(-900, 900, 5).astype(np.int32), np.full(5, 0.0006, np.float32)), m.hidden(kind, 0.7, -6), m.output(kind, 0.7, -6)
+    m.op("CONV_2D", [b, w, bias], [c], "Conv2DOptions", padding=1, strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=2)
+    m.op("SQUEEZE", [c], [y], "SqueezeOptions", squeezeDims=[1])
+    cases.add(name, m)
+
+
+causal("graph_causal_conv_i8", "int8")
+causal("graph_causal_conv_f32", "float32")
+
+m = Model()
+x = m.input("int8", (2, 3, 4, 5), *q("int8"))
+a, b, y = m.hidden("int8", *q("int8")), m.hidden("int8", *q("int8")), m.output("int8", *q("int8"))
+m.op("TRANSPOSE", [x, m.const(i32(0, 3, 1, 2))], [a], "TransposeOptions", 2)
+m.op("TRANSPOSE", [a, m.const(i32(0, 2, 3, 1))], [b], "TransposeOptions", 2)
+m.op("TRANSPOSE", [b, m.const(i32(3, 2, 1, 0))], [y], "TransposeOptions", 2)
+cases.add("graph_transposes", m)
 cases.finish("movement")
