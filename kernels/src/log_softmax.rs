@@ -136,9 +136,16 @@ mod tests {
             x in prop::collection::vec(any::<i8>(), 1..100), scale in 0.001_f64..0.5,
         ) {
             let mut y = vec![0; x.len()];
-            log_softmax_i8(&params(x.len(), scale), &x, &mut y).unwrap();
-            let x: Vec<f64> = x.iter().map(|&v| f64::from(v) * scale).collect();
-            for (&got, wanted) in y.iter().zip(real(&x)) {
+            let p = params(x.len(), scale);
+            log_softmax_i8(&p, &x, &mut y).unwrap();
+            let max = x.iter().copied().max().unwrap_or_default();
+            let reals: Vec<f64> = x.iter().map(|&v| f64::from(v) * scale).collect();
+            for ((&got, wanted), &x) in y.iter().zip(real(&reals)).zip(&x) {
+                if i32::from(x) - i32::from(max) < p.diff_min {
+                    // Beyond what Q5.26 holds, the references answer with the smallest value.
+                    prop_assert_eq!(got, i8::MIN);
+                    continue;
+                }
                 let wanted = (wanted * 16.0 + 127.0).max(-128.0);
                 prop_assert!((f64::from(got) - wanted).abs() < 0.51, "{got} for {wanted}");
             }
