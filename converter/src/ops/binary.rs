@@ -59,6 +59,12 @@ impl Binary {
     fn plain(operation: Arithmetic) -> Self {
         Self { operation, activation: Activation::None, power_of_two: false }
     }
+
+    /// Whether the operation can have a fused activation.
+    pub fn takes_activation(&self) -> bool {
+        use Arithmetic::{Add, Div, Mul, Sub};
+        matches!(self.operation, Add | Div | Mul | Sub)
+    }
 }
 
 /// Reads ADD from TFLite.

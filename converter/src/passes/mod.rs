@@ -3,6 +3,7 @@
 
 pub mod dead_code;
 pub mod dilate;
+pub mod fuse_activation;
 pub mod identity_movement;
 pub mod merge_transposes;
 pub mod pad_into_convolution;
@@ -31,6 +32,7 @@ const PASSES: &[(&str, &str, Pass)] = &[
     ("identity_movement", "operators that move nothing made views", identity_movement::run),
     ("dilate", "convolutions dilated", dilate::run),
     ("pad_into_convolution", "paddings taken up by convolutions", pad_into_convolution::run),
+    ("fuse_activation", "activations fused", fuse_activation::run),
     ("dead_code", "operators without use removed", dead_code::run),
 ];
 
