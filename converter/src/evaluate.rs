@@ -9,29 +9,35 @@ use crate::{
     compile::compile,
     error::{Result, bail, error},
     graph::{Graph, Node, TensorId},
-    options::{Names, Options},
+    options::{Match, Names, Options},
 };
 
 /// The most work that the folding of a whole model may take, see [`Model::work`]. Weights that are
 /// dequantized or transposed take one step per element.
 const MAX_WORK: u64 = 2_000_000_000;
 
-/// What the folding of a model's constants may still cost: a small file can ask for much.
+/// What the folding of a model's constants may still cost, since a small file can ask for much, and
+/// whose answers it reproduces.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     work: u64,
     bytes: usize,
+    matching: Match,
 }
 
 impl Budget {
     /// The budget of one model: as many bytes of constants as its arena may have.
     pub fn new(options: &Options) -> Self {
-        Self { work: MAX_WORK.min(options.max_work), bytes: options.max_arena }
+        Self {
+            work: MAX_WORK.min(options.max_work),
+            bytes: options.max_arena,
+            matching: options.matching,
+        }
     }
 
     fn spend(&mut self, work: u64, bytes: usize) -> Result<()> {
         match (self.work.checked_sub(work), self.bytes.checked_sub(bytes)) {
-            (Some(work), Some(bytes)) => *self = Self { work, bytes },
+            (Some(work), Some(bytes)) => *self = Self { work, bytes, ..*self },
             (None, _) => bail!(TooLarge, "what is computed from constants takes too much work"),
             (_, None) => bail!(
                 TooLarge,
@@ -52,7 +58,12 @@ pub fn evaluate(
     budget: &mut Budget,
 ) -> Result<Vec<(TensorId, Arc<[u8]>)>> {
     let single = alone(graph, node);
-    let options = Options { names: Names::None, max_arena: budget.bytes, ..Options::default() };
+    let options = Options {
+        matching: budget.matching,
+        names: Names::None,
+        max_arena: budget.bytes,
+        ..Options::default()
+    };
     let compiled = compile(&single, &options).map_err(|mut error| {
         // The caller names the operator.
         error.place.clear();
