@@ -1,4 +1,5 @@
-//! Writes the seed corpora: `cargo run --manifest-path fuzz/Cargo.toml --bin seed`.
+//! Writes the fuzzers' seed corpora to `fuzz/corpus`:
+//! `cargo run -p systole-tests --example fuzz_corpus`.
 //!
 //! Corpora are not committed: they are the bundled operator cases and malformed models, as they are
 //! and converted, and their samples.
