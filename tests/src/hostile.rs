@@ -2,13 +2,14 @@
 //! and work, and the mutations that make such bytes from good ones.
 
 use std::{
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 
 use systole::{
     Model, Session,
-    format::{self, HEADER_BYTES, Header},
+    format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
 };
 use systole_converter::{AlignedBytes, Options, convert};
 
@@ -102,20 +103,25 @@ pub fn seal(bytes: &mut [u8]) {
     bytes[..20].copy_from_slice(&sealed.to_bytes()[..20]);
 }
 
+/// Where a section of a `.systole` file lies; empty where it is missing.
+pub fn section(file: &[u8], kind: SectionKind) -> Range<usize> {
+    let sections = Header::read(file).map_or(0, |header| usize::from(header.sections));
+    let entries = file.get(HEADER_BYTES..).unwrap_or_default().chunks_exact(SECTION_BYTES);
+    entries
+        .take(sections)
+        .filter_map(Section::read)
+        .find(|section| section.kind == kind as u16)
+        .map_or(0..0, |section| {
+            let start = section.offset as usize;
+            start..start + section.bytes as usize
+        })
+}
+
 /// The bytes of a `.systole` file that validation reads one by one: all but the constants, which
 /// are most of the file.
 pub fn structure(file: &[u8]) -> Vec<usize> {
-    let sections = Header::read(file).map_or(0, |header| usize::from(header.sections));
-    let table = HEADER_BYTES + sections * format::SECTION_BYTES;
-    let mut places: Vec<usize> = (0..table.min(file.len())).collect();
-    for entry in file[HEADER_BYTES..table.min(file.len())].chunks_exact(format::SECTION_BYTES) {
-        let Some(section) = format::Section::read(entry) else { continue };
-        let (start, length) = (section.offset as usize, section.bytes as usize);
-        if section.kind != format::SectionKind::Constants as u16 {
-            places.extend(start..start.saturating_add(length).min(file.len()));
-        }
-    }
-    places
+    let constants = section(file, SectionKind::Constants);
+    (0..file.len()).filter(|place| !constants.contains(place)).collect()
 }
 
 /// A small generator of reproducible noise (xorshift64*), so that a case is named by its seed.

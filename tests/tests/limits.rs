@@ -1,0 +1,251 @@
+//! What a valid file can ask for is limited: small files that want much memory or time are refused,
+//! or served in little.
+
+use std::time::{Duration, Instant};
+
+use flatbuffers::{FlatBufferBuilder, WIPOffset};
+use systole::{
+    DType, Model, Opcode,
+    format::{PARAMS_BYTES, Params, RoundingCode},
+    ops::pool,
+};
+use systole_converter::{
+    AlignedBytes, Class, Options,
+    arena::{self},
+    convert, load_file,
+    lower::{Instruction, Program, Slot, SlotId, Source},
+    write,
+};
+use systole_tests::hostile;
+use tract_tflite::tflite::{self, BuiltinOperator, TensorType};
+
+/// What none of these may take, in a debug build on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A tensor of the models made here: dimensions, type and buffer.
+type Tensor = (Vec<i32>, TensorType, u32);
+
+/// An operator: its code, inputs and outputs.
+type Operator = (BuiltinOperator, Vec<i32>, Vec<i32>);
+
+/// The bytes of a `.tflite` model; equal shapes are stored once, as a hostile writer would.
+fn model(
+    tensors: &[Tensor],
+    operators: &[Operator],
+    buffers: &[Vec<u8>],
+    inputs: &[i32],
+    outputs: &[i32],
+) -> Vec<u8> {
+    let mut b = FlatBufferBuilder::new();
+    let mut codes: Vec<BuiltinOperator> = operators.iter().map(|&(code, ..)| code).collect();
+    codes.dedup();
+    let mut last: Option<(&Tensor, WIPOffset<tflite::Tensor<'_>>)> = None;
+    let tensors: Vec<_> = tensors
+        .iter()
+        .map(|tensor| {
+            if let Some((_, offset)) = last.filter(|(known, _)| *known == tensor) {
+                return offset;
+            }
+            let (shape, type_, buffer) = tensor;
+            let shape = Some(b.create_vector(shape));
+            let arguments =
+                tflite::TensorArgs { shape, type_: *type_, buffer: *buffer, ..Default::default() };
+            let offset = tflite::Tensor::create(&mut b, &arguments);
+            last = Some((tensor, offset));
+            offset
+        })
+        .collect();
+    let operators: Vec<_> = operators
+        .iter()
+        .map(|(code, inputs, outputs)| {
+            let opcode_index = codes.iter().position(|other| other == code).unwrap_or(0) as u32;
+            let (inputs, outputs) = (b.create_vector(inputs), b.create_vector(outputs));
+            let (inputs, outputs) = (Some(inputs), Some(outputs));
+            let arguments =
+                tflite::OperatorArgs { opcode_index, inputs, outputs, ..Default::default() };
+            tflite::Operator::create(&mut b, &arguments)
+        })
+        .collect();
+    let subgraph = tflite::SubGraphArgs {
+        tensors: Some(b.create_vector(&tensors)),
+        inputs: Some(b.create_vector(inputs)),
+        outputs: Some(b.create_vector(outputs)),
+        operators: Some(b.create_vector(&operators)),
+        ..Default::default()
+    };
+    let subgraph = tflite::SubGraph::create(&mut b, &subgraph);
+    let codes: Vec<_> = codes
+        .iter()
+        .map(|&builtin_code| {
+            let arguments = tflite::OperatorCodeArgs { builtin_code, ..Default::default() };
+            tflite::OperatorCode::create(&mut b, &arguments)
+        })
+        .collect();
+    let buffers: Vec<_> = buffers
+        .iter()
+        .map(|data| {
+            let data = Some(b.create_vector(data));
+            tflite::Buffer::create(&mut b, &tflite::BufferArgs { data, ..Default::default() })
+        })
+        .collect();
+    let model = tflite::ModelArgs {
+        version: 3,
+        operator_codes: Some(b.create_vector(&codes)),
+        subgraphs: Some(b.create_vector(&[subgraph])),
+        buffers: Some(b.create_vector(&buffers)),
+        ..Default::default()
+    };
+    let model = tflite::Model::create(&mut b, &model);
+    b.finish(model, Some("TFL3"));
+    b.finished_data().to_vec()
+}
+
+/// Converts within [`PATIENCE`]; the class of the error, `None` for success.
+fn class(bytes: &[u8]) -> Option<Class> {
+    let begin = Instant::now();
+    let class = convert(bytes, &Options::default()).err().map(|error| error.class);
+    assert!(begin.elapsed() < PATIENCE, "took {:?}", begin.elapsed());
+    class
+}
+
+/// `count` operators of one input each, from tensor to tensor.
+fn chain(code: BuiltinOperator, count: i32) -> Vec<u8> {
+    let tensors = vec![(vec![1, 4], TensorType::FLOAT32, 0); count as usize + 1];
+    let operators: Vec<Operator> = (0..count).map(|i| (code, vec![i], vec![i + 1])).collect();
+    model(&tensors, &operators, &[vec![]], &[0], &[count])
+}
+
+#[test]
+fn long_chains_convert() {
+    assert_eq!(class(&chain(BuiltinOperator::RELU, 30_000)), None);
+    assert_eq!(class(&chain(BuiltinOperator::RESHAPE, 60_000)), None);
+}
+
+#[test]
+fn more_operators_than_a_file_can_hold_are_refused() {
+    assert_eq!(class(&chain(BuiltinOperator::RELU, 65_536)), Some(Class::TooLarge));
+}
+
+#[test]
+fn operators_that_nothing_reads_are_removed_in_time() {
+    let count = 60_000;
+    let tensors = vec![(vec![1, 4], TensorType::FLOAT32, 0); count + 1];
+    let operators: Vec<Operator> =
+        (0..count as i32).map(|i| (BuiltinOperator::RELU, vec![0], vec![i + 1])).collect();
+    assert_eq!(class(&model(&tensors, &operators, &[vec![]], &[0], &[7])), None);
+}
+
+#[test]
+fn thousands_of_outputs_alive_at_once_are_planned_in_time() {
+    let count = 20_000;
+    let tensors = vec![(vec![1, 4], TensorType::FLOAT32, 0); count + 1];
+    let operators: Vec<Operator> =
+        (0..count as i32).map(|i| (BuiltinOperator::RELU, vec![0], vec![i + 1])).collect();
+    let outputs: Vec<i32> = (1..=count as i32).collect();
+    assert_eq!(class(&model(&tensors, &operators, &[vec![]], &[0], &outputs)), None);
+}
+
+#[test]
+fn tensors_that_share_a_buffer_do_not_multiply_it() {
+    // 60,000 tensors of 1 MiB in a file of 2 MB: copied one by one they would take 60 GB.
+    let elements = 1 << 20;
+    let mut tensors = vec![(vec![1, elements], TensorType::INT8, 1); 60_000];
+    tensors.push((vec![1, 4], TensorType::FLOAT32, 0));
+    tensors.push((vec![1, 4], TensorType::FLOAT32, 0));
+    let buffers = [vec![], vec![1; elements as usize]];
+    let relu = [(BuiltinOperator::RELU, vec![60_000], vec![60_001])];
+    assert_eq!(class(&model(&tensors, &relu, &buffers, &[60_000], &[60_001])), None);
+}
+
+#[test]
+fn constants_computed_from_constants_have_a_budget() {
+    // Each operator writes another 256 MiB.
+    let elements = 64 << 20;
+    let multiples: Vec<u8> = [1_i32, elements].into_iter().flat_map(i32::to_le_bytes).collect();
+    let mut tensors = vec![(vec![1, 1], TensorType::FLOAT32, 1), (vec![2], TensorType::INT32, 2)];
+    let mut operators = Vec::new();
+    for i in 0..100 {
+        tensors.push((vec![1, elements], TensorType::FLOAT32, 0));
+        operators.push((BuiltinOperator::TILE, vec![0, 1], vec![i + 2]));
+    }
+    let buffers = [vec![], vec![0; 4], multiples];
+    assert_eq!(class(&model(&tensors, &operators, &buffers, &[], &[2])), Some(Class::TooLarge));
+}
+
+/// A valid `.systole` file: `count` pools of a window as large as the image.
+fn pools(side: usize, count: usize) -> AlignedBytes {
+    let slot = || Slot {
+        tensor: None,
+        name: String::new(),
+        dtype: DType::I8,
+        shape: vec![1, side, side, 1],
+        scale: 0.0,
+        zero_point: 0,
+        unsigned: false,
+        source: Source::Arena,
+    };
+    let params = pool::Params {
+        stride: [1, 1],
+        kernel: [side as u16; 2],
+        padding: [side as u16 / 2; 2],
+        activation_min: -128,
+        activation_max: 127,
+        ..Default::default()
+    };
+    let params: [u8; PARAMS_BYTES] = params.write();
+    let instruction = |i: usize| Instruction {
+        opcode: Opcode::MaxPool2d,
+        rounding: RoundingCode::None,
+        params,
+        inputs: vec![Some(SlotId(i % 2))],
+        outputs: vec![SlotId((i + 1) % 2)],
+        node: i,
+        macs: 0,
+    };
+    let program = Program {
+        slots: vec![slot(), slot()],
+        instructions: (0..count).map(instruction).collect(),
+        inputs: vec![SlotId(0)],
+        outputs: vec![SlotId(count % 2)],
+    };
+    let layout = arena::plan(&program, 0);
+    let written = write::write(&program, &layout, &Options::default()).expect("it can be written");
+    AlignedBytes::from(&written.bytes[..])
+}
+
+#[test]
+fn work_is_counted_from_the_records() {
+    let file = pools(8, 3);
+    let model = Model::from_bytes(file.as_slice()).expect("the file is valid");
+    // Three times: 64 elements in, 64 out, each output looks at up to 64.
+    assert_eq!(model.work(), 3 * (64 + 64 + 64 * 64));
+}
+
+#[test]
+fn a_valid_file_that_would_run_for_days_is_refused_by_the_tools() {
+    let file = pools(8_192, 1_000);
+    let model = Model::from_bytes(file.as_slice()).expect("the file is valid");
+    assert!(model.work() > 4_000_000_000_000_000_000);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("days.systole");
+    std::fs::write(&path, file.as_slice()).expect("the file can be written");
+    let error = load_file(&path, &Options::default()).expect_err("it is refused");
+    assert_eq!(error.class, Class::TooLarge);
+    assert!(error.to_string().contains("--max-work"), "{error}");
+}
+
+#[test]
+fn operators_cannot_share_their_operands() {
+    // Each of 60,000 records claims the operands of all: checked one by one they would be 7 × 10⁹.
+    let mut file = pools(4, 60_000).as_slice().to_vec();
+    let operators = hostile::section(&file, systole::format::SectionKind::Operators);
+    for record in file[operators].chunks_exact_mut(systole::format::OPERATOR_BYTES) {
+        record[4..8].copy_from_slice(&0_u32.to_le_bytes());
+        record[8..10].copy_from_slice(&65_000_u16.to_le_bytes());
+        record[0..2].copy_from_slice(&(Opcode::Conv2d as u16).to_le_bytes());
+    }
+    hostile::seal(&mut file);
+    let begin = Instant::now();
+    assert_eq!(hostile::load_and_run(&file), Ok(hostile::Outcome::Refused));
+    assert!(begin.elapsed() < PATIENCE, "took {:?}", begin.elapsed());
+}
