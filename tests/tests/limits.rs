@@ -85,7 +85,7 @@ fn model(
         .iter()
         .map(|data| {
             let data = Some(b.create_vector(data));
-            tflite::Buffer::create(&mut b, &tflite::BufferArgs { data, ..Default::default() })
+            tflite::Buffer::create(&mut b, &tflite::BufferArgs { data })
         })
         .collect();
     let model = tflite::ModelArgs {

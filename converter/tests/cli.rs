@@ -1,0 +1,160 @@
+//! The command `systole` on files that it cannot use: exit status 1 with the reason on stderr, 2
+//! for wrong usage, and never a half-written file.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+/// A good model to damage.
+const GOOD: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/operators/conv_2d_i8_valid.tflite");
+
+fn systole(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_systole")).args(arguments).output().expect("systole starts")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("paths of these tests are text")
+}
+
+fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).expect("the file can be written");
+    path
+}
+
+/// Files in a folder, by name.
+fn names(folder: &TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.path()).expect("the folder is there").flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Asserts that the command failed with status 1, printed nothing to stdout, and named all of
+/// `named` on stderr.
+fn assert_refused(output: &Output, named: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    for name in named {
+        assert!(stderr.contains(name), "stderr does not name {name}: {stderr}");
+    }
+}
+
+/// Names and bytes of malformed models, and what stderr has to say of each.
+fn malformed() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let good = std::fs::read(GOOD).expect("the bundled case is there");
+    let mut magic = good.clone();
+    magic[4..8].copy_from_slice(b"TFL9");
+    let mut root = good.clone();
+    root[..4].copy_from_slice(&0xFFFF_FFF0_u32.to_le_bytes());
+    vec![
+        ("empty.tflite", Vec::new(), "TFL3"),
+        ("magic.tflite", magic, "TFL3"),
+        ("root.tflite", root, "damaged"),
+        ("truncated.tflite", good[..good.len() / 2].to_vec(), "damaged"),
+    ]
+}
+
+#[test]
+fn malformed_models_are_refused_and_leave_no_file() {
+    for (name, bytes, reason) in malformed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (model, out) = (write(&folder, name, &bytes), folder.path().join("out.systole"));
+        let output = systole(&["convert", text(&model), "-o", text(&out)]);
+        assert_refused(&output, &[name, reason]);
+        assert_eq!(names(&folder), [name], "something else was written");
+        for command in ["run", "inspect", "bench"] {
+            assert_refused(&systole(&[command, text(&model)]), &[name, reason]);
+        }
+    }
+}
+
+#[test]
+fn a_failed_conversion_keeps_the_file_that_was_there() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = write(&folder, "model.tflite", b"no model");
+    let out = write(&folder, "out.systole", b"what was there before");
+    assert_refused(&systole(&["convert", text(&model), "-o", text(&out)]), &["model.tflite"]);
+    assert_eq!(std::fs::read(&out).expect("still there"), b"what was there before");
+    assert_eq!(names(&folder), ["model.tflite", "out.systole"]);
+}
+
+#[test]
+fn files_that_are_missing_or_cannot_be_written_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let missing = folder.path().join("missing.tflite");
+    let out = folder.path().join("out.systole");
+    let output = systole(&["convert", text(&missing), "-o", text(&out)]);
+    assert_refused(&output, &["missing.tflite", "cannot be read"]);
+    let nowhere = folder.path().join("no/such/folder/out.systole");
+    let output = systole(&["convert", GOOD, "-o", text(&nowhere)]);
+    assert_refused(&output, &["out.systole", "cannot be written"]);
+    assert_eq!(names(&folder), [""; 0]);
+}
+
+#[test]
+fn damaged_systole_files_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("good.systole");
+    let converted = systole(&["convert", GOOD, "-o", text(&out)]);
+    assert_eq!(converted.status.code(), Some(0), "{}", String::from_utf8_lossy(&converted.stderr));
+    let good = std::fs::read(&out).expect("the file was written");
+    assert_eq!(systole(&["run", text(&out)]).status.code(), Some(0));
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 1;
+    let mut version = good.clone();
+    version[8] = 99;
+    for (name, bytes, reason) in [
+        ("flipped.systole", flipped, "checksum"),
+        ("version.systole", version, "version 99"),
+        ("short.systole", good[..good.len() - 1].to_vec(), "truncated"),
+    ] {
+        let path = write(&folder, name, &bytes);
+        for command in ["run", "inspect", "bench"] {
+            assert_refused(&systole(&[command, text(&path)]), &[name, reason]);
+        }
+    }
+}
+
+#[test]
+fn limits_refuse_what_is_above_them() {
+    for (option, limit) in [("--max-arena", "16"), ("--max-work", "100")] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let out = folder.path().join("out.systole");
+        let output = systole(&["convert", GOOD, "-o", text(&out), option, limit]);
+        assert_refused(&output, &["conv_2d_i8_valid.tflite", limit, option]);
+        assert_eq!(names(&folder), [""; 0]);
+    }
+}
+
+#[test]
+fn samples_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let samples = write(&folder, "samples.npz", b"no archive");
+    let output = systole(&["run", GOOD, "--input", text(&samples)]);
+    assert_refused(&output, &["samples.npz"]);
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["convert", GOOD],
+        &["convert", "-o", "out.systole"],
+        &["convert", GOOD, "-o", "out.systole", "--match", "nobody"],
+        &["run"],
+        &["run", GOOD, "--max-arena", "much"],
+        &["inspect", GOOD, "--unknown"],
+    ] {
+        let output = systole(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?} says nothing");
+    }
+}
