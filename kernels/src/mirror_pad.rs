@@ -6,6 +6,7 @@
 //! axes. Source: TFLite's `mirror_pad.cc`, which LiteRT and TFLite Micro share.
 
 use crate::error::Mismatch;
+use crate::rows::next_row;
 use crate::shape::{MAX_RANK, Shape};
 
 /// Where the mirror stands.
@@ -99,13 +100,7 @@ pub fn mirror_pad<T: Copy>(p: &MirrorPad, x: &[T], y: &mut [T]) -> Result<(), Mi
         for (y, &x) in right.iter_mut().zip(from.iter().rev().skip(p.offset)) {
             *y = x;
         }
-        for (i, extent) in index.iter_mut().zip(y_outer).rev() {
-            *i += 1;
-            if *i < extent {
-                break;
-            }
-            *i = 0;
-        }
+        next_row(&mut index, &y_outer);
     }
     Ok(())
 }

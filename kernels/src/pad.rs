@@ -4,6 +4,7 @@
 //! to six axes. A quantized PAD pads with the zero point, which is the converter's business.
 
 use crate::error::Mismatch;
+use crate::rows::next_row;
 use crate::shape::{MAX_RANK, Shape};
 
 /// The padding of a shape, ready to run.
@@ -85,13 +86,7 @@ pub fn pad<T: Copy>(p: &Pad, value: T, x: &[T], y: &mut [T]) -> Result<(), Misma
                 right.fill(value);
             }
         }
-        for (i, extent) in index.iter_mut().zip(y_outer).rev() {
-            *i += 1;
-            if *i < extent {
-                break;
-            }
-            *i = 0;
-        }
+        next_row(&mut index, &y_outer);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The walk of operators that work on each row, the innermost axis, alone.
+//! Walks of operators that work on each row, the innermost axis, alone.
 
 use crate::Mismatch;
 
@@ -19,4 +19,17 @@ pub(crate) fn for_each_row<X, Y>(
         f(x, y);
     }
     Ok(())
+}
+
+/// Steps `index` to that of the next row in a tensor whose outer axes have `extents`, as an odometer
+/// does; after the last row it is the first again.
+#[inline]
+pub(crate) fn next_row<const N: usize>(index: &mut [usize; N], extents: &[usize; N]) {
+    for (i, &extent) in index.iter_mut().zip(extents).rev() {
+        *i += 1;
+        if *i < extent {
+            return;
+        }
+        *i = 0;
+    }
 }
