@@ -5,14 +5,12 @@ use std::time::{Duration, Instant};
 
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 use systole::{
-    DType, Model, Opcode,
-    format::{PARAMS_BYTES, Params, RoundingCode},
+    DType, LoadError, Model, Opcode, OperatorError, TensorRecordError,
+    format::{OPERATOR_BYTES, PARAMS_BYTES, Params, RoundingCode, SectionKind},
     ops::pool,
 };
 use systole_converter::{
-    AlignedBytes, Class, Options,
-    arena::{self},
-    convert, load_file,
+    AlignedBytes, Class, Options, arena, convert, load_file,
     lower::{Instruction, Program, Slot, SlotId, Source},
     write,
 };
@@ -117,6 +115,8 @@ fn chain(code: BuiltinOperator, count: i32) -> Vec<u8> {
 
 #[test]
 fn long_chains_convert() {
+    // The most that all passes look at, and many more.
+    assert_eq!(class(&chain(BuiltinOperator::RELU, 5_000)), None);
     assert_eq!(class(&chain(BuiltinOperator::RELU, 30_000)), None);
     assert_eq!(class(&chain(BuiltinOperator::RESHAPE, 60_000)), None);
 }
@@ -238,8 +238,8 @@ fn a_valid_file_that_would_run_for_days_is_refused_by_the_tools() {
 fn operators_cannot_share_their_operands() {
     // Each of 60,000 records claims the operands of all: checked one by one they would be 7 × 10⁹.
     let mut file = pools(4, 60_000).as_slice().to_vec();
-    let operators = hostile::section(&file, systole::format::SectionKind::Operators);
-    for record in file[operators].chunks_exact_mut(systole::format::OPERATOR_BYTES) {
+    let operators = hostile::section(&file, SectionKind::Operators);
+    for record in file[operators].chunks_exact_mut(OPERATOR_BYTES) {
         record[4..8].copy_from_slice(&0_u32.to_le_bytes());
         record[8..10].copy_from_slice(&65_000_u16.to_le_bytes());
         record[0..2].copy_from_slice(&(Opcode::Conv2d as u16).to_le_bytes());
@@ -248,4 +248,45 @@ fn operators_cannot_share_their_operands() {
     let begin = Instant::now();
     assert_eq!(hostile::load_and_run(&file), Ok(hostile::Outcome::Refused));
     assert!(begin.elapsed() < PATIENCE, "took {:?}", begin.elapsed());
+}
+
+/// What the loader says of a file of one pool with some bytes of a section changed.
+fn patched(kind: SectionKind, at: usize, bytes: &[u8]) -> Option<LoadError> {
+    let mut file = pools(4, 1).as_slice().to_vec();
+    let start = hostile::section(&file, kind).start + at;
+    file[start..start + bytes.len()].copy_from_slice(bytes);
+    hostile::seal(&mut file);
+    Model::from_bytes(AlignedBytes::from(&file[..]).as_slice()).err()
+}
+
+#[test]
+fn dimensions_of_0_are_refused() {
+    // Shape [1, 0, 4, 1] of 0 bytes: an empty image, under a pool whose output is not empty.
+    let error = LoadError::Tensor { tensor: 0, error: TensorRecordError::Shape };
+    assert_eq!(patched(SectionKind::Shapes, 4, &[0; 4]), Some(error));
+}
+
+#[test]
+fn zero_points_outside_of_int8_are_refused() {
+    // Zero point 300: differences from it would leave 16 bits in products.
+    let error = LoadError::Tensor { tensor: 0, error: TensorRecordError::Scale };
+    assert_eq!(patched(SectionKind::Tensors, 20, &300_i16.to_le_bytes()), Some(error));
+    assert_eq!(patched(SectionKind::Tensors, 20, &(-128_i16).to_le_bytes()), None);
+}
+
+#[test]
+fn operators_with_many_outputs_are_refused() {
+    // Each output is compared with every operand: only as many as operators have are looked at.
+    let error = LoadError::Operator {
+        op: 0,
+        opcode: Opcode::MaxPool2d,
+        error: OperatorError::OperandCount,
+    };
+    let counts = [0_u16.to_le_bytes(), 5_u16.to_le_bytes()].concat();
+    let mut file = pools(4, 3).as_slice().to_vec();
+    let start = hostile::section(&file, SectionKind::Operators).start + 8;
+    file[start..start + 4].copy_from_slice(&counts);
+    hostile::seal(&mut file);
+    let refused = Model::from_bytes(AlignedBytes::from(&file[..]).as_slice()).err();
+    assert_eq!(refused, Some(error));
 }

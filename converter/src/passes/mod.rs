@@ -36,13 +36,19 @@ const PASSES: &[(&str, &str, Pass)] = &[
     ("dead_code", "operators without use removed", dead_code::run),
 ];
 
+/// Graphs with more operators than this only lose dead code: the other passes search the graph at
+/// each operator. Networks have hundreds; tens of thousands are made to keep a converter busy.
+const MOST_SEARCHED: usize = 5_000;
+
 /// Runs all passes.
 ///
 /// # Errors
 /// None that a valid graph can cause; passes check what they build.
 pub fn run(graph: &mut Graph) -> Result<Vec<Applied>> {
+    let vast = graph.nodes.len() > MOST_SEARCHED;
     PASSES
         .iter()
+        .filter(|&&(name, ..)| !vast || name == "dead_code")
         .map(|&(name, what, pass)| Ok(Applied { name, what, count: pass(graph)? }))
         .collect()
 }
