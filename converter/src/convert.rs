@@ -84,6 +84,7 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
             )));
         }
         check_work(&model, options).map_err(place)?;
+        check_names(&model).map_err(place)?;
         return Ok(file);
     }
     if tflite::is_tflite(&bytes) {
@@ -107,6 +108,18 @@ fn check_work(model: &Model<'_>, options: &Options) -> Result<()> {
             model.work(),
             options.max_work
         );
+    }
+    Ok(())
+}
+
+/// The most steps that looking up the names of all tensors, or all labels, may take.
+const MAX_LOOKUPS: usize = 1_000_000_000;
+
+/// Refuses files whose metadata is made to keep tools busy: each look-up walks it from its start.
+fn check_names(model: &Model<'_>) -> Result<()> {
+    let entries = model.metadata().count();
+    if entries.saturating_mul(entries.max(model.tensor_count())) > MAX_LOOKUPS {
+        bail!(TooLarge, "{entries} entries of metadata; tools would be busy for minutes");
     }
     Ok(())
 }

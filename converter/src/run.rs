@@ -1,5 +1,7 @@
 //! Running a model over samples on the host.
 
+use std::collections::HashMap;
+
 use systole::{DType, Model, Session, TensorInfo};
 use zerocopy::FromBytes;
 
@@ -67,10 +69,10 @@ fn write_sample(session: &mut Session<'_, '_>, inputs: &[&Array], sample: usize)
 /// The array for each input, in the order of the inputs.
 fn match_inputs<'a>(model: &Model<'_>, arrays: &'a [Array]) -> Result<Vec<&'a Array>> {
     let infos: Vec<TensorInfo<'_>> = model.inputs().collect();
-    let by_name: Vec<Option<&Array>> = infos
-        .iter()
-        .map(|info| arrays.iter().find(|array| info.name() == Some(&array.name)))
-        .collect();
+    let named: HashMap<&str, &Array> =
+        arrays.iter().rev().map(|array| (&array.name[..], array)).collect();
+    let by_name: Vec<Option<&Array>> =
+        infos.iter().map(|info| info.name().and_then(|name| named.get(name).copied())).collect();
     let matched = if by_name.iter().all(Option::is_some) {
         by_name.into_iter().flatten().collect()
     } else if arrays.len() == infos.len() {

@@ -123,6 +123,21 @@ fn damaged_systole_files_are_refused() {
 }
 
 #[test]
+fn names_in_models_cannot_control_the_terminal() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/bad/custom_operator.tflite");
+    let mut bytes = std::fs::read(path).expect("the bundled case is there");
+    let name = b"NobodyKnowsMe";
+    let at = bytes.windows(name.len()).position(|window| window == name);
+    let at = at.expect("the operator's name is in the file");
+    bytes[at..at + name.len()].copy_from_slice(b"Clear\x1b[2Jscre");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let model = write(&folder, "escape.tflite", &bytes);
+    let output = systole(&["inspect", text(&model)]);
+    assert_refused(&output, &["Clear\u{FFFD}[2Jscre"]);
+    assert!(!output.stderr.contains(&0x1b));
+}
+
+#[test]
 fn limits_refuse_what_is_above_them() {
     for (option, limit) in [("--max-arena", "16"), ("--max-work", "100")] {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -116,7 +116,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(output) => print(&output),
         Err(error) => {
-            eprintln!("systole: {error}");
+            eprintln!("systole: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -125,7 +125,7 @@ pub fn main() -> ExitCode {
 /// Prints to stdout; a reader that went away (`systole … | head`) is no failure.
 fn print(output: &str) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout.write_all(printable(output).as_bytes()).and_then(|()| stdout.flush());
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             eprintln!("systole: cannot write to standard output: {error}");
@@ -133,6 +133,13 @@ fn print(output: &str) -> ExitCode {
         }
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// Names come from models, which may be made to play with the terminal: control characters are
+/// replaced.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(shown).collect()
 }
 
 /// JSON with a line feed.
