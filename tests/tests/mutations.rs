@@ -57,7 +57,7 @@ fn models() -> Vec<PathBuf> {
     let mut models: Vec<PathBuf> = bundled.iter().map(|name| repository().join(name)).collect();
     match shared() {
         Some(shared) => {
-            let real = ["hello/hello_world_int8", "mlperf_tiny/kws_int8", "mlperf_tiny/ad_int8"];
+            let real = ["hello/hello_world_int8", "mlperf_tiny/kws_int8", "mlperf_tiny/ic_int8"];
             models = real
                 .iter()
                 .map(|name| shared.join("models").join(name).with_extension("tflite"))
