@@ -70,6 +70,7 @@ impl Operator for Conv2d {
             channels: Channels::First,
             fold: true,
             litert_float64: false,
+            weights_zero_point: false,
             asymmetric: grouped || scales_differ(weights),
         };
         lower(node, lowering, Opcode::Conv2d, &self.window, self.activation, rules)

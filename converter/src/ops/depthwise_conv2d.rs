@@ -68,6 +68,7 @@ impl Operator for DepthwiseConv2d {
             channels: Channels::Last,
             fold: true,
             litert_float64: false,
+            weights_zero_point: false,
             asymmetric: true,
         };
         let opcode = Opcode::DepthwiseConv2d;

@@ -69,6 +69,7 @@ impl Operator for FullyConnected {
             channels: Channels::First,
             fold: true,
             litert_float64: true,
+            weights_zero_point: true,
             asymmetric: self.asymmetric,
         };
         let operands = weights::operands(node, lowering, rules)?;

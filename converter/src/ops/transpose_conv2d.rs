@@ -81,6 +81,7 @@ impl Operator for TransposeConv2d {
             // Which taps meet an output differs from one to the next.
             fold: false,
             litert_float64: false,
+            weights_zero_point: false,
             asymmetric: false,
         };
         let operands = weights::operands(node, lowering, rules)?;

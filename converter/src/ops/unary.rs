@@ -398,8 +398,8 @@ fn range_requantization(
         return Ok(p);
     }
     let scale = match matching {
-        Match::Native => f64::from(x.scale()?) / f64::from(y.scale()?),
-        _ => f64::from(x.scale()? / y.scale()?),
+        Match::Native | Match::Tflm => f64::from(x.scale()?) / f64::from(y.scale()?),
+        Match::Litert => f64::from(x.scale()? / y.scale()?),
     };
     let mut p = requantization(scale, x, y)?;
     (p.output.activation_min, p.output.activation_max) = range.quantized_range(y)?;
@@ -409,11 +409,11 @@ fn range_requantization(
 fn leaky_relu(alpha: f32, x: &Tensor, y: &Tensor, matching: Match) -> Result<LeakyRelu> {
     let ((x_scale, x_zero), (y_scale, y_zero)) =
         (x.scale_and_zero_point()?, y.scale_and_zero_point()?);
-    let (identity, slope) = if matching == Match::Native {
-        let identity = f64::from(x_scale) / f64::from(y_scale);
-        (identity, identity * f64::from(alpha))
-    } else {
-        (f64::from(x_scale / y_scale), f64::from(x_scale * alpha / y_scale))
+    let exact = f64::from(x_scale) / f64::from(y_scale);
+    let (identity, slope) = match matching {
+        Match::Native => (exact, exact * f64::from(alpha)),
+        Match::Tflm => (exact, f64::from(x_scale * alpha / y_scale)),
+        Match::Litert => (f64::from(x_scale / y_scale), f64::from(x_scale * alpha / y_scale)),
     };
     let scale = |real: f64| -> Result<Scale> {
         let fixed = FixedScale::new(real)?;

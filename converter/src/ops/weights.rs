@@ -29,6 +29,8 @@ pub struct Rules {
     /// LiteRT's reference kernel scales sums in double precision, as that of FULLY_CONNECTED does;
     /// else it is double rounding, as in TFLite Micro.
     pub litert_float64: bool,
+    /// Whether int8 weights may have a zero point, as those of FULLY_CONNECTED may.
+    pub weights_zero_point: bool,
     /// Hybrid: whether activations are quantized with a zero point.
     pub asymmetric: bool,
 }
@@ -101,7 +103,7 @@ pub fn operands(
         let rounding = RoundingCode::None;
         return Ok(Operands { constants, rounding, weights_zero_point: 0, hybrid: false });
     }
-    let zero_point = weights_zero_point(weights)?;
+    let zero_point = weights_zero_point(weights, rules.weights_zero_point)?;
     let values: Vec<i8> = weights.values()?;
     let mut constants = vec![lowering.constant(&weights.shape, &values)];
     let sums = sums(&values, channels, rules.channels);
@@ -198,12 +200,12 @@ fn sums(values: &[i8], channels: usize, layout: Channels) -> Vec<i64> {
 ///
 /// # Errors
 /// `InvalidQuantization` for int8 weights that have another.
-fn weights_zero_point(weights: &Tensor) -> Result<i32> {
+fn weights_zero_point(weights: &Tensor, allowed: bool) -> Result<i32> {
     let Some(quantization) = &weights.quantization else {
         bail!(InvalidQuantization, "{weights} needs scales and has none");
     };
     match quantization.zero_points[..] {
-        [zero_point] if weights.unsigned => Ok(zero_point),
+        [zero_point] if weights.unsigned || allowed => Ok(zero_point),
         _ if quantization.zero_points.iter().all(|&zero_point| zero_point == 0) => Ok(0),
         _ => bail!(
             InvalidQuantization,

@@ -45,7 +45,11 @@ pub(super) fn import(
 ) -> Result<Tensor> {
     let dtype = dtype(source.type_())?;
     let shape = shape(source)?;
-    check_shape(&shape, dtype)?;
+    // RESHAPE to a scalar states its shape by a list of no numbers.
+    let no_numbers = shape == [0] && matches!(dtype, DType::I32 | DType::I64);
+    if !no_numbers {
+        check_shape(&shape, dtype)?;
+    }
     if source.sparsity().is_some() {
         bail!(UnsupportedFeature, "sparse tensors are not supported; convert without sparsity");
     }
@@ -59,6 +63,9 @@ pub(super) fn import(
         to_signed(&mut tensor);
     }
     tensor.data = data.map(|(index, data)| buffers.copy(index, data, tensor.unsigned));
+    if no_numbers {
+        tensor.data = Some(Arc::from([]));
+    }
     if tensor.data.is_none() && tensor.bytes() > options.max_arena {
         bail!(
             TooLarge,
