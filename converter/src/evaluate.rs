@@ -35,7 +35,11 @@ impl Budget {
         }
     }
 
-    fn spend(&mut self, work: u64, bytes: usize) -> Result<()> {
+    /// Takes from the budget.
+    ///
+    /// # Errors
+    /// `TooLarge` where there is less left.
+    pub fn spend(&mut self, work: u64, bytes: usize) -> Result<()> {
         match (self.work.checked_sub(work), self.bytes.checked_sub(bytes)) {
             (Some(work), Some(bytes)) => *self = Self { work, bytes, ..*self },
             (None, _) => bail!(TooLarge, "what is computed from constants takes too much work"),

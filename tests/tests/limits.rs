@@ -172,6 +172,22 @@ fn constants_computed_from_constants_have_a_budget() {
     assert_eq!(class(&model(&tensors, &operators, &buffers, &[], &[2])), Some(Class::TooLarge));
 }
 
+#[test]
+fn ranges_count_as_constants_too() {
+    // Each operator writes 4 MB of numbers from three scalars: 1,000 of them 4 GB.
+    let count = 1_000_000_i32;
+    let scalar = |buffer| (vec![], TensorType::INT32, buffer);
+    let mut tensors = vec![scalar(1), scalar(2), scalar(3)];
+    let mut operators = Vec::new();
+    for i in 0..1_000 {
+        tensors.push((vec![count], TensorType::INT32, 0));
+        operators.push((BuiltinOperator::RANGE, vec![0, 1, 2], vec![i + 3]));
+    }
+    let number = |number: i32| number.to_le_bytes().to_vec();
+    let buffers = [vec![], number(0), number(count), number(1)];
+    assert_eq!(class(&model(&tensors, &operators, &buffers, &[], &[3])), Some(Class::TooLarge));
+}
+
 /// A valid `.systole` file: `count` pools of a window as large as the image.
 fn pools(side: usize, count: usize) -> AlignedBytes {
     let slot = || Slot {

@@ -34,8 +34,7 @@ pub fn import(importer: &mut Importer, _operator: &tflite::Operator<'_>) -> Resu
         bail!(InvalidShape, "{y} must be float32 and have the input's shape");
     }
     let y = importer.outputs()[0];
-    importer.set_constant(y, reals.as_bytes().to_vec());
-    Ok(())
+    importer.set_constant(y, reals.as_bytes().to_vec())
 }
 
 /// The real numbers of a constant with a scale per channel.
@@ -45,7 +44,8 @@ fn per_channel(x: &Tensor, quantization: &Quantization) -> Result<Vec<f32>> {
     let channels = quantization.scales.len();
     let real = |(i, &q): (usize, &i64)| {
         let channel = i / inner % channels;
-        quantization.scales[channel] * (q - i64::from(quantization.zero_points[channel])) as f32
+        let zero_point = i64::from(quantization.zero_points[channel]);
+        quantization.scales[channel] * q.saturating_sub(zero_point) as f32
     };
     Ok(values.iter().enumerate().map(real).collect())
 }

@@ -95,7 +95,7 @@ fn set_integers(importer: &mut Importer, values: &[i64]) -> Result<()> {
             let Ok(narrow) =
                 values.iter().map(|&v| i32::try_from(v)).collect::<Result<Vec<_>, _>>()
             else {
-                bail!(TooLarge, "{values:?} do not fit {y}");
+                bail!(TooLarge, "the values do not fit {y}");
             };
             set(importer, narrow.len(), narrow.as_bytes())
         }
@@ -109,6 +109,5 @@ fn set(importer: &mut Importer, length: usize, bytes: &[u8]) -> Result<()> {
         bail!(InvalidShape, "{y} must have {length} elements");
     }
     let id = importer.output_id(0)?;
-    importer.set_constant(id, bytes.to_vec());
-    Ok(())
+    importer.set_constant(id, bytes.to_vec())
 }

@@ -196,8 +196,13 @@ impl Importer {
     }
 
     /// Gives an output its value at import: what follows from shapes alone.
-    pub fn set_constant(&mut self, id: TensorId, data: Vec<u8>) {
+    ///
+    /// # Errors
+    /// `TooLarge` where all that is computed from constants takes more than it may.
+    pub fn set_constant(&mut self, id: TensorId, data: Vec<u8>) -> Result<()> {
+        self.budget.spend(data.len() as u64, data.len())?;
         self.graph[id].data = Some(data.into());
+        Ok(())
     }
 }
 
