@@ -11,6 +11,7 @@ use zerocopy::IntoBytes;
 use crate::{
     error::{Result, Within, bail},
     graph::{Graph, NodeView, Tensor, TensorId},
+    macs,
     ops::Operator,
     options::Match,
     scale::FixedScale,
@@ -121,7 +122,6 @@ pub struct Lowering<'g> {
     /// Bytes of constants that the graph does not have.
     added_bytes: usize,
     node: usize,
-    macs: u64,
 }
 
 /// The most bytes of biases, scales and tables that lowering may add: operators that share weights
@@ -141,13 +141,11 @@ pub fn lower(graph: &Graph, matching: Match) -> Result<Program> {
         constants: HashMap::new(),
         added_bytes: 0,
         node: 0,
-        macs: 0,
     };
     lowering.program.inputs = graph.inputs.iter().map(|&id| lowering.tensor(id)).collect();
     for node in 0..graph.nodes.len() {
         let view = graph.view(node);
         lowering.node = node;
-        lowering.macs = view.node.op.macs(&view);
         view.node.op.lower(&view, &mut lowering).within(|| view.node.origin.clone())?;
         if lowering.added_bytes > MAX_ADDED_BYTES {
             bail!(TooLarge, "biases, scales and tables take more than {MAX_ADDED_BYTES} bytes");
@@ -277,8 +275,12 @@ impl Lowering<'_> {
         inputs: Vec<Option<SlotId>>,
         outputs: Vec<SlotId>,
     ) {
-        let (node, macs) = (self.node, std::mem::take(&mut self.macs));
-        let params = params.write();
+        let slots = &self.program.slots;
+        let shape =
+            |slot: Option<&SlotId>| -> &[usize] { slot.map_or(&[], |slot| &slots[slot.0].shape) };
+        let input = |index: usize| shape(inputs.get(index).and_then(Option::as_ref));
+        let macs = macs::count(opcode, input(0), input(1), shape(outputs.first()));
+        let (node, params) = (self.node, params.write());
         let instruction = Instruction { opcode, rounding, params, inputs, outputs, node, macs };
         self.program.instructions.push(instruction);
     }

@@ -141,13 +141,4 @@ impl Operator for BatchMatMul {
         lowering.emit(Opcode::BatchMatMul, rounding, &params, inputs, outputs);
         Ok(())
     }
-
-    fn macs(&self, node: &NodeView<'_>) -> u64 {
-        match (node.input(0), node.input(1), node.output(0)) {
-            (Ok(x), Ok(w), Ok(y)) => {
-                self.sizes(x, w).map_or(0, |[_, k, _]| y.elements() as u64 * k as u64)
-            }
-            _ => 0,
-        }
-    }
 }

@@ -75,14 +75,6 @@ impl Operator for Conv2d {
         };
         lower(node, lowering, Opcode::Conv2d, &self.window, self.activation, rules)
     }
-
-    fn macs(&self, node: &NodeView<'_>) -> u64 {
-        let taps = |weights: &[usize]| weights.iter().skip(1).product::<usize>() as u64;
-        match (node.input(1), node.output(0)) {
-            (Ok(weights), Ok(y)) => y.elements() as u64 * taps(&weights.shape),
-            _ => 0,
-        }
-    }
 }
 
 /// Lowers a convolution, which depthwise ones are but for their opcode and rules.

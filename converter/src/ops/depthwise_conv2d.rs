@@ -74,14 +74,4 @@ impl Operator for DepthwiseConv2d {
         let opcode = Opcode::DepthwiseConv2d;
         conv2d::lower(node, lowering, opcode, &self.window, self.activation, rules)
     }
-
-    fn macs(&self, node: &NodeView<'_>) -> u64 {
-        match (node.input(1), node.output(0)) {
-            (Ok(weights), Ok(y)) => {
-                let taps = weights.shape.iter().skip(1).take(2).product::<usize>();
-                y.elements() as u64 * taps as u64
-            }
-            _ => 0,
-        }
-    }
 }

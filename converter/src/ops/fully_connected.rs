@@ -86,11 +86,4 @@ impl Operator for FullyConnected {
         let row = weights.shape[1];
         weights::emit(node, lowering, Opcode::FullyConnected, &params, operands, row)
     }
-
-    fn macs(&self, node: &NodeView<'_>) -> u64 {
-        match (node.input(0), node.input(1)) {
-            (Ok(x), Ok(weights)) => x.elements() as u64 * weights.shape[0] as u64,
-            _ => 0,
-        }
-    }
 }

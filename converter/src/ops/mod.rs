@@ -31,11 +31,6 @@ pub trait Operator {
     /// # Errors
     /// `InvalidQuantization` and `UnsupportedFeature`.
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()>;
-
-    /// Multiply-accumulates, taps in the padding included, as peers count them.
-    fn macs(&self, _node: &NodeView<'_>) -> u64 {
-        0
-    }
 }
 
 macro_rules! operators {
@@ -75,10 +70,6 @@ impl Operator for Op {
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
         self.operator().lower(node, lowering)
-    }
-
-    fn macs(&self, node: &NodeView<'_>) -> u64 {
-        self.operator().macs(node)
     }
 }
 

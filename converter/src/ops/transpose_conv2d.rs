@@ -98,15 +98,4 @@ impl Operator for TransposeConv2d {
         };
         weights::emit(node, lowering, Opcode::TransposeConv2d, &params, operands, 0)
     }
-
-    fn macs(&self, node: &NodeView<'_>) -> u64 {
-        // Each input meets every weight of its channel.
-        match (node.input(0), node.input(1)) {
-            (Ok(x), Ok(weights)) => {
-                let taps = weights.shape.iter().take(3).product::<usize>();
-                x.elements() as u64 * taps as u64
-            }
-            _ => 0,
-        }
-    }
 }
