@@ -1,8 +1,8 @@
 //! Whole models: validation and session (`load`), and one inference (`run`).
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use systole::{Model, Session};
 use systole_converter::AlignedBytes;
+use systole_core::{Model, Session};
 
 fn load(c: &mut Criterion) {
     let mut group = c.benchmark_group("load");

@@ -20,7 +20,7 @@ impl AlignedBytes {
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        const { assert!(align_of::<Block>() == systole::format::ALIGNMENT) };
+        const { assert!(align_of::<Block>() == systole_core::format::ALIGNMENT) };
         &self.blocks.as_slice().as_bytes()[..self.length]
     }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Alignment of buffers in the arena, in bytes.
-pub const ALIGNMENT: usize = systole::format::ALIGNMENT;
+pub const ALIGNMENT: usize = systole_core::format::ALIGNMENT;
 
 /// Where every arena tensor of a program lies.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use systole::Model;
+use systole_core::Model;
 
 use crate::planner::{
     Buffer, Plan,

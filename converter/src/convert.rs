@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use systole::Model;
+use systole_core::Model;
 
 use crate::{
     aligned::AlignedBytes,
@@ -71,7 +71,7 @@ fn no_onnx() -> Error {
 pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
     let bytes = read(path)?;
     let place = |error: Error| error.within(path.display().to_string());
-    if bytes.starts_with(&systole::format::MAGIC) {
+    if bytes.starts_with(&systole_core::format::MAGIC) {
         let file = AlignedBytes::from(&bytes[..]);
         let model = Model::from_bytes(file.as_slice())
             .map_err(|problem| place(Error::new(Class::Corrupt, problem.to_string())))?;

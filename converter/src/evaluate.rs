@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use systole::{Model, Session};
+use systole_core::{Model, Session};
 
 use crate::{
     aligned::AlignedBytes,

@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use systole::{DType, Element, MAX_RANK};
+use systole_core::{DType, Element, MAX_RANK};
 use zerocopy::IntoBytes;
 
 use crate::{

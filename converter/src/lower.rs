@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use systole::{
+use systole_core::{
     DType, Element, Opcode,
     format::{PARAMS_BYTES, Params, RoundingCode},
 };

@@ -1,7 +1,7 @@
 //! Multiply-accumulates of an operator, from the shapes of its operands. Taps in the padding count,
 //! as peers count them.
 
-use systole::{Opcode, Operator};
+use systole_core::{Opcode, Operator};
 
 /// Multiply-accumulates of one execution over an input `x`, weights and an output `y` of these
 /// shapes; 0 for operators that do not multiply matrices.
@@ -31,7 +31,7 @@ pub fn of(operator: &Operator<'_>) -> u64 {
     let (Ok(x), Ok(weights), Ok(y)) = (record.input(0), record.input(1), record.output(0)) else {
         return 0;
     };
-    let dims = |info: systole::TensorInfo<'_>| -> Vec<usize> {
+    let dims = |info: systole_core::TensorInfo<'_>| -> Vec<usize> {
         info.shape().dims().iter().map(|&dim| dim as usize).collect()
     };
     count(operator.opcode(), &dims(x), &dims(weights), &dims(y))

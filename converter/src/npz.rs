@@ -8,7 +8,7 @@ use std::{
 
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::{NpzReader, NpzWriter, ReadNpzError, ReadableElement};
-use systole::DType;
+use systole_core::DType;
 use zerocopy::IntoBytes;
 
 use crate::error::{Result, bail, error};

@@ -46,7 +46,7 @@ pub struct Options {
     pub labels: Vec<String>,
     /// The largest arena that is accepted, in bytes.
     pub max_arena: usize,
-    /// The most work that one inference may take, see [`systole::Model::work`].
+    /// The most work that one inference may take, see [`systole_core::Model::work`].
     pub max_work: u64,
     /// Nodes that the memory planner may visit.
     pub plan_budget: usize,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use systole::{DType, Model, Session, TensorInfo};
+use systole_core::{DType, Model, Session, TensorInfo};
 use zerocopy::FromBytes;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Real scales as fixed-point numbers, and the ranges of fused activations.
 
-use systole::DType;
+use systole_core::DType;
 
 use crate::{
     error::{Result, bail},

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use systole::{
+use systole_core::{
     MAX_RANK,
     format::{
         self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Key, NO_TENSOR,

@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use systole::{
+use systole_converter::{AlignedBytes, Options, convert};
+use systole_core::{
     Model, Session,
     format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
 };
-use systole_converter::{AlignedBytes, Options, convert};
 
 /// No attempt may take longer.
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);

@@ -4,8 +4,8 @@ pub mod hostile;
 
 use std::path::{Path, PathBuf};
 
-use systole::DType;
 use systole_converter::npz::Array;
+use systole_core::DType;
 
 /// The folder with the big models and their goldens: `SYSTOLE_SHARED`, or `../shared` beside the
 /// repository. `None` where it is not there.

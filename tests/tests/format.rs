@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use systole::{DType, Opcode};
 use systole_converter::{Options, convert, tflite};
+use systole_core::{DType, Opcode};
 use systole_tests::repository;
 
 /// The text between two marker comments.

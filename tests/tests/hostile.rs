@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 
-use systole::{
+use systole_converter::{AlignedBytes, Options, convert_file};
+use systole_core::{
     Model, Session,
     format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
 };
-use systole_converter::{AlignedBytes, Options, convert_file};
 use systole_tests::repository;
 
 /// Damaged variants of each case.

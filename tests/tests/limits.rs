@@ -2,15 +2,15 @@
 //! or served in little.
 
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
-use systole::{
-    DType, LoadError, Model, Opcode, OperatorError, TensorRecordError,
-    format::{OPERATOR_BYTES, PARAMS_BYTES, Params, RoundingCode, SectionKind},
-    ops::pool,
-};
 use systole_converter::{
     AlignedBytes, Class, Options, arena, convert, load_file,
     lower::{Instruction, Program, Slot, SlotId, Source},
     write,
+};
+use systole_core::{
+    DType, LoadError, Model, Opcode, OperatorError, TensorRecordError,
+    format::{OPERATOR_BYTES, PARAMS_BYTES, Params, RoundingCode, SectionKind},
+    ops::pool,
 };
 use systole_tests::hostile;
 use tract_tflite::tflite::{self, BuiltinOperator, TensorType};

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use systole::{Model, Session};
 use systole_converter::{
     AlignedBytes, Converted, Match, Options, convert_file,
     npz::{self, Array},
     run,
 };
+use systole_core::{Model, Session};
 use systole_tests::{FLOAT_TOLERANCE, PEER_TOLERANCE, compare, compare_within, shared};
 
 /// Folders whose `.tflite` models are run.

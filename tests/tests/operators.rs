@@ -6,12 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use systole::Model;
 use systole_converter::{
     Match, Options, convert_file,
     npz::{self, Array},
     run,
 };
+use systole_core::Model;
 use systole_tests::{FLOAT_TOLERANCE, compare_within, repository};
 
 /// Goldens that are not reproduced, with the reason. They are listed as ignored.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use systole::{
+use systole_converter::{AlignedBytes, Converted, Names, Options, convert_file, npz, run};
+use systole_core::{
     Aligned, Arena, DType, LoadError, Model, PortError, Session, SessionError, TensorError,
 };
-use systole_converter::{AlignedBytes, Converted, Names, Options, convert_file, npz, run};
 use systole_tests::{compare, repository};
 
 fn digits() -> Converted {

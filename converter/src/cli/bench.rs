@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use systole::{Model, Session};
 use systole_converter::{AlignedBytes, Class, Error, Result, load_file, npz, run};
+use systole_core::{Model, Session};
 
 use super::{Conversion, to_json};
 
@@ -112,8 +112,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
 
 /// One sample per input, of bytes that differ.
 fn pattern(model: &Model<'_>) -> Vec<npz::Array> {
-    let array = |(index, info): (usize, systole::TensorInfo<'_>)| {
-        let float = info.dtype() == systole::DType::F32;
+    let array = |(index, info): (usize, systole_core::TensorInfo<'_>)| {
+        let float = info.dtype() == systole_core::DType::F32;
         let bytes = if float {
             (0..info.len()).flat_map(|i| ((i % 17) as f32 / 17.0).to_le_bytes()).collect()
         } else {

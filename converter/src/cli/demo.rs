@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use clap::Args;
 use serde_json::json;
-use systole::{Model, Session};
 use systole_converter::{AlignedBytes, Class, Error, Options, Result, convert, npz};
+use systole_core::{Model, Session};
 
 use super::to_json;
 

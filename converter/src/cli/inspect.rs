@@ -4,11 +4,11 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use systole::{
+use systole_converter::{Class, Error, Result, arena_map, load_file};
+use systole_core::{
     Model, Operator, TensorInfo,
     format::{Key, NO_TENSOR, RoundingCode},
 };
-use systole_converter::{Class, Error, Result, arena_map, load_file};
 
 use super::{Conversion, to_json, write_whole};
 

@@ -5,12 +5,12 @@ use std::{io::IsTerminal, path::PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
-use systole::{DType, Model};
 use systole_converter::{
     Class, Error, Result, load_file,
     npz::{self, Array},
     run,
 };
+use systole_core::{DType, Model};
 
 use super::{Conversion, to_json};
 
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
 
 /// One sample of zeros per input.
 fn zeros(model: &Model<'_>) -> Vec<Array> {
-    let array = |(index, info): (usize, systole::TensorInfo<'_>)| Array {
+    let array = |(index, info): (usize, systole_core::TensorInfo<'_>)| Array {
         name: run::port_name(&info, "input", index),
         dtype: info.dtype(),
         shape: [1].into_iter().chain(info.shape().dims().iter().map(|&dim| dim as usize)).collect(),

@@ -1,6 +1,6 @@
 //! ADD_N: the sum of any number of tensors.
 
-use systole::{
+use systole_core::{
     DType, Opcode,
     ops::add_n::{MAX_INPUTS, Params},
 };

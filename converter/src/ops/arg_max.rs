@@ -1,6 +1,6 @@
 //! ARG_MAX and ARG_MIN.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::arg_max::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::arg_max::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, reduce::normalized_axis};

@@ -1,6 +1,6 @@
 //! BATCH_MATMUL.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::batch_matmul::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::batch_matmul::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, fully_connected::FullyConnected};

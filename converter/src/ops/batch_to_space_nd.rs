@@ -1,6 +1,6 @@
 //! BATCH_TO_SPACE_ND: batches become every `block`-th pixel of an image, which is then cropped.
 
-use systole::{Opcode, format::RoundingCode};
+use systole_core::{Opcode, format::RoundingCode};
 use tract_tflite::tflite;
 
 use super::{

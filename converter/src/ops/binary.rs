@@ -1,7 +1,7 @@
 //! Arithmetic on two tensors: ADD, SUB, MUL, DIV, SQUARED_DIFFERENCE, FLOOR_DIV, FLOOR_MOD, POW,
 //! MAXIMUM and MINIMUM.
 
-use systole::{DType, Opcode, format::RoundingCode, ops};
+use systole_core::{DType, Opcode, format::RoundingCode, ops};
 use tract_tflite::tflite::{self, ActivationFunctionType};
 
 use super::{
@@ -177,7 +177,7 @@ impl Binary {
         lowering: &mut Lowering<'_>,
         opcode: Opcode,
         rounding: RoundingCode,
-        params: &impl systole::format::Params,
+        params: &impl systole_core::format::Params,
     ) -> Result<()> {
         let b = lowering.tensor(node.input_id(1)?);
         lowering.emit_unary(node, opcode, rounding, params, &[b])

@@ -1,6 +1,6 @@
 //! CAST: another element type.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::cast::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::cast::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator};

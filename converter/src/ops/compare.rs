@@ -1,6 +1,6 @@
 //! EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, GREATER and GREATER_EQUAL.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::compare::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::compare::Params};
 use tract_tflite::tflite;
 
 use super::{

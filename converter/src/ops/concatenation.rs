@@ -1,6 +1,6 @@
 //! CONCATENATION.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::{concatenation::Params, lut}};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::{concatenation::Params, lut}};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, reduce::normalized_axis, tables::of_integers};

@@ -1,6 +1,6 @@
 //! CONV_2D.
 
-use systole::{Opcode, ops::conv2d::Params};
+use systole_core::{Opcode, ops::conv2d::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! CUMSUM.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::cumsum::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::cumsum::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, reduce::normalized_axis};

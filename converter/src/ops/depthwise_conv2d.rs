@@ -1,6 +1,6 @@
 //! DEPTHWISE_CONV_2D.
 
-use systole::Opcode;
+use systole_core::Opcode;
 use tract_tflite::tflite;
 
 use super::{

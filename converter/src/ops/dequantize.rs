@@ -1,6 +1,6 @@
 //! DEQUANTIZE: from quantized values, or from float16, to float32.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::dequantize::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::dequantize::Params};
 use tract_tflite::tflite;
 use zerocopy::IntoBytes;
 

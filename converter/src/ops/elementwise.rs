@@ -1,6 +1,6 @@
 //! What elementwise operators share: broadcasting of shapes, and which tensors count as quantized.
 
-use systole::DType;
+use systole_core::DType;
 
 use crate::{
     error::{Result, bail},

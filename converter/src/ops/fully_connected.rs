@@ -1,6 +1,6 @@
 //! FULLY_CONNECTED.
 
-use systole::{Opcode, ops::fully_connected::Params};
+use systole_core::{Opcode, ops::fully_connected::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! GATHER.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::gather::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::gather::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, movement::same_type, reduce::normalized_axis};

@@ -1,6 +1,6 @@
 //! GATHER_ND.
 
-use systole::{Opcode, format::RoundingCode, ops::gather_nd::Params};
+use systole_core::{Opcode, format::RoundingCode, ops::gather_nd::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, gather::check_indices, movement::same_type};

@@ -1,6 +1,6 @@
 //! L2_NORMALIZATION.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::l2_normalization::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::l2_normalization::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, softmax::expect_output};

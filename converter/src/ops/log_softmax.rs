@@ -1,6 +1,6 @@
 //! LOG_SOFTMAX.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::log_softmax::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::log_softmax::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! LOGICAL_AND, LOGICAL_OR and LOGICAL_NOT.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::logical::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::logical::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! MAX_POOL_2D.
 
-use systole::{DType, Opcode, format::RoundingCode};
+use systole_core::{DType, Opcode, format::RoundingCode};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, pool::Pooling};

@@ -1,6 +1,6 @@
 //! MIRROR_PAD.
 
-use systole::{Opcode, format::RoundingCode, ops::mirror_pad::Params};
+use systole_core::{Opcode, format::RoundingCode, ops::mirror_pad::Params};
 use tract_tflite::tflite::{self, MirrorPadMode};
 
 use super::{

@@ -1,6 +1,6 @@
 //! What operators that only move elements share.
 
-use systole::MAX_RANK;
+use systole_core::MAX_RANK;
 
 use crate::{
     error::{Result, bail, error},

@@ -1,6 +1,6 @@
 //! ONE_HOT.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::one_hot::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::one_hot::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, movement::integer, reduce::normalized_axis};

@@ -1,6 +1,6 @@
 //! PAD and PADV2.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::pad::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::pad::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! What the pooling operators share: windows, the fused activation, and their parameters.
 
-use systole::{DType, ops::pool::Params};
+use systole_core::{DType, ops::pool::Params};
 use tract_tflite::tflite;
 
 use super::{

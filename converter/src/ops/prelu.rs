@@ -1,6 +1,6 @@
 //! PRELU: negative numbers times slopes that broadcast.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::prelu::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::prelu::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! QUANTIZE: from real numbers to quantized ones, and from one scale or type to another.
 
-use systole::{
+use systole_core::{
     DType, Opcode,
     format::RoundingCode,
     ops::quantize::Params,

@@ -1,7 +1,7 @@
 //! SUM, MEAN, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY and REDUCE_ALL.
 
-pub use systole::ops::reduce::Kind;
-use systole::{
+pub use systole_core::ops::reduce::Kind;
+use systole_core::{
     DType, Opcode,
     format::RoundingCode,
     ops::{prod_quantized, reduce::Params, sum_quantized},

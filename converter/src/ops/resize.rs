@@ -1,6 +1,6 @@
 //! What RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR share.
 
-use systole::{DType, ops::resize::Params};
+use systole_core::{DType, ops::resize::Params};
 
 use super::same_scale::same_scale;
 use crate::{

@@ -1,6 +1,6 @@
 //! RESIZE_BILINEAR.
 
-use systole::{DType, Opcode, format::RoundingCode};
+use systole_core::{DType, Opcode, format::RoundingCode};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! SELECT and SELECT_V2: elements of one tensor or another, as a condition says.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::select::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::select::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! SHAPE, RANK and RANGE: constants, because all shapes are known.
 
-use systole::DType;
+use systole_core::DType;
 use tract_tflite::tflite;
 use zerocopy::IntoBytes;
 

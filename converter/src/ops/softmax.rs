@@ -1,6 +1,6 @@
 //! SOFTMAX.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::softmax::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::softmax::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator};

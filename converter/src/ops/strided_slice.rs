@@ -1,6 +1,6 @@
 //! STRIDED_SLICE, and SLICE and REVERSE_V2, which are slices too.
 
-use systole::{Opcode, format::RoundingCode, ops::strided_slice::Params};
+use systole_core::{Opcode, format::RoundingCode, ops::strided_slice::Params};
 use tract_tflite::tflite;
 
 use super::{

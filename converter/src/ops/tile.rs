@@ -1,6 +1,6 @@
 //! TILE, and BROADCAST_TO and FILL, which are tiles too.
 
-use systole::{Opcode, format::RoundingCode, ops::tile::Params};
+use systole_core::{Opcode, format::RoundingCode, ops::tile::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! TOPK_V2.
 
-use systole::{DType, Opcode, format::RoundingCode, ops::top_k::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::top_k::Params};
 use tract_tflite::tflite;
 
 use super::{Op, Operator, same_scale::same_scale};

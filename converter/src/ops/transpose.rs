@@ -1,6 +1,6 @@
 //! TRANSPOSE.
 
-use systole::{Opcode, format::RoundingCode, ops::transpose::Params};
+use systole_core::{Opcode, format::RoundingCode, ops::transpose::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! TRANSPOSE_CONV.
 
-use systole::{Opcode, ops::transpose_conv2d::Params};
+use systole_core::{Opcode, ops::transpose_conv2d::Params};
 use tract_tflite::tflite;
 
 use super::{

@@ -1,6 +1,6 @@
 //! Functions of one tensor: activations, roots, exponentials, signs, roundings.
 
-use systole::{DType, Opcode, format::RoundingCode, ops};
+use systole_core::{DType, Opcode, format::RoundingCode, ops};
 use systole_kernels::{
     elementary::{Sqrt, abs_of, rsqrt_of},
     hard_swish::HardSwish,

@@ -1,7 +1,7 @@
 //! What operators with constant weights share: types, biases with the input's zero point folded in,
 //! and scales, as the runtime's records hold them.
 
-use systole::{DType, Opcode, format::RoundingCode};
+use systole_core::{DType, Opcode, format::RoundingCode};
 
 use crate::{
     error::{Result, bail},
@@ -155,7 +155,7 @@ pub fn emit(
     node: &NodeView<'_>,
     lowering: &mut Lowering<'_>,
     opcode: Opcode,
-    params: &impl systole::format::Params,
+    params: &impl systole_core::format::Params,
     operands: Operands,
     scratch: usize,
 ) -> Result<()> {
@@ -171,7 +171,10 @@ pub fn emit(
 }
 
 /// The bias, zeros where none is given.
-fn bias<T: systole::Element + Default>(node: &NodeView<'_>, channels: usize) -> Result<Vec<T>> {
+fn bias<T: systole_core::Element + Default>(
+    node: &NodeView<'_>,
+    channels: usize,
+) -> Result<Vec<T>> {
     let Some(bias) = node.optional_input(2) else { return Ok(vec![T::default(); channels]) };
     if bias.elements() != channels {
         bail!(InvalidShape, "{bias} must have one value per output channel, {channels}");

@@ -24,7 +24,7 @@ pub fn run(graph: &mut Graph) -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use systole::DType;
+    use systole_core::DType;
 
     use super::*;
     use crate::{

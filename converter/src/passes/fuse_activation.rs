@@ -62,7 +62,7 @@ fn fused(op: &mut Op) -> Option<&mut Activation> {
 
 #[cfg(test)]
 mod tests {
-    use systole::DType;
+    use systole_core::DType;
 
     use super::*;
     use crate::{

@@ -9,7 +9,7 @@ use crate::{
     graph::{Graph, TensorId},
     ops::{Op, pad::Pad, pad::zero, window::Window},
 };
-use systole::DType;
+use systole_core::DType;
 
 /// Runs the pass; counts paddings that a convolution took up.
 ///

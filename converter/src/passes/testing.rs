@@ -1,6 +1,6 @@
 //! What the tests of passes share: graphs of one chain, and a run before and after a pass.
 
-use systole::{DType, Model, Session};
+use systole_core::{DType, Model, Session};
 
 use super::Pass;
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use systole::DType;
+use systole_core::DType;
 use tract_tflite::tflite::{self, TensorType};
 
 use crate::{

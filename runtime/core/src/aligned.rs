@@ -3,7 +3,7 @@
 /// Bytes at an address that is a multiple of 16, for files compiled in with `include_bytes!`.
 ///
 /// ```
-/// static MODEL: &systole::Aligned<[u8]> = &systole::Aligned(*b"bytes of a .systole file");
+/// static MODEL: &systole_core::Aligned<[u8]> = &systole_core::Aligned(*b"bytes of a .systole file");
 /// assert_eq!(MODEL.0.as_ptr() as usize % 16, 0);
 /// ```
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,43 @@
+//! The runtime of Systole: reads `.systole` files in place, checks them once and executes them.
+//!
+//! Users depend on the crate `systole`, which re-exports everything here; this crate is apart so that
+//! the converter and the macro `include_model!` can use it too.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod aligned;
+mod dtype;
+mod error;
+pub mod format;
+mod memory;
+mod model;
+pub mod ops;
+mod record;
+mod session;
+mod tensor;
+mod validate;
+
+pub use aligned::{Aligned, Arena};
+pub use dtype::{DType, Element};
+pub use error::{
+    LoadError, OperatorError, PortError, RunError, SessionError, TensorError, TensorRecordError,
+};
+pub use model::{Model, Operator, TensorInfo};
+pub use ops::Opcode;
+pub use record::Record;
+pub use session::Session;
+pub use systole_kernels::{MAX_RANK, Shape};
+pub use tensor::{Tensor, TensorMut};
