@@ -19,6 +19,7 @@ pub mod arena;
 pub mod arena_map;
 pub mod compile;
 mod convert;
+pub mod emit;
 pub mod error;
 mod evaluate;
 pub mod graph;

@@ -173,3 +173,36 @@ fn wrong_usage_is_status_2() {
         assert!(!output.stderr.is_empty(), "{arguments:?} says nothing");
     }
 }
+
+#[test]
+fn emit_writes_a_rust_module_or_c_with_the_files_bytes() {
+    let folder = TempDir::new().expect("there is room for a folder");
+    for lang in ["rust", "c"] {
+        let arguments =
+            ["emit", GOOD, "--lang", lang, "-o", text(folder.path()), "--name", "a-net"];
+        let output = systole(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(names(&folder), ["a_net.c", "a_net.h", "a_net.rs", "a_net.systole"]);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("it is text");
+    let file = std::fs::read(folder.path().join("a_net.systole")).expect("the file is there");
+    let rust = read("a_net.rs");
+    assert!(
+        rust.contains("pub struct ANet {") && rust.contains("include_bytes!(\"a_net.systole\")")
+    );
+    assert!(read("a_net.h").contains(&format!("#define A_NET_BYTES {}\n", file.len())));
+    let c = read("a_net.c");
+    let bytes: Vec<u8> = c[c.find('{').expect("an array") + 1..]
+        .split(',')
+        .filter_map(|byte| u8::from_str_radix(byte.trim().strip_prefix("0x")?, 16).ok())
+        .collect();
+    assert_eq!(bytes, file);
+}
+
+#[test]
+fn emit_refuses_names_that_cannot_be_identifiers() {
+    let folder = TempDir::new().expect("there is room for a folder");
+    let arguments = ["emit", GOOD, "--lang", "c", "-o", text(folder.path()), "--name", "8bit"];
+    assert_refused(&systole(&arguments), &["8bit", "--name"]);
+    assert!(names(&folder).is_empty());
+}

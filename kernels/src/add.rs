@@ -15,6 +15,7 @@ use crate::requantize::{Output, Rounding, divide_by_power_of_two};
 
 /// How one operand is brought to the common scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct InputScale {
     /// The negative of the operand's zero point, in `[-127, 128]` for int8 and 0 for int16.
     pub offset: i32,
@@ -26,6 +27,7 @@ pub struct InputScale {
 
 /// Parameters of a quantized ADD, SUB or SQUARED_DIFFERENCE.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Add {
     /// The first operand's scale.
     pub a: InputScale,
@@ -125,6 +127,7 @@ impl InputScale {
 /// Parameters of ADD and SUB of int16 tensors whose scales are powers of two and whose zero points
 /// are 0: LiteRT's path for `pot_scale_int16`.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct AddPowerOfTwo {
     /// The first operand is divided by `2^a_shift`, in `[0, 31]`.
     pub a_shift: i32,

@@ -10,6 +10,7 @@ use crate::requantize::{Output, Rounding};
 
 /// Parameters of a quantized ADD_N.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct AddN {
     /// The scale of every operand over the common scale.
     pub input: InputScale,

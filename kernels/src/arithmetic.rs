@@ -12,6 +12,7 @@ use crate::error::Mismatch;
 
 /// The range of a fused activation, in the operand's type.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Clamp<T> {
     /// Smallest output.
     pub min: T,

@@ -10,6 +10,7 @@ use crate::quantized::Quantized;
 
 /// Where an average that lies halfway between two integers goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub enum AverageRounding {
     /// Away from zero: int8 and int16 in TFLite.
     HalfAwayFromZero,
@@ -20,6 +21,7 @@ pub enum AverageRounding {
 
 /// Parameters of the integer AVERAGE_POOL_2D.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct AveragePool2d {
     /// Shapes and windows.
     pub pool: Pool2d,
@@ -31,6 +33,7 @@ pub struct AveragePool2d {
 
 /// Parameters of the f32 AVERAGE_POOL_2D.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct AveragePool2dF32 {
     /// Shapes and windows.
     pub pool: Pool2d,

@@ -4,6 +4,7 @@ use crate::Mismatch;
 
 /// A shape split at an axis: `[outer, len, inner]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Axis {
     /// Product of the dimensions outside the axis.
     pub outer: usize,

@@ -9,14 +9,14 @@
 
 use crate::Mismatch;
 use crate::convolve::{part, volume};
-use crate::requantize::{Output, Requantize, RequantizeWide, Rescale};
-use crate::with_rescale;
+use crate::requantize::{Output, RequantizeWide, Rescale};
 
 /// Leading dimensions that a product may have.
 pub const BATCH_DIMS: usize = 4;
 
 /// The shapes of a product of matrices.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct BatchMatMulShape {
     /// Leading dimensions of `x`, ones in front; each is 1 or that of the output.
     pub x_batches: [usize; BATCH_DIMS],
@@ -38,7 +38,8 @@ pub struct BatchMatMulShape {
 
 /// An int8 product.
 #[derive(Debug, Clone, Copy)]
-pub struct BatchMatMulI8<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct BatchMatMulI8<R> {
     /// What is multiplied.
     pub shape: BatchMatMulShape,
     /// Zero point of `x`, in `[-128, 127]`.
@@ -46,7 +47,7 @@ pub struct BatchMatMulI8<'a> {
     /// Zero point of `w`, in `[-128, 127]`.
     pub w_zero_point: i32,
     /// From accumulator to output, one scale for all.
-    pub requantize: Requantize<'a>,
+    pub requantize: R,
     /// Offset and clamp.
     pub output_stage: Output,
 }
@@ -56,8 +57,8 @@ pub struct BatchMatMulI8<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn batch_matmul_i8(
-    p: &BatchMatMulI8<'_>,
+pub fn batch_matmul_i8<R: Rescale>(
+    p: &BatchMatMulI8<R>,
     x: &[i8],
     w: &[i8],
     y: &mut [i8],
@@ -67,14 +68,13 @@ pub fn batch_matmul_i8(
         let x = i16::from(x).wrapping_sub(x_zero);
         acc.wrapping_add(i32::from(x) * i32::from(i16::from(w).wrapping_sub(w_zero)))
     };
-    with_rescale!(p.requantize, |rescale| {
-        let finish = |acc| p.output_stage.apply(rescale.rescale(acc, 0)) as i8;
-        multiply(&p.shape, x, w, y, multiply_add, finish)
-    })
+    let finish = |acc| p.output_stage.apply(p.requantize.rescale(acc, 0)) as i8;
+    multiply(&p.shape, x, w, y, multiply_add, finish)
 }
 
 /// A product of int16 activations with int16 or int8; neither has a zero point.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct BatchMatMulI16<'a> {
     /// What is multiplied.
     pub shape: BatchMatMulShape,

@@ -12,13 +12,14 @@ use crate::shape::{MAX_RANK, Shape, strides};
 
 /// How `N` operands are read while a dense output is written from front to back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Walk<const N: usize> {
     /// Merged dimensions, outermost first, ones in front.
-    extents: [usize; MAX_RANK],
+    pub extents: [usize; MAX_RANK],
     /// Elements from one index to the next, per operand and dimension; 0 where it is repeated.
-    strides: [[usize; MAX_RANK]; N],
+    pub strides: [[usize; MAX_RANK]; N],
     /// Whether the operand has the shape of the output.
-    whole: [bool; N],
+    pub whole: [bool; N],
 }
 
 /// Where the elements of an operand are.

@@ -11,6 +11,7 @@ use crate::requantize::Rounding;
 
 /// Which outcomes of a comparison give 1. One loop serves all six operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Comparison {
     /// `a < b`.
     pub less: bool,
@@ -67,6 +68,7 @@ pub fn compare<T: Copy + PartialOrd>(
 
 /// Parameters of a comparison of quantized tensors, which are brought to a common scale first.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct CompareQuantized {
     /// Which outcomes give 1.
     pub comparison: Comparison,

@@ -14,12 +14,13 @@ use crate::dot::{F32, I8, I16, I16Wide};
 use crate::finish::{Biased, Dequantized, Requantized, RequantizedWide};
 use crate::hybrid::HybridOutput;
 use crate::pool::ActivationRange;
-use crate::requantize::{Accumulate16, Output, Requantize};
+use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
 use crate::window::Window;
 
 /// An int8 convolution.
 #[derive(Debug, Clone, Copy)]
-pub struct Conv2dI8<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct Conv2dI8<'a, R = Requantize<'a>> {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],
     /// `[n, h, w, c]` of the output.
@@ -37,7 +38,7 @@ pub struct Conv2dI8<'a> {
     /// One per output channel: `bias − input_zero_point × Σ (weights − weights_zero_point)`.
     pub bias: &'a [i32],
     /// From accumulator to output, per channel or for all.
-    pub requantize: Requantize<'a>,
+    pub requantize: R,
     /// Offset and clamp.
     pub output_stage: Output,
 }
@@ -47,7 +48,7 @@ pub struct Conv2dI8<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn conv2d_i8(p: &Conv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+pub fn conv2d_i8<R: Rescale>(p: &Conv2dI8<'_, R>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
     let Conv2dI8 { input, output, kernel, window, weights_zero_point, .. } = *p;
     let [.., channels] = output;
     if p.bias.len() != channels {
@@ -68,7 +69,8 @@ pub fn conv2d_i8(p: &Conv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatc
 
 /// A convolution of int16 activations with int8 weights; neither has a zero point.
 #[derive(Debug, Clone, Copy)]
-pub struct Conv2dI16<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct Conv2dI16<'a, R = Requantize<'a>> {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],
     /// `[n, h, w, c]` of the output.
@@ -80,7 +82,7 @@ pub struct Conv2dI16<'a> {
     /// OHWI, where I is the input's channels / groups.
     pub weights: &'a [i8],
     /// Bias and scales.
-    pub accumulate: Accumulate16<'a>,
+    pub accumulate: Accumulate16<'a, R>,
     /// Offset (0) and clamp.
     pub output_stage: Output,
 }
@@ -90,7 +92,11 @@ pub struct Conv2dI16<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn conv2d_i16(p: &Conv2dI16<'_>, x: &[i16], y: &mut [i16]) -> Result<(), Mismatch> {
+pub fn conv2d_i16<R: Rescale>(
+    p: &Conv2dI16<'_, R>,
+    x: &[i16],
+    y: &mut [i16],
+) -> Result<(), Mismatch> {
     let Conv2dI16 { input, output, kernel, window, .. } = *p;
     let [.., channels] = output;
     if !p.accumulate.fits(channels) {
@@ -112,6 +118,7 @@ pub fn conv2d_i16(p: &Conv2dI16<'_>, x: &[i16], y: &mut [i16]) -> Result<(), Mis
 
 /// A convolution in f32.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Conv2dF32<'a> {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],
@@ -147,6 +154,7 @@ pub fn conv2d_f32(p: &Conv2dF32<'_>, x: &[f32], y: &mut [f32]) -> Result<(), Mis
 
 /// A convolution of f32 activations, quantized on the fly, with int8 weights.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Conv2dHybrid<'a> {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],

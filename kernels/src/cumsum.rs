@@ -11,6 +11,7 @@ use crate::requantize::{Double, Output, Rounding};
 
 /// Parameters of CUMSUM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct CumSum {
     /// The shape, split at the axis that is summed along.
     pub axis: Axis,
@@ -23,6 +24,7 @@ pub struct CumSum {
 /// What CUMSUM on int8 needs besides [`CumSum`]: each element is scaled to a common Q-format with
 /// `left_shift` more bits, summed there, and each sum scaled to the output.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct CumSumScales {
     /// `-input_zero_point`.
     pub input_offset: i32,

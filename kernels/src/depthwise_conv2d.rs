@@ -12,12 +12,13 @@ use crate::depthwise::{F32, I8, I8Offset, I16, I16Wide, depthwise};
 use crate::finish::{Biased, Dequantized, Requantized, RequantizedWide};
 use crate::hybrid::HybridOutput;
 use crate::pool::ActivationRange;
-use crate::requantize::{Accumulate16, Output, Requantize};
+use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
 use crate::window::Window;
 
 /// An int8 depthwise convolution.
 #[derive(Debug, Clone, Copy)]
-pub struct DepthwiseConv2dI8<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct DepthwiseConv2dI8<'a, R = Requantize<'a>> {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],
     /// `[n, h, w, c]` of the output; its channels are a multiple of the input's.
@@ -35,7 +36,7 @@ pub struct DepthwiseConv2dI8<'a> {
     /// One per output channel: `bias − input_zero_point × Σ (weights − weights_zero_point)`.
     pub bias: &'a [i32],
     /// From accumulator to output, per channel or for all.
-    pub requantize: Requantize<'a>,
+    pub requantize: R,
     /// Offset and clamp.
     pub output_stage: Output,
 }
@@ -46,8 +47,8 @@ pub struct DepthwiseConv2dI8<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn depthwise_conv2d_i8(
-    p: &DepthwiseConv2dI8<'_>,
+pub fn depthwise_conv2d_i8<R: Rescale>(
+    p: &DepthwiseConv2dI8<'_, R>,
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
@@ -74,7 +75,8 @@ pub fn depthwise_conv2d_i8(
 
 /// A depthwise convolution of int16 activations with int8 weights; neither has a zero point.
 #[derive(Debug, Clone, Copy)]
-pub struct DepthwiseConv2dI16<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct DepthwiseConv2dI16<'a, R = Requantize<'a>> {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],
     /// `[n, h, w, c]` of the output; its channels are a multiple of the input's.
@@ -86,7 +88,7 @@ pub struct DepthwiseConv2dI16<'a> {
     /// 1HWC.
     pub weights: &'a [i8],
     /// Bias and scales.
-    pub accumulate: Accumulate16<'a>,
+    pub accumulate: Accumulate16<'a, R>,
     /// Offset (0) and clamp.
     pub output_stage: Output,
 }
@@ -96,8 +98,8 @@ pub struct DepthwiseConv2dI16<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn depthwise_conv2d_i16(
-    p: &DepthwiseConv2dI16<'_>,
+pub fn depthwise_conv2d_i16<R: Rescale>(
+    p: &DepthwiseConv2dI16<'_, R>,
     x: &[i16],
     y: &mut [i16],
 ) -> Result<(), Mismatch> {
@@ -122,6 +124,7 @@ pub fn depthwise_conv2d_i16(
 
 /// A depthwise convolution in f32.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct DepthwiseConv2dF32<'a> {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],
@@ -161,6 +164,7 @@ pub fn depthwise_conv2d_f32(
 
 /// A depthwise convolution of f32 activations, quantized on the fly, with int8 weights.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct DepthwiseConv2dHybrid<'a> {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],

@@ -51,6 +51,7 @@ pub fn rsqrt_of<R: Rounding>(p: &Requantization, x: i32) -> i32 {
 
 /// Parameters of SQRT of quantized values.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Sqrt {
     /// The input's scale.
     pub input_scale: f32,

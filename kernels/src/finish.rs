@@ -1,13 +1,9 @@
 //! From sums to outputs, for blocks of neighbouring channels: what convolution, depthwise
 //! convolution and transposed convolution do last.
-//!
-//! The rounding is chosen once per block, not once per kernel: that costs a predicted branch, and
-//! leaves one copy of each loop nest in the program instead of one per rounding.
 
 use crate::hybrid::{Activations, HybridOutput};
 use crate::pool::ActivationRange;
-use crate::requantize::{Output, Requantize, RequantizeWide, Rescale};
-use crate::with_rescale;
+use crate::requantize::{Output, RequantizeWide, Rescale};
 
 /// Turns the sums `accs[p][c]` of channel `channel + c` at position `p` into outputs.
 ///
@@ -45,26 +41,26 @@ impl Quantized for i16 {
 
 /// int32 sums to quantized outputs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Requantized<'a, Y> {
+pub(crate) struct Requantized<'a, Y, R> {
     pub bias: &'a [i32],
-    pub requantize: Requantize<'a>,
+    pub requantize: R,
     pub output: Output,
     pub element: core::marker::PhantomData<Y>,
 }
 
-impl<Y: Quantized> Finish<i32> for Requantized<'_, Y> {
+impl<Y: Quantized, R: Rescale> Finish<i32> for Requantized<'_, Y, R> {
     type Y = Y;
 
-    #[inline(never)]
+    #[inline(always)]
     fn finish<const C: usize, const P: usize>(
         &self,
         channel: usize,
         accs: &[[i32; C]; P],
     ) -> [[Y; C]; P] {
-        with_rescale!(self.requantize, |rescale| each(channel, accs, |channel, acc: i32| {
-            let acc = acc.wrapping_add(of(self.bias, channel));
-            Y::from_clamped(self.output.apply(rescale.rescale(acc, channel)))
-        }))
+        let accs =
+            each(channel, accs, |channel, acc: i32| acc.wrapping_add(of(self.bias, channel)));
+        let scaled = self.requantize.rescale_block(channel, &accs);
+        scaled.map(|scaled| scaled.map(|scaled| Y::from_clamped(self.output.apply(scaled))))
     }
 }
 

@@ -9,12 +9,13 @@ use crate::conv2d::{
 };
 use crate::hybrid::HybridOutput;
 use crate::pool::ActivationRange;
-use crate::requantize::{Accumulate16, Output, Requantize};
+use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
 use crate::window::Window;
 
 /// An int8 fully connected layer.
 #[derive(Debug, Clone, Copy)]
-pub struct FullyConnectedI8<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct FullyConnectedI8<'a, R = Requantize<'a>> {
     /// Rows of the input and of the output.
     pub batches: usize,
     /// Elements of one input row.
@@ -28,7 +29,7 @@ pub struct FullyConnectedI8<'a> {
     /// One per output: `bias − input_zero_point × Σ (weights − weights_zero_point)`.
     pub bias: &'a [i32],
     /// From accumulator to output, per output or for all.
-    pub requantize: Requantize<'a>,
+    pub requantize: R,
     /// Offset and clamp.
     pub output_stage: Output,
 }
@@ -39,8 +40,8 @@ pub struct FullyConnectedI8<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the parameters state.
-pub fn fully_connected_i8(
-    p: &FullyConnectedI8<'_>,
+pub fn fully_connected_i8<R: Rescale>(
+    p: &FullyConnectedI8<'_, R>,
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
@@ -61,7 +62,8 @@ pub fn fully_connected_i8(
 
 /// A fully connected layer of int16 activations with int8 weights; neither has a zero point.
 #[derive(Debug, Clone, Copy)]
-pub struct FullyConnectedI16<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct FullyConnectedI16<'a, R = Requantize<'a>> {
     /// Rows of the input and of the output.
     pub batches: usize,
     /// Elements of one input row.
@@ -71,7 +73,7 @@ pub struct FullyConnectedI16<'a> {
     /// OI.
     pub weights: &'a [i8],
     /// Bias and scales.
-    pub accumulate: Accumulate16<'a>,
+    pub accumulate: Accumulate16<'a, R>,
     /// Offset (0) and clamp.
     pub output_stage: Output,
 }
@@ -81,8 +83,8 @@ pub struct FullyConnectedI16<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the parameters state.
-pub fn fully_connected_i16(
-    p: &FullyConnectedI16<'_>,
+pub fn fully_connected_i16<R: Rescale>(
+    p: &FullyConnectedI16<'_, R>,
     x: &[i16],
     y: &mut [i16],
 ) -> Result<(), Mismatch> {
@@ -100,6 +102,7 @@ pub fn fully_connected_i16(
 
 /// A fully connected layer in f32.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct FullyConnectedF32<'a> {
     /// Rows of the input and of the output.
     pub batches: usize,
@@ -139,6 +142,7 @@ pub fn fully_connected_f32(
 
 /// A fully connected layer of f32 activations, quantized on the fly, with int8 weights.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct FullyConnectedHybrid<'a> {
     /// Rows of the input and of the output; each row is quantized by itself.
     pub batches: usize,

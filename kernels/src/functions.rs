@@ -1,9 +1,13 @@
 //! Functions of one f32, and of one integer where the references accept them: ABS, NEG, SIGN.
 //!
-//! A kernel is one of these under [`unary_in_place`](crate::broadcast::unary_in_place).
+//! A kernel is one of these under [`unary_in_place`].
 //!
 //! Source: TFLite's reference kernels of the same names. All go through `libm`, so that they give
 //! the same bits everywhere.
+
+use crate::arithmetic::Clamp;
+use crate::broadcast::{Operand, unary_in_place};
+use crate::error::Mismatch;
 
 /// LOGISTIC: `1 / (1 + exp(-x))`. Below -9 it is `exp(x)` as in TFLite, up to 1.3e-4 too large.
 #[inline]
@@ -116,6 +120,75 @@ pub fn ceil(x: f32) -> f32 {
 #[inline]
 pub fn round(x: f32) -> f32 {
     libm::rintf(x)
+}
+
+macro_rules! over_tensors {
+    ($($tensor:ident $function:ident)*) => {$(
+        #[doc = concat!("[`", stringify!($function), "`] of every element; the output may lie on the input.")]
+        ///
+        /// # Errors
+        ///
+        /// [`Mismatch`] where the lengths differ.
+        pub fn $tensor(x: Operand<'_, f32>, y: &mut [f32]) -> Result<(), Mismatch> {
+            unary_in_place(x, y, $function)
+        }
+    )*};
+}
+
+over_tensors! {
+    logistic_f32 logistic
+    tanh_f32 tanh
+    elu_f32 elu
+    gelu_f32 gelu
+    gelu_tanh_f32 gelu_tanh
+    hard_swish_f32 hard_swish
+    exp_f32 exp
+    log_f32 log
+    sqrt_f32 sqrt
+    rsqrt_f32 rsqrt
+    sin_f32 sin
+    cos_f32 cos
+    square_f32 square
+    floor_f32 floor
+    ceil_f32 ceil
+    round_f32 round
+}
+
+/// [`leaky_relu`] of every element; the output may lie on the input.
+///
+/// # Errors
+///
+/// [`Mismatch`] where the lengths differ.
+pub fn leaky_relu_f32(alpha: f32, x: Operand<'_, f32>, y: &mut [f32]) -> Result<(), Mismatch> {
+    unary_in_place(x, y, |x| leaky_relu(alpha, x))
+}
+
+/// Every element clamped to a range; the output may lie on the input.
+///
+/// # Errors
+///
+/// [`Mismatch`] where the lengths differ.
+pub fn clamp_f32(range: Clamp<f32>, x: Operand<'_, f32>, y: &mut [f32]) -> Result<(), Mismatch> {
+    unary_in_place(x, y, |x| range.apply(x))
+}
+
+macro_rules! of_signed {
+    ($($tensor:ident $function:ident)*) => {$(
+        #[doc = concat!("[`Signed::", stringify!($function), "`] of every element; the output may lie on the input.")]
+        ///
+        /// # Errors
+        ///
+        /// [`Mismatch`] where the lengths differ.
+        pub fn $tensor<T: Signed>(x: Operand<'_, T>, y: &mut [T]) -> Result<(), Mismatch> {
+            unary_in_place(x, y, T::$function)
+        }
+    )*};
+}
+
+of_signed! {
+    negative negative
+    magnitude magnitude
+    sign sign
 }
 
 /// A number with a sign: f32, or an integer, whose smallest value is its own negative.

@@ -31,6 +31,7 @@ index!(i16, i32, i64);
 
 /// Shape of a GATHER. Products of extents, in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Gather {
     /// Batches, each with indices of its own; 1 where there are none.
     pub batches: usize,

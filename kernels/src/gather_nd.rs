@@ -10,14 +10,16 @@ use crate::shape::{MAX_RANK, Shape, strides};
 
 /// A GATHER_ND of a shape, ready to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct GatherNd {
-    x_len: usize,
+    /// Elements of the input.
+    pub x_len: usize,
     /// Numbers per tuple.
-    depth: usize,
+    pub depth: usize,
     /// Extents and distances of the axes that the tuples name, and of those in front.
-    axes: [(usize, usize); MAX_RANK],
+    pub axes: [(usize, usize); MAX_RANK],
     /// Elements of a slice.
-    inner: usize,
+    pub inner: usize,
 }
 
 impl GatherNd {

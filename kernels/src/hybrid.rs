@@ -11,6 +11,7 @@ use crate::pool::ActivationRange;
 
 /// What the sums of a hybrid operator become.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct HybridOutput<'a> {
     /// `Σ w` per output channel: takes the activations' zero point from the sums.
     pub weight_sums: &'a [i32],

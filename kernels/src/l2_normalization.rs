@@ -16,6 +16,7 @@ const EPSILON: f32 = 1e-6;
 
 /// Parameters of L2_NORMALIZATION on int8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct L2NormalizationI8 {
     /// Product of all dimensions but the innermost.
     pub rows: usize,
@@ -30,6 +31,7 @@ pub struct L2NormalizationI8 {
 
 /// Parameters of L2_NORMALIZATION on f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct L2NormalizationF32 {
     /// Product of all dimensions but the innermost.
     pub rows: usize,

@@ -8,6 +8,7 @@ use crate::pool::{ActivationRange, Pool2d, for_each_window};
 
 /// Parameters of L2_POOL_2D.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct L2Pool2d {
     /// Shapes and windows.
     pub pool: Pool2d,

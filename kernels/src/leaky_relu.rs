@@ -11,6 +11,7 @@ use crate::requantize::{Output, Rounding};
 
 /// A scale as a Q0.31 multiplier and a shift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Scale {
     /// Q0.31.
     pub multiplier: i32,
@@ -20,6 +21,7 @@ pub struct Scale {
 
 /// Parameters of a quantized LEAKY_RELU.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct LeakyRelu {
     /// The negative of the input's zero point.
     pub input_offset: i32,
@@ -63,6 +65,7 @@ pub fn leaky_relu<R: Rounding, T: Quantized>(
 
 /// Parameters of a quantized PRELU.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Prelu {
     /// The negative of the input's zero point.
     pub input_offset: i32,

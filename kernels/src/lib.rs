@@ -21,6 +21,8 @@
     )
 )]
 
+#[cfg(feature = "emit")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
@@ -41,6 +43,8 @@ mod depthwise;
 pub mod depthwise_conv2d;
 mod dot;
 pub mod elementary;
+#[cfg(feature = "emit")]
+pub mod emit;
 mod error;
 mod finish;
 pub mod fixed_point_exp;
@@ -77,7 +81,7 @@ mod rows;
 pub mod select;
 mod shape;
 pub mod softmax;
-mod strided;
+pub mod strided;
 pub mod strided_slice;
 #[cfg(test)]
 mod testing;

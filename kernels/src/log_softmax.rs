@@ -19,6 +19,7 @@ const OUTPUT_RIGHT_SHIFT: i32 = 31 - DIFF_INTEGER_BITS - 4;
 
 /// Parameters of LOG_SOFTMAX on int8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct LogSoftmaxI8 {
     /// Product of all dimensions but the innermost.
     pub rows: usize,
@@ -39,6 +40,7 @@ pub struct LogSoftmaxI8 {
 
 /// Parameters of LOG_SOFTMAX on f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct LogSoftmaxF32 {
     /// Product of all dimensions but the innermost.
     pub rows: usize,

@@ -16,6 +16,7 @@ use crate::requantize::{Double, Rounding, divide_by_power_of_two};
 
 /// Parameters of LOGISTIC and TANH in int16, whose output has scale `2^-15` and zero point 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct LogisticI16 {
     /// The input's scale times `3 × 4096 × 2^left_shift`, in `[0, 32767]`.
     pub input_multiplier: i32,

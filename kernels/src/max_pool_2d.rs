@@ -9,6 +9,7 @@ use crate::pool::{ActivationRange, Pool2d, for_each_window};
 
 /// Parameters of MAX_POOL_2D on `T`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct MaxPool2d<T> {
     /// Shapes and windows.
     pub pool: Pool2d,

@@ -11,6 +11,7 @@ use crate::shape::{MAX_RANK, Shape};
 
 /// Where the mirror stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub enum Mirror {
     /// On the border element: `c b | a b c | b a`.
     Reflect,
@@ -20,12 +21,16 @@ pub enum Mirror {
 
 /// The mirrored padding of a shape, ready to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct MirrorPad {
-    x: [usize; MAX_RANK],
-    y: [usize; MAX_RANK],
-    before: [usize; MAX_RANK],
+    /// Dimensions of the input, outermost first, ones in front.
+    pub x: [usize; MAX_RANK],
+    /// Those of the output.
+    pub y: [usize; MAX_RANK],
+    /// Where the input begins along each of them.
+    pub before: [usize; MAX_RANK],
     /// Elements of the input that the reflection leaves out: 1 or 0.
-    offset: usize,
+    pub offset: usize,
 }
 
 impl MirrorPad {

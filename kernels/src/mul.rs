@@ -13,6 +13,7 @@ use crate::requantize::{Output, Rounding, doubling_high_mul};
 
 /// Parameters of a quantized MUL or DIV.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Mul {
     /// The negative of the first operand's zero point, in `[-127, 128]` for int8, 0 for int16.
     pub a_offset: i32,

@@ -5,29 +5,30 @@
 
 use crate::error::Mismatch;
 
-/// Shape of a ONE_HOT, and its two values.
+/// Shape of a ONE_HOT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OneHot<T> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct OneHot {
     /// Extent of the new axis.
     pub depth: usize,
     /// Extents of the indices behind the new axis, multiplied.
     pub inner: usize,
-    /// What the named place holds.
-    pub on: T,
-    /// What all others hold.
-    pub off: T,
 }
 
-/// Expands `indices: [outer, inner]` to `y: [outer, depth, inner]`.
+/// Expands `indices: [outer, inner]` to `y: [outer, depth, inner]`; `on` and `off` are one element
+/// each.
 ///
 /// # Errors
 ///
 /// [`Mismatch`] where a buffer does not have as many elements as its shape.
 pub fn one_hot<T: Copy, I: Copy + Into<i64>>(
-    p: &OneHot<T>,
+    p: &OneHot,
     indices: &[I],
+    on: &[T],
+    off: &[T],
     y: &mut [T],
 ) -> Result<(), Mismatch> {
+    let (&[on], &[off]) = (on, off) else { return Err(Mismatch) };
     if indices.len().checked_mul(p.depth) != Some(y.len()) {
         return Err(Mismatch);
     }
@@ -35,14 +36,14 @@ pub fn one_hot<T: Copy, I: Copy + Into<i64>>(
     if !y.len().is_multiple_of(block.max(1)) {
         return Err(Mismatch);
     }
-    y.fill(p.off);
+    y.fill(off);
     let blocks = y.chunks_exact_mut(block.max(1));
     for (block, indices) in blocks.zip(indices.chunks_exact(p.inner.max(1))) {
         for (i, &index) in indices.iter().enumerate() {
             let depth = usize::try_from(index.into()).ok().filter(|&depth| depth < p.depth);
             let place = depth.and_then(|depth| block.get_mut(depth * p.inner + i));
             if let Some(place) = place {
-                *place = p.on;
+                *place = on;
             }
         }
     }
@@ -65,7 +66,7 @@ mod tests {
             let indices: Vec<i64> = seed[..outer.min(3) * inner.min(3)].to_vec();
             let (outer, inner) = (outer.min(3), inner.min(3));
             let mut y = vec![0_i8; outer * depth * inner];
-            one_hot(&OneHot { depth, inner, on: 7, off: -7 }, &indices, &mut y).unwrap();
+            one_hot(&OneHot { depth, inner }, &indices, &[7], &[-7], &mut y).unwrap();
             for o in 0..outer {
                 for d in 0..depth {
                     for i in 0..inner {
@@ -78,19 +79,19 @@ mod tests {
 
         #[test]
         fn any_numbers_are_taken_or_refused(depth: usize, inner: usize, index: i64) {
-            let p = OneHot { depth, inner, on: 1, off: 0 };
-            let _ = one_hot(&p, &[index; 2], &mut [0; 6]);
-            let p = OneHot { depth: depth % 4, inner: inner % 4, on: 1, off: 0 };
-            let _ = one_hot(&p, &[index; 2], &mut [0; 6]);
+            let p = OneHot { depth, inner };
+            let _ = one_hot(&p, &[index; 2], &[1], &[0], &mut [0; 6]);
+            let p = OneHot { depth: depth % 4, inner: inner % 4 };
+            let _ = one_hot(&p, &[index; 2], &[1], &[0], &mut [0; 6]);
         }
     }
 
     #[test]
     fn lengths_that_do_not_fit_are_refused() {
-        let p = OneHot { depth: 3, inner: 1, on: 1, off: 0 };
-        assert_eq!(one_hot(&p, &[0, 2], &mut [9; 5]), Err(Mismatch));
+        let p = OneHot { depth: 3, inner: 1 };
+        assert_eq!(one_hot(&p, &[0, 2], &[1], &[0], &mut [9; 5]), Err(Mismatch));
         let mut y = [9; 6];
-        assert_eq!(one_hot(&p, &[0, 2], &mut y), Ok(()));
+        assert_eq!(one_hot(&p, &[0, 2], &[1], &[0], &mut y), Ok(()));
         assert_eq!(y, [1, 0, 0, 0, 0, 1]);
     }
 }

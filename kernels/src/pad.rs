@@ -9,13 +9,14 @@ use crate::shape::{MAX_RANK, Shape};
 
 /// The padding of a shape, ready to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Pad {
     /// Merged dimensions of the input, outermost first, ones in front.
-    x: [usize; MAX_RANK],
+    pub x: [usize; MAX_RANK],
     /// Those of the output.
-    y: [usize; MAX_RANK],
+    pub y: [usize; MAX_RANK],
     /// Where the input begins along each of them.
-    before: [usize; MAX_RANK],
+    pub before: [usize; MAX_RANK],
 }
 
 impl Pad {

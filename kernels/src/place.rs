@@ -8,6 +8,7 @@ use crate::error::Mismatch;
 
 /// Where an input lies in the output. Lengths are in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Place {
     /// Elements of a row of the input: its extents from the axis on, multiplied.
     pub x_row: usize,

@@ -11,6 +11,7 @@ use crate::Mismatch;
 
 /// The geometry of a pooling operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Pool2d {
     /// Input dimensions: batches, height, width, channels.
     pub input: [usize; 4],
@@ -30,6 +31,7 @@ pub struct Pool2d {
 
 /// The range that a fused activation leaves of the output.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct ActivationRange<T> {
     /// Smallest output value.
     pub min: T,

@@ -13,6 +13,7 @@ use crate::requantize::{Output, Rounding};
 
 /// Parameters of QUANTIZE of f32.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Quantize {
     /// The output's scale, not 0.
     pub scale: f32,
@@ -40,6 +41,7 @@ pub fn quantize<T: Quantized>(p: &Quantize, x: &[f32], y: &mut [T]) -> Result<()
 
 /// Parameters of DEQUANTIZE.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Dequantize {
     /// The input's scale.
     pub scale: f32,
@@ -63,6 +65,7 @@ pub fn dequantize<T: Copy + Into<i32>>(
 
 /// Parameters of a change of scale, zero point, range or type.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Requantization {
     /// The input's negated zero point.
     pub input_offset: i32,

@@ -8,24 +8,25 @@
 use crate::Mismatch;
 use crate::quantized::Quantized;
 use crate::reduction::{Reduction, fold};
-use crate::requantize::{Output, Requantize, Rescale, requantize_i64};
-use crate::with_rescale;
+use crate::requantize::{Output, Rescale, requantize_i64};
 
 /// Parameters of SUM and MEAN.
 #[derive(Debug, Clone, Copy)]
-pub struct SumQuantized<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct SumQuantized<R> {
     /// Shape and axes.
     pub reduction: Reduction,
     /// `-input_zero_point × number of elements per group`, added to each sum; it wraps.
     pub acc_offset: i32,
     /// `input_scale / output_scale`, over the number of elements for a mean. A single scale.
-    pub requantize: Requantize<'a>,
+    pub requantize: R,
     /// The output's zero point and range.
     pub output: Output,
 }
 
 /// Parameters of REDUCE_PROD.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct ProdQuantized {
     /// Shape and axes.
     pub reduction: Reduction,
@@ -45,8 +46,8 @@ pub struct ProdQuantized {
 /// # Errors
 ///
 /// [`Mismatch`] where a buffer's length does not fit the reduction.
-pub fn sum_i8(p: &SumQuantized<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
-    with_rescale!(p.requantize, |rescale| sum(p, rescale, x, y))
+pub fn sum_i8<R: Rescale>(p: &SumQuantized<R>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    sum(p, x, y)
 }
 
 /// The scaled sum of each group of bytes taken as uint8; the accumulator wraps.
@@ -56,8 +57,8 @@ pub fn sum_i8(p: &SumQuantized<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismat
 /// # Errors
 ///
 /// [`Mismatch`] where a buffer's length does not fit the reduction.
-pub fn sum_u8(p: &SumQuantized<'_>, x: &[u8], y: &mut [u8]) -> Result<(), Mismatch> {
-    with_rescale!(p.requantize, |rescale| sum(p, rescale, x, y))
+pub fn sum_u8<R: Rescale>(p: &SumQuantized<R>, x: &[u8], y: &mut [u8]) -> Result<(), Mismatch> {
+    sum(p, x, y)
 }
 
 /// The scaled sum of each group of int16; the accumulator wraps.
@@ -65,8 +66,8 @@ pub fn sum_u8(p: &SumQuantized<'_>, x: &[u8], y: &mut [u8]) -> Result<(), Mismat
 /// # Errors
 ///
 /// [`Mismatch`] where a buffer's length does not fit the reduction.
-pub fn sum_i16(p: &SumQuantized<'_>, x: &[i16], y: &mut [i16]) -> Result<(), Mismatch> {
-    with_rescale!(p.requantize, |rescale| sum(p, rescale, x, y))
+pub fn sum_i16<R: Rescale>(p: &SumQuantized<R>, x: &[i16], y: &mut [i16]) -> Result<(), Mismatch> {
+    sum(p, x, y)
 }
 
 /// The product of each group of int8, scaled at each factor.
@@ -87,16 +88,15 @@ pub fn prod_i16(p: &ProdQuantized, x: &[i16], y: &mut [i16]) -> Result<(), Misma
     prod(p, x, y)
 }
 
-fn sum<T: Quantized>(
-    p: &SumQuantized<'_>,
-    rescale: impl Rescale,
+fn sum<T: Quantized, R: Rescale>(
+    p: &SumQuantized<R>,
     x: &[T],
     y: &mut [T],
 ) -> Result<(), Mismatch> {
     let step = |acc: i32, value: T| acc.wrapping_add(value.into());
     fold(&p.reduction, x, y, 0, step, |acc| {
         let acc = acc.wrapping_add(p.acc_offset);
-        T::saturate(p.output.apply(rescale.rescale(acc, 0)))
+        T::saturate(p.output.apply(p.requantize.rescale(acc, 0)))
     })
 }
 
@@ -119,6 +119,7 @@ mod tests {
     use crate::pool::tests::noise;
     use crate::reduction::tests::{groups, reduction};
     use crate::requantize::FixedScales;
+    use crate::requantize::Requantize;
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;

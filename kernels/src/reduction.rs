@@ -9,6 +9,7 @@ use crate::{MAX_RANK, Mismatch, strides};
 
 /// The geometry of a reduction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Reduction {
     /// The input's dimensions, outermost first, with ones in front.
     pub dims: [usize; MAX_RANK],

@@ -5,6 +5,35 @@
 //! but not on how the product is rounded, so each way is a type of its own that implements
 //! [`Rounding`]. `docs/numerics.md` says which runtime follows which.
 
+/// Calls `$body` with `$r` bound to the [`Rescale`] that a [`Requantize`] stands for, so that
+/// what is inside never branches on it.
+macro_rules! with_rescale {
+    ($requantize:expr, |$r:ident| $body:expr) => {
+        match $requantize {
+            Requantize::Double(scales) => {
+                let $r = Fixed::<Double>::new(scales);
+                $body
+            }
+            Requantize::DoubleUp(scales) => {
+                let $r = Fixed::<DoubleUp>::new(scales);
+                $body
+            }
+            Requantize::Single(scales) => {
+                let $r = Fixed::<Single>::new(scales);
+                $body
+            }
+            Requantize::Float32(scales) => {
+                let $r = Float32(scales);
+                $body
+            }
+            Requantize::Float64(scales) => {
+                let $r = Float64(scales);
+                $body
+            }
+        }
+    };
+}
+
 /// Largest shift, to either side, that a stored scale may have.
 pub const MAX_SHIFT: i32 = 31;
 
@@ -123,6 +152,7 @@ pub enum Requantize<'a> {
 
 /// Fixed-point scales: `multiplier × 2^(shift − 31)`, a pair per channel or one for all.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct FixedScales<'a> {
     /// Q0.31, in `[2^30, 2^31)`, or 0.
     pub multiplier: &'a [i32],
@@ -131,9 +161,46 @@ pub struct FixedScales<'a> {
 }
 
 /// What a kernel's output stage calls: the accumulator of `channel`, scaled and rounded.
+///
+/// Kernels are generic over it: a session passes [`Requantize`], which chooses the rounding while it
+/// runs, a model that is compiled in the type of the one rounding, and links no other.
 pub trait Rescale: Copy {
     /// The scaled accumulator, without output offset. A channel without a scale gives 0.
     fn rescale(&self, acc: i32, channel: usize) -> i32;
+
+    /// The scaled accumulators `accs[p][c]` of channel `channel + c` at position `p`.
+    #[inline(always)]
+    fn rescale_block<const C: usize, const P: usize>(
+        &self,
+        channel: usize,
+        accs: &[[i32; C]; P],
+    ) -> [[i32; C]; P] {
+        accs.map(|accs| {
+            let mut next = channel;
+            accs.map(|acc| {
+                let scaled = self.rescale(acc, next);
+                next += 1;
+                scaled
+            })
+        })
+    }
+}
+
+/// The rounding is chosen once per block: a predicted branch, and one copy of each loop nest in the
+/// program instead of one per rounding.
+impl Rescale for Requantize<'_> {
+    fn rescale(&self, acc: i32, channel: usize) -> i32 {
+        with_rescale!(*self, |rescale| rescale.rescale(acc, channel))
+    }
+
+    #[inline(never)]
+    fn rescale_block<const C: usize, const P: usize>(
+        &self,
+        channel: usize,
+        accs: &[[i32; C]; P],
+    ) -> [[i32; C]; P] {
+        with_rescale!(*self, |rescale| rescale.rescale_block(channel, accs))
+    }
 }
 
 /// [`FixedScales`] under one [`Rounding`].
@@ -153,7 +220,7 @@ impl<R> Copy for Fixed<'_, R> {}
 
 impl<'a, R> Fixed<'a, R> {
     /// The scales, to be applied with rounding `R`.
-    pub fn new(scales: FixedScales<'a>) -> Self {
+    pub const fn new(scales: FixedScales<'a>) -> Self {
         Self { scales, rounding: core::marker::PhantomData }
     }
 }
@@ -176,6 +243,7 @@ impl<R: Rounding> Rescale for Fixed<'_, R> {
 
 /// [`Requantize::Float32`] as a [`Rescale`].
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Float32<'a>(pub &'a [f32]);
 
 impl Rescale for Float32<'_> {
@@ -188,6 +256,7 @@ impl Rescale for Float32<'_> {
 
 /// [`Requantize::Float64`] as a [`Rescale`].
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Float64<'a>(pub &'a [f64]);
 
 impl Rescale for Float64<'_> {
@@ -201,6 +270,7 @@ impl Rescale for Float64<'_> {
 ///
 /// Slices hold one element per output channel, or a single one that serves all channels.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub enum RequantizeWide<'a> {
     /// [`requantize_i64`].
     Fixed(FixedScales<'a>),
@@ -226,14 +296,14 @@ impl RequantizeWide<'_> {
 
 /// How an operator with int16 activations and int8 weights sums and scales.
 #[derive(Debug, Clone, Copy)]
-pub enum Accumulate16<'a> {
+pub enum Accumulate16<'a, R = Requantize<'a>> {
     /// In 32 bits, from one bias per output channel: files whose bias is int32.
-    Narrow(&'a [i32], Requantize<'a>),
+    Narrow(&'a [i32], R),
     /// In 64 bits, from one bias per output channel: files whose bias is int64, or absent.
     Wide(&'a [i64], RequantizeWide<'a>),
 }
 
-impl Accumulate16<'_> {
+impl<R> Accumulate16<'_, R> {
     /// Whether there is a bias for each of `channels`.
     pub(crate) fn fits(&self, channels: usize) -> bool {
         match self {
@@ -243,38 +313,9 @@ impl Accumulate16<'_> {
     }
 }
 
-/// Calls `$body` with `$r` bound to the [`Rescale`] that a [`Requantize`] stands for, so that a
-/// kernel is compiled once per rounding and its inner loops never branch on it.
-#[macro_export]
-macro_rules! with_rescale {
-    ($requantize:expr, |$r:ident| $body:expr) => {
-        match $requantize {
-            $crate::requantize::Requantize::Double(scales) => {
-                let $r = $crate::requantize::Fixed::<$crate::requantize::Double>::new(scales);
-                $body
-            }
-            $crate::requantize::Requantize::DoubleUp(scales) => {
-                let $r = $crate::requantize::Fixed::<$crate::requantize::DoubleUp>::new(scales);
-                $body
-            }
-            $crate::requantize::Requantize::Single(scales) => {
-                let $r = $crate::requantize::Fixed::<$crate::requantize::Single>::new(scales);
-                $body
-            }
-            $crate::requantize::Requantize::Float32(scales) => {
-                let $r = $crate::requantize::Float32(scales);
-                $body
-            }
-            $crate::requantize::Requantize::Float64(scales) => {
-                let $r = $crate::requantize::Float64(scales);
-                $body
-            }
-        }
-    };
-}
-
 /// The output stage: scaled accumulator plus zero point, clamped to the fused activation's range.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Output {
     /// The output's zero point, added after scaling.
     pub output_offset: i32,

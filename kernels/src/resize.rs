@@ -8,6 +8,7 @@ use crate::Mismatch;
 
 /// The geometry of a resizing operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Resize {
     /// Input dimensions: batches, height, width, channels; at most `i32::MAX / 1024` each.
     pub input: [usize; 4],

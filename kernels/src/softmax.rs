@@ -22,6 +22,7 @@ pub(crate) const SUM_INTEGER_BITS: i32 = 12;
 
 /// Parameters of SOFTMAX on int8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct SoftmaxI8 {
     /// Product of all dimensions but the innermost.
     pub rows: usize,
@@ -38,6 +39,7 @@ pub struct SoftmaxI8 {
 
 /// Parameters of SOFTMAX on int16.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct SoftmaxI16<'a> {
     /// Product of all dimensions but the innermost.
     pub rows: usize,
@@ -55,6 +57,7 @@ pub struct SoftmaxI16<'a> {
 
 /// Parameters of SOFTMAX on f32.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct SoftmaxF32 {
     /// Product of all dimensions but the innermost.
     pub rows: usize,

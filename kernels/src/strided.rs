@@ -10,15 +10,16 @@ use crate::shape::MAX_RANK;
 
 /// How a dense output is read from an input. Distances are in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Strided {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct Strided {
     /// Merged extents of the output, outermost first, ones in front.
-    extents: [usize; MAX_RANK],
+    pub extents: [usize; MAX_RANK],
     /// Distances in the input from one index to the next.
-    strides: [isize; MAX_RANK],
+    pub strides: [isize; MAX_RANK],
     /// The element of the input that the output begins with.
-    start: usize,
+    pub start: usize,
     /// The input's length must be at least this.
-    needed: usize,
+    pub needed: usize,
 }
 
 impl Strided {

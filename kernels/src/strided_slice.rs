@@ -10,7 +10,8 @@ use crate::strided::Strided;
 
 /// A slice of a shape, ready to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StridedSlice(Strided);
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct StridedSlice(pub Strided);
 
 impl StridedSlice {
     /// The slice of shape `y` of `x` that begins at `begin` and takes every `stride`-th index;

@@ -226,9 +226,7 @@ pub(crate) fn requantized(
     let one = |&sum: &f64| {
         let channel = channels.next().unwrap();
         let acc = sum as i32 + bias[channel];
-        let scaled = crate::with_rescale!(requantize, |r| crate::requantize::Rescale::rescale(
-            &r, acc, channel
-        ));
+        let scaled = crate::requantize::Rescale::rescale(&requantize, acc, channel);
         (scaled + output.output_offset).clamp(output.activation_min, output.activation_max)
     };
     sums.iter().map(one).collect()

@@ -7,11 +7,12 @@ use crate::shape::{MAX_RANK, Shape};
 
 /// A tile of a shape, ready to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Tile {
     /// Merged dimensions of the input, outermost first, ones in front.
-    dims: [usize; MAX_RANK],
+    pub dims: [usize; MAX_RANK],
     /// How often each is repeated.
-    repeats: [usize; MAX_RANK],
+    pub repeats: [usize; MAX_RANK],
 }
 
 impl Tile {

@@ -8,6 +8,7 @@ use crate::arg_max::is_nan;
 
 /// Parameters of TOPK_V2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct TopK {
     /// Product of all dimensions but the innermost.
     pub rows: usize,

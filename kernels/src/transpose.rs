@@ -11,7 +11,8 @@ use crate::strided::Strided;
 
 /// A transpose of a shape, ready to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transpose(Strided);
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct Transpose(pub Strided);
 
 impl Transpose {
     /// The transpose of `x` whose axis `k` is the input's axis `permutation[k]`; `None` where

@@ -15,10 +15,11 @@ use crate::convolve::{part, volume};
 use crate::dot::{Arithmetic, F32, I8Centred, I16, I16Wide};
 use crate::finish::{Biased, Finish, Requantized, RequantizedWide};
 use crate::pool::ActivationRange;
-use crate::requantize::{Accumulate16, Output, Requantize};
+use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
 
 /// The shapes of a transposed convolution.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct TransposeConv2dShape {
     /// `[n, h, w, c]` of the input.
     pub input: [usize; 4],
@@ -34,7 +35,8 @@ pub struct TransposeConv2dShape {
 
 /// An int8 transposed convolution.
 #[derive(Debug, Clone, Copy)]
-pub struct TransposeConv2dI8<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct TransposeConv2dI8<'a, R = Requantize<'a>> {
     /// What meets what.
     pub shape: TransposeConv2dShape,
     /// OHWI.
@@ -46,7 +48,7 @@ pub struct TransposeConv2dI8<'a> {
     /// One per output channel, as the model has it: nothing is folded in.
     pub bias: &'a [i32],
     /// From accumulator to output, per channel or for all.
-    pub requantize: Requantize<'a>,
+    pub requantize: R,
     /// Offset and clamp.
     pub output_stage: Output,
 }
@@ -56,8 +58,8 @@ pub struct TransposeConv2dI8<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn transpose_conv2d_i8(
-    p: &TransposeConv2dI8<'_>,
+pub fn transpose_conv2d_i8<R: Rescale>(
+    p: &TransposeConv2dI8<'_, R>,
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
@@ -76,13 +78,14 @@ pub fn transpose_conv2d_i8(
 
 /// A transposed convolution of int16 activations with int8 weights; neither has a zero point.
 #[derive(Debug, Clone, Copy)]
-pub struct TransposeConv2dI16<'a> {
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct TransposeConv2dI16<'a, R = Requantize<'a>> {
     /// What meets what.
     pub shape: TransposeConv2dShape,
     /// OHWI.
     pub weights: &'a [i8],
     /// Bias and scales.
-    pub accumulate: Accumulate16<'a>,
+    pub accumulate: Accumulate16<'a, R>,
     /// Offset (0) and clamp.
     pub output_stage: Output,
 }
@@ -92,8 +95,8 @@ pub struct TransposeConv2dI16<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn transpose_conv2d_i16(
-    p: &TransposeConv2dI16<'_>,
+pub fn transpose_conv2d_i16<R: Rescale>(
+    p: &TransposeConv2dI16<'_, R>,
     x: &[i16],
     y: &mut [i16],
 ) -> Result<(), Mismatch> {
@@ -112,6 +115,7 @@ pub fn transpose_conv2d_i16(
 
 /// A transposed convolution in f32.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct TransposeConv2dF32<'a> {
     /// What meets what.
     pub shape: TransposeConv2dShape,

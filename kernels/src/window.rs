@@ -9,6 +9,7 @@ use core::ops::Range;
 /// How a kernel moves over the image. Padding at the bottom and on the right follows from the
 /// output's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Window {
     /// Rows from one output row to the next, at least 1.
     pub stride_h: usize,

@@ -15,8 +15,23 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Or the file is read while compiling, and becomes a type of its own:
+//!
+//! ```ignore
+//! systole::include_model!(pub Kws, "models/kws.systole");
+//!
+//! static KWS: StaticCell<Kws> = StaticCell::new();
+//! let kws = KWS.init(Kws::new()); // the arena is inside
+//! let scores: &[i8; 12] = kws.run(&features);
+//! ```
+//!
 //! The file comes from the converter, `systole convert`. Everything that can be decided offline is
 //! decided there; the runtime checks the file once ([`Model::from_bytes`]) and executes it.
+//!
+//! # Features
+//!
+//! - `macros` (default): [`include_model!`].
+//! - `tflite`: [`include_model!`] takes `.tflite` files too, and converts them.
 //!
 //! The code is in `systole-core`, so that the converter and the macro, which this crate re-exports,
 //! can use it too.
@@ -24,6 +39,8 @@
 #![forbid(unsafe_code)]
 
 pub use systole_core::*;
+#[cfg(feature = "macros")]
+pub use systole_macros::include_model;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -5,6 +5,7 @@
 mod bench;
 mod convert;
 mod demo;
+mod emit;
 mod inspect;
 mod run;
 
@@ -35,6 +36,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Measure latency, in whole and per layer
     Bench(bench::Arguments),
+    /// Write a model as source code: a Rust module, or C with its bytes
+    Emit(emit::Arguments),
     /// Compare a quantized model with a float one, layer by layer (not in this version)
     Compare(Later),
     /// Convert the bundled digits model and recognize a few digits with it
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Emit(arguments) => emit::run(&arguments),
         Command::Compare(Later { rest }) => Err(Error::new(
             Class::UnsupportedFeature,
             format!(

@@ -20,6 +20,11 @@ impl<const BYTES: usize> Arena<BYTES> {
         Self(Aligned([0; BYTES]))
     }
 
+    /// The arena's memory, to be read.
+    pub const fn as_slice(&self) -> &[u8] {
+        &self.0.0
+    }
+
     /// The arena's memory.
     pub const fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.0.0

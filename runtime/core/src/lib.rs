@@ -15,16 +15,24 @@
     )
 )]
 
+#[cfg(feature = "emit")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 mod aligned;
+mod call;
+#[doc(hidden)]
+pub mod compiled;
 mod dtype;
+#[cfg(feature = "emit")]
+pub mod emit;
 mod error;
 pub mod format;
 mod memory;
 mod model;
 pub mod ops;
+mod port;
 mod record;
 mod session;
 mod tensor;
@@ -37,6 +45,7 @@ pub use error::{
 };
 pub use model::{Model, Operator, TensorInfo};
 pub use ops::Opcode;
+pub use port::{Port, Quantization};
 pub use record::Record;
 pub use session::Session;
 pub use systole_kernels::{MAX_RANK, Shape};

@@ -1,4 +1,7 @@
 //! Borrowing an operator's inputs and outputs from one arena, without unsafe.
+//!
+//! Public for the source of models that are compiled in, where places are constants and what is
+//! inlined shrinks to additions; nobody else meets it.
 
 use systole_kernels::{Mismatch, broadcast::Operand};
 use zerocopy::FromBytes;
@@ -7,13 +10,18 @@ use crate::{Element, format::Storage};
 
 /// Where a tensor lies: a range of the arena or of the constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     pub(crate) storage: Storage,
     pub(crate) offset: usize,
     pub(crate) bytes: usize,
 }
 
 impl Place {
+    /// `bytes` bytes of the arena from `offset` on.
+    pub const fn arena(offset: usize, bytes: usize) -> Self {
+        Self { storage: Storage::Arena, offset, bytes }
+    }
+
     fn end(&self) -> usize {
         self.offset.saturating_add(self.bytes)
     }
@@ -30,14 +38,14 @@ impl Place {
 
 /// The memory that operators work on.
 #[derive(Debug)]
-pub(crate) struct Memory<'m, 'a> {
+pub struct Memory<'m, 'a> {
     pub(crate) constants: &'m [u8],
     pub(crate) arena: &'a mut [u8],
 }
 
 /// What is left of the arena when an operator's outputs are taken out of it, and the constants.
 #[derive(Debug)]
-pub(crate) struct Inputs<'a> {
+pub struct Inputs<'a> {
     constants: &'a [u8],
     /// Parts of the arena, each with its offset.
     gaps: [(usize, &'a [u8]); 3],
@@ -45,7 +53,8 @@ pub(crate) struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// The elements of an input. Fails where an output overlaps it.
-    pub(crate) fn get<T: Element>(&self, place: Place) -> Result<&'a [T], Mismatch> {
+    #[inline(always)]
+    pub fn get<T: Element>(&self, place: Place) -> Result<&'a [T], Mismatch> {
         let find = |base: usize, memory: &'a [u8]| {
             let start = place.offset.checked_sub(base)?;
             memory.get(start..start.checked_add(place.bytes)?)
@@ -56,14 +65,25 @@ impl<'a> Inputs<'a> {
         };
         <[T]>::ref_from_bytes(bytes.ok_or(Mismatch)?).map_err(|_| Mismatch)
     }
+
+    /// The same of an input on which the output may lie.
+    #[inline(always)]
+    pub fn operand<T: Element>(&self, place: Place, y: Place) -> Result<Operand<'a, T>, Mismatch> {
+        if place == y { Ok(Operand::Output) } else { self.get(place).map(Operand::Buffer) }
+    }
+}
+
+impl<'a> Memory<'static, 'a> {
+    /// An arena alone: the constants of a model that is compiled in are statics.
+    pub const fn new(arena: &'a mut [u8]) -> Self {
+        Self { constants: &[], arena }
+    }
 }
 
 impl Memory<'_, '_> {
     /// One output, and the inputs beside it.
-    pub(crate) fn output<T: Element>(
-        &mut self,
-        y: Place,
-    ) -> Result<(&mut [T], Inputs<'_>), Mismatch> {
+    #[inline(always)]
+    pub fn output<T: Element>(&mut self, y: Place) -> Result<(&mut [T], Inputs<'_>), Mismatch> {
         let (below, rest) = self.arena.split_at_mut_checked(y.offset).ok_or(Mismatch)?;
         let (y_bytes, above) = rest.split_at_mut_checked(y.bytes).ok_or(Mismatch)?;
         let y_elements = <[T]>::mut_from_bytes(y_bytes).map_err(|_| Mismatch)?;
@@ -72,7 +92,8 @@ impl Memory<'_, '_> {
     }
 
     /// Two outputs, and the inputs beside them.
-    pub(crate) fn outputs2<T: Element, U: Element>(
+    #[inline(always)]
+    pub fn outputs2<T: Element, U: Element>(
         &mut self,
         first: Place,
         second: Place,
@@ -92,27 +113,6 @@ impl Memory<'_, '_> {
             <[U]>::mut_from_bytes(second_bytes).map_err(|_| Mismatch)?,
             Inputs { constants: self.constants, gaps },
         ))
-    }
-
-    /// One output, and one input of its type and length, beside it or in its place.
-    pub(crate) fn in_place<T: Element>(
-        &mut self,
-        x: Place,
-        y: Place,
-    ) -> Result<(&mut [T], Operand<'_, T>), Mismatch> {
-        let (elements, inputs) = self.output(y)?;
-        let x = if x == y { Operand::Output } else { Operand::Buffer(inputs.get(x)?) };
-        Ok((elements, x))
-    }
-
-    /// One input and one output that lie apart.
-    pub(crate) fn unary<T: Element, U: Element>(
-        &mut self,
-        x: Place,
-        y: Place,
-    ) -> Result<(&[T], &mut [U]), Mismatch> {
-        let (y, inputs) = self.output(y)?;
-        Ok((inputs.get(x)?, y))
     }
 }
 

@@ -114,6 +114,18 @@ impl<'m, 'a> TensorMut<'m, 'a> {
         Ok(())
     }
 
+    /// Copies bytes in as they are stored: int8 where users see uint8, numbers little-endian.
+    ///
+    /// # Errors
+    /// [`TensorError::Length`], in bytes.
+    pub fn copy_stored(&mut self, bytes: &[u8]) -> Result<(), TensorError> {
+        if self.bytes.len() != bytes.len() {
+            return Err(TensorError::Length { tensor: self.bytes.len(), given: bytes.len() });
+        }
+        self.bytes.copy_from_slice(bytes);
+        Ok(())
+    }
+
     /// Converts real numbers in: `round(x / scale) + zero_point`, ties away from zero, clamped to
     /// the type; NaN becomes the zero point. Float tensors are copied.
     ///

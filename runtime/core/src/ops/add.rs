@@ -5,13 +5,12 @@
 use systole_kernels::{
     Mismatch,
     add::{Add as Kernel, add, squared_difference, sub},
-    broadcast::{Operand, Walk},
     quantized::Quantized,
     requantize::Rounding,
 };
 
 use super::elementwise::{Binary, FixedRounding, input_scale, output_stage, with_rounding};
-use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, Element, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// Parameters of ADD, SUB and SQUARED_DIFFERENCE.
@@ -79,26 +78,29 @@ impl<'m> Operator<'m> for Add<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         with_rounding!(self.rounding, R => match self.operands.dtype {
-            DType::I16 => self.operands.run::<i16>(memory, |w, a, b, y| self.call::<R, _>(w, a, b, y)),
-            _ => self.operands.run::<i8>(memory, |w, a, b, y| self.call::<R, _>(w, a, b, y)),
+            DType::I16 => self.of::<R, i16>(machine),
+            _ => self.of::<R, i8>(machine),
         })
     }
 }
 
 impl Add<'_> {
-    fn call<R: Rounding, T: Quantized>(
+    fn of<R: Rounding, T: Quantized + Element>(
         &self,
-        walk: &Walk<2>,
-        a: Operand<'_, T>,
-        b: Operand<'_, T>,
-        y: &mut [T],
+        machine: &mut impl Machine,
     ) -> Result<(), Mismatch> {
+        let Binary { a, b, y, walk, .. } = &self.operands;
+        if walk.is_empty() {
+            return Ok(());
+        }
         match self.operation {
-            0 => add::<R, T>(&self.kernel, walk, a, b, y),
-            1 => sub::<R, T>(&self.kernel, walk, a, b, y),
-            _ => squared_difference::<R, T>(&self.kernel, walk, a, b, y),
+            0 => call!(machine, add::<R, T>, &self.kernel, walk; in place [*a, *b] => *y),
+            1 => call!(machine, sub::<R, T>, &self.kernel, walk; in place [*a, *b] => *y),
+            _ => {
+                call!(machine, squared_difference::<R, T>, &self.kernel, walk; in place [*a, *b] => *y)
+            }
         }
     }
 }

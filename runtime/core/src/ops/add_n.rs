@@ -8,10 +8,10 @@ use systole_kernels::{
 };
 
 use super::elementwise::{FixedRounding, input_scale, output_stage, with_rounding};
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -84,13 +84,10 @@ impl<'m> Operator<'m> for AddN<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (y, inputs) = memory.output(self.y)?;
-        let mut x: [&[i8]; MAX_INPUTS] = [&[]; MAX_INPUTS];
-        for (slice, &place) in x.iter_mut().zip(&self.x) {
-            *slice = inputs.get(place)?;
-        }
-        let x = x.get(..self.count).ok_or(Mismatch)?;
-        with_rounding!(self.rounding, R => add_n::<R>(&self.kernel, x, y))
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        let places = self.x.get(..self.count).ok_or(Mismatch)?;
+        with_rounding!(self.rounding, R => {
+            call!(machine, add_n::<R>, &self.kernel; each MAX_INPUTS [places] => self.y)
+        })
     }
 }

@@ -8,7 +8,7 @@ use systole_kernels::{
 };
 
 use super::elementwise::{Binary, output_stage};
-use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// Parameters of ADD and SUB with scales that are powers of two.
@@ -61,13 +61,12 @@ impl<'m> Operator<'m> for AddPowerOfTwo<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        self.operands.run(memory, |walk, a, b, y| {
-            if self.subtracts {
-                sub_power_of_two_i16(&self.kernel, walk, a, b, y)
-            } else {
-                add_power_of_two_i16(&self.kernel, walk, a, b, y)
-            }
-        })
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        let Binary { a, b, y, walk, .. } = &self.operands;
+        if self.subtracts {
+            call!(machine, sub_power_of_two_i16, &self.kernel, walk; in place [*a, *b] => *y)
+        } else {
+            call!(machine, add_power_of_two_i16, &self.kernel, walk; in place [*a, *b] => *y)
+        }
     }
 }

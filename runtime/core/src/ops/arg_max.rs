@@ -10,10 +10,10 @@ use systole_kernels::{
 };
 
 use super::axis::axis;
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -75,29 +75,32 @@ impl<'m> Operator<'m> for ArgMax<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.dtype {
-            DType::I8 => self.index::<i8>(memory),
-            DType::I16 => self.index::<i16>(memory),
-            DType::I32 => self.index::<i32>(memory),
-            DType::I64 => self.index::<i64>(memory),
-            DType::F32 => self.index::<f32>(memory),
-            DType::Bool => self.index::<u8>(memory),
+            DType::I8 => self.index::<i8>(machine),
+            DType::I16 => self.index::<i16>(machine),
+            DType::I32 => self.index::<i32>(machine),
+            DType::I64 => self.index::<i64>(machine),
+            DType::F32 => self.index::<f32>(machine),
+            DType::Bool => self.index::<u8>(machine),
             _ => Err(Mismatch),
         }
     }
 }
 
 impl ArgMax<'_> {
-    fn index<T: Element + PartialOrd>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        if self.wide { self.write::<T, i64>(memory) } else { self.write::<T, i32>(memory) }
+    fn index<T: Element + PartialOrd>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
+        if self.wide { self.write::<T, i64>(machine) } else { self.write::<T, i32>(machine) }
     }
 
     fn write<T: Element + PartialOrd, I: Element + TryFrom<usize>>(
         &self,
-        memory: &mut Memory<'_, '_>,
+        machine: &mut impl Machine,
     ) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary::<T, I>(self.x, self.y)?;
-        if self.smallest { arg_min(&self.axis, x, y) } else { arg_max(&self.axis, x, y) }
+        if self.smallest {
+            call!(machine, arg_min::<T, I>, &self.axis; [self.x] => self.y)
+        } else {
+            call!(machine, arg_max::<T, I>, &self.axis; [self.x] => self.y)
+        }
     }
 }

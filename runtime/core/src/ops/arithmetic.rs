@@ -6,12 +6,11 @@
 use systole_kernels::{
     Mismatch,
     arithmetic::{self, Clamp, Number},
-    broadcast::{Operand, Walk},
     maximum_minimum::{maximum, minimum},
 };
 
 use super::elementwise::Binary;
-use crate::{DType, Element, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, Parameter, call}, DType, Element, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// Parameters of arithmetic on numbers.
@@ -49,49 +48,43 @@ impl<'m> Operator<'m> for Arithmetic<'m> {
         Ok(Self { operands, params, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         let (min, max) = (self.params.min, self.params.max);
         match self.operands.dtype {
-            DType::I8 => self.call(memory, Clamp { min: min as i8, max: max as i8 }),
-            DType::I16 => self.call(memory, Clamp { min: min as i16, max: max as i16 }),
-            DType::I32 => self.call(memory, Clamp { min: min as i32, max: max as i32 }),
-            DType::I64 => self.call(memory, Clamp { min, max }),
+            DType::I8 => self.of(machine, Clamp { min: min as i8, max: max as i8 }),
+            DType::I16 => self.of(machine, Clamp { min: min as i16, max: max as i16 }),
+            DType::I32 => self.of(machine, Clamp { min: min as i32, max: max as i32 }),
+            DType::I64 => self.of(machine, Clamp { min, max }),
             _ => {
                 let float = |bits: i64| f32::from_bits(bits as u32);
-                self.call(memory, Clamp { min: float(min), max: float(max) })
+                self.of(machine, Clamp { min: float(min), max: float(max) })
             }
         }
     }
 }
 
 impl Arithmetic<'_> {
-    fn call<T: Number + Element>(
+    fn of<T: Number + Element + Parameter>(
         &self,
-        memory: &mut Memory<'_, '_>,
+        machine: &mut impl Machine,
         range: Clamp<T>,
     ) -> Result<(), Mismatch> {
-        self.operands.run(memory, |walk, a, b, y| operate(self.params.operation, range, walk, a, b, y))
-    }
-}
-
-fn operate<T: Number>(
-    operation: u8,
-    range: Clamp<T>,
-    walk: &Walk<2>,
-    a: Operand<'_, T>,
-    b: Operand<'_, T>,
-    y: &mut [T],
-) -> Result<(), Mismatch> {
-    match operation {
-        0 => arithmetic::add(range, walk, a, b, y),
-        1 => arithmetic::sub(range, walk, a, b, y),
-        2 => arithmetic::mul(range, walk, a, b, y),
-        3 => arithmetic::div(range, walk, a, b, y),
-        4 => arithmetic::squared_difference(walk, a, b, y),
-        5 => arithmetic::floor_div(walk, a, b, y),
-        6 => arithmetic::floor_mod(walk, a, b, y),
-        7 => arithmetic::pow(walk, a, b, y),
-        8 => maximum(walk, a, b, y),
-        _ => minimum(walk, a, b, y),
+        let Binary { a, b, y, walk, .. } = &self.operands;
+        let (a, b, y) = (*a, *b, *y);
+        if walk.is_empty() {
+            return Ok(());
+        }
+        match self.params.operation {
+            0 => call!(machine, arithmetic::add::<T>, range, walk; in place [a, b] => y),
+            1 => call!(machine, arithmetic::sub::<T>, range, walk; in place [a, b] => y),
+            2 => call!(machine, arithmetic::mul::<T>, range, walk; in place [a, b] => y),
+            3 => call!(machine, arithmetic::div::<T>, range, walk; in place [a, b] => y),
+            4 => call!(machine, arithmetic::squared_difference::<T>, walk; in place [a, b] => y),
+            5 => call!(machine, arithmetic::floor_div::<T>, walk; in place [a, b] => y),
+            6 => call!(machine, arithmetic::floor_mod::<T>, walk; in place [a, b] => y),
+            7 => call!(machine, arithmetic::pow::<T>, walk; in place [a, b] => y),
+            8 => call!(machine, maximum::<T>, walk; in place [a, b] => y),
+            _ => call!(machine, minimum::<T>, walk; in place [a, b] => y),
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! matrix's type. Either may be a constant.
 
 use systole_kernels::{
+    requantize::Requantize,
     Mismatch,
     batch_matmul::{
         BATCH_DIMS, BatchMatMulI8, BatchMatMulI16, BatchMatMulShape, batch_matmul_f32,
@@ -14,10 +15,10 @@ use systole_kernels::{
 };
 
 use super::linear;
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record, TensorInfo,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -40,7 +41,7 @@ pub struct BatchMatMul<'m> {
 }
 
 enum Kernel<'m> {
-    I8(BatchMatMulI8<'m>),
+    I8(BatchMatMulI8<Requantize<'m>>),
     I16(BatchMatMulI16<'m>),
     I16I8(BatchMatMulI16<'m>),
     F32(BatchMatMulShape),
@@ -103,23 +104,19 @@ impl<'m> Operator<'m> for BatchMatMul<'m> {
         record.elements_and_steps(k as u64)
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (y, inputs) = memory.output(self.y)?;
-                batch_matmul_i8(kernel, inputs.get(self.x)?, inputs.get(self.w)?, y)
+                call!(machine, batch_matmul_i8, kernel; [self.x, self.w] => self.y)
             }
             Kernel::I16(kernel) => {
-                let (y, inputs) = memory.output(self.y)?;
-                batch_matmul_i16(kernel, inputs.get(self.x)?, inputs.get::<i16>(self.w)?, y)
+                call!(machine, batch_matmul_i16::<i16>, kernel; [self.x, self.w] => self.y)
             }
             Kernel::I16I8(kernel) => {
-                let (y, inputs) = memory.output(self.y)?;
-                batch_matmul_i16(kernel, inputs.get(self.x)?, inputs.get::<i8>(self.w)?, y)
+                call!(machine, batch_matmul_i16::<i8>, kernel; [self.x, self.w] => self.y)
             }
             Kernel::F32(shape) => {
-                let (y, inputs) = memory.output(self.y)?;
-                batch_matmul_f32(shape, inputs.get(self.x)?, inputs.get(self.w)?, y)
+                call!(machine, batch_matmul_f32, shape; [self.x, self.w] => self.y)
             }
         }
     }

@@ -8,10 +8,10 @@ use systole_kernels::{
     cast::{CastTo, cast, to_bool},
 };
 
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -47,22 +47,22 @@ impl<'m> Operator<'m> for Cast<'m> {
         Ok(Self { x: x.place, y: y.place, from, to, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.from {
-            DType::I8 => self.cast_from::<i8>(memory),
-            DType::U8 | DType::Bool => self.cast_from::<u8>(memory),
-            DType::I16 => self.cast_from::<i16>(memory),
-            DType::I32 => self.cast_from::<i32>(memory),
-            DType::I64 => self.cast_from::<i64>(memory),
-            DType::U32 => self.cast_from::<u32>(memory),
-            DType::F16 => self.cast_from::<f16>(memory),
-            _ => self.cast_from::<f32>(memory),
+            DType::I8 => self.cast_from::<i8>(machine),
+            DType::U8 | DType::Bool => self.cast_from::<u8>(machine),
+            DType::I16 => self.cast_from::<i16>(machine),
+            DType::I32 => self.cast_from::<i32>(machine),
+            DType::I64 => self.cast_from::<i64>(machine),
+            DType::U32 => self.cast_from::<u32>(machine),
+            DType::F16 => self.cast_from::<f16>(machine),
+            _ => self.cast_from::<f32>(machine),
         }
     }
 }
 
 impl Cast<'_> {
-    fn cast_from<X>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch>
+    fn cast_from<X>(&self, machine: &mut impl Machine) -> Result<(), Mismatch>
     where
         X: Element
             + PartialEq
@@ -77,26 +77,24 @@ impl Cast<'_> {
             + CastTo<f32>,
     {
         match self.to {
-            DType::I8 => self.cast_to::<X, i8>(memory),
-            DType::U8 => self.cast_to::<X, u8>(memory),
-            DType::I16 => self.cast_to::<X, i16>(memory),
-            DType::I32 => self.cast_to::<X, i32>(memory),
-            DType::I64 => self.cast_to::<X, i64>(memory),
-            DType::U32 => self.cast_to::<X, u32>(memory),
-            DType::F16 => self.cast_to::<X, f16>(memory),
+            DType::I8 => self.cast_to::<X, i8>(machine),
+            DType::U8 => self.cast_to::<X, u8>(machine),
+            DType::I16 => self.cast_to::<X, i16>(machine),
+            DType::I32 => self.cast_to::<X, i32>(machine),
+            DType::I64 => self.cast_to::<X, i64>(machine),
+            DType::U32 => self.cast_to::<X, u32>(machine),
+            DType::F16 => self.cast_to::<X, f16>(machine),
             DType::Bool => {
-                let (x, y) = memory.unary::<X, u8>(self.x, self.y)?;
-                to_bool(x, y)
+                call!(machine, to_bool::<X>; [self.x] => self.y)
             }
-            _ => self.cast_to::<X, f32>(memory),
+            _ => self.cast_to::<X, f32>(machine),
         }
     }
 
     fn cast_to<X: Element + CastTo<Y>, Y: Element>(
         &self,
-        memory: &mut Memory<'_, '_>,
+        machine: &mut impl Machine,
     ) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary::<X, Y>(self.x, self.y)?;
-        cast(x, y)
+        call!(machine, cast::<X, Y>; [self.x] => self.y)
     }
 }

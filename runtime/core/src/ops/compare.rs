@@ -7,13 +7,15 @@
 use systole_kernels::{
     Mismatch,
     compare::{CompareQuantized, Comparison, compare, compare_quantized},
+    quantized::Quantized,
+    requantize::Rounding,
 };
 
 use super::elementwise::{Binary, FixedRounding, input_scale, with_rounding};
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::{RoundingCode, params},
-    memory::Memory,
+    
     ops::Operator,
 };
 
@@ -83,32 +85,35 @@ impl<'m> Operator<'m> for Compare<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         let Some(rounding) = self.rounding else {
             return match self.operands.dtype {
-                DType::I8 => self.plain::<i8>(memory),
-                DType::I16 => self.plain::<i16>(memory),
-                DType::I32 => self.plain::<i32>(memory),
-                DType::I64 => self.plain::<i64>(memory),
-                DType::F32 => self.plain::<f32>(memory),
-                _ => self.plain::<u8>(memory),
+                DType::I8 => self.plain::<i8>(machine),
+                DType::I16 => self.plain::<i16>(machine),
+                DType::I32 => self.plain::<i32>(machine),
+                DType::I64 => self.plain::<i64>(machine),
+                DType::F32 => self.plain::<f32>(machine),
+                _ => self.plain::<u8>(machine),
             };
         };
         with_rounding!(rounding, R => match self.operands.dtype {
-            DType::I16 => self.operands.run_apart(memory, |walk, a: &[i16], b, y| {
-                compare_quantized::<R, _>(&self.kernel, walk, a, b, y)
-            }),
-            _ => self.operands.run_apart(memory, |walk, a: &[i8], b, y| {
-                compare_quantized::<R, _>(&self.kernel, walk, a, b, y)
-            }),
+            DType::I16 => self.quantized::<R, i16>(machine),
+            _ => self.quantized::<R, i8>(machine),
         })
     }
 }
 
 impl Compare<'_> {
-    fn plain<T: Element + PartialOrd>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        self.operands.run_apart(memory, |walk, a: &[T], b, y| {
-            compare(self.kernel.comparison, walk, a, b, y)
-        })
+    fn plain<T: Element + PartialOrd>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
+        let Binary { a, b, y, walk, .. } = &self.operands;
+        call!(machine, compare::<T>, self.kernel.comparison, walk; [*a, *b] => *y)
+    }
+
+    fn quantized<R: Rounding, T: Element + Quantized>(
+        &self,
+        machine: &mut impl Machine,
+    ) -> Result<(), Mismatch> {
+        let Binary { a, b, y, walk, .. } = &self.operands;
+        call!(machine, compare_quantized::<R, T>, &self.kernel, walk; [*a, *b] => *y)
     }
 }

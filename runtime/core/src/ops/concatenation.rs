@@ -9,10 +9,10 @@ use systole_kernels::{
 };
 
 use super::movement::{Width, same_type, with_width};
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record, TensorInfo,
     format::params,
-    memory::Memory,
+    
     ops::Operator,
 };
 
@@ -56,16 +56,15 @@ impl<'m> Operator<'m> for Concatenation<'m> {
         Ok(Self { record: *record, axis, width: Width::of(&y) })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         let y = self.record.output(0).map_err(|_| Mismatch)?;
         let y_row = self.row(&y);
         with_width!(self.width, T => {
-            let (y, inputs) = memory.output::<T>(y.place)?;
             let mut offset = 0;
             for i in 0..self.record.input_count() {
                 let x = self.record.input(i).map_err(|_| Mismatch)?;
                 let x_row = self.row(&x);
-                place(&Kernel { x_row, y_row, offset }, inputs.get(x.place)?, y)?;
+                call!(machine, place::<T>, &Kernel { x_row, y_row, offset }; [x.place] => y.place)?;
                 offset += x_row;
             }
         });

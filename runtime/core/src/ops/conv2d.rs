@@ -17,10 +17,10 @@ use super::{
     linear::{self, Arithmetic},
     window::{nhwc, window},
 };
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -137,23 +137,19 @@ impl<'m> Operator<'m> for Conv2d<'m> {
         record.elements_and_steps(record.dims(1, 1..4))
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                conv2d_i8(kernel, x, y)
+                call!(machine, conv2d_i8, kernel; [self.x] => self.y)
             }
             Kernel::I16(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                conv2d_i16(kernel, x, y)
+                call!(machine, conv2d_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                conv2d_f32(kernel, x, y)
+                call!(machine, conv2d_f32, kernel; [self.x] => self.y)
             }
             Kernel::Hybrid(kernel, scratch) => {
-                let (y, scratch, inputs) = memory.outputs2(self.y, *scratch)?;
-                conv2d_hybrid(kernel, inputs.get(self.x)?, scratch, y)
+                call!(machine, conv2d_hybrid, kernel; [self.x] => *scratch, self.y)
             }
         }
     }

@@ -10,10 +10,10 @@ use systole_kernels::{
 };
 
 use super::axis::axis;
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -112,22 +112,20 @@ impl<'m> Operator<'m> for CumSum<'m> {
         Ok(Self { x, y, kernel, elements, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.elements {
             Elements::I8(scales) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                cumsum_i8(&self.kernel, scales, x, y)
+                call!(machine, cumsum_i8, &self.kernel, scales; [self.x] => self.y)
             }
-            Elements::I32 => self.numbers::<i32>(memory),
-            Elements::I64 => self.numbers::<i64>(memory),
-            Elements::F32 => self.numbers::<f32>(memory),
+            Elements::I32 => self.numbers::<i32>(machine),
+            Elements::I64 => self.numbers::<i64>(machine),
+            Elements::F32 => self.numbers::<f32>(machine),
         }
     }
 }
 
 impl CumSum<'_> {
-    fn numbers<T: Number + Element>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary::<T, T>(self.x, self.y)?;
-        cumsum(&self.kernel, x, y)
+    fn numbers<T: Number + Element>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
+        call!(machine, cumsum::<T>, &self.kernel; [self.x] => self.y)
     }
 }

@@ -15,9 +15,9 @@ use super::{
     linear::{self, Arithmetic},
     window::{nhwc, window},
 };
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -103,23 +103,19 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
         record.elements_and_steps(record.dims(1, 1..3))
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                depthwise_conv2d_i8(kernel, x, y)
+                call!(machine, depthwise_conv2d_i8, kernel; [self.x] => self.y)
             }
             Kernel::I16(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                depthwise_conv2d_i16(kernel, x, y)
+                call!(machine, depthwise_conv2d_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                depthwise_conv2d_f32(kernel, x, y)
+                call!(machine, depthwise_conv2d_f32, kernel; [self.x] => self.y)
             }
             Kernel::Hybrid(kernel, scratch) => {
-                let (y, scratch, inputs) = memory.outputs2(self.y, *scratch)?;
-                depthwise_conv2d_hybrid(kernel, inputs.get(self.x)?, scratch, y)
+                call!(machine, depthwise_conv2d_hybrid, kernel; [self.x] => *scratch, self.y)
             }
         }
     }

@@ -7,10 +7,10 @@ use systole_kernels::{
     quantize::{Dequantize as Kernel, dequantize},
 };
 
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -49,18 +49,17 @@ impl<'m> Operator<'m> for Dequantize<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.input {
-            DType::I8 => self.call::<i8>(memory),
-            DType::I16 => self.call::<i16>(memory),
-            _ => self.call::<i32>(memory),
+            DType::I8 => self.call::<i8>(machine),
+            DType::I16 => self.call::<i16>(machine),
+            _ => self.call::<i32>(machine),
         }
     }
 }
 
 impl Dequantize<'_> {
-    fn call<T: Element + Into<i32>>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary::<T, f32>(self.x, self.y)?;
-        dequantize(&self.kernel, x, y)
+    fn call<T: Element + Into<i32>>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
+        call!(machine, dequantize::<T>, &self.kernel; [self.x] => self.y)
     }
 }

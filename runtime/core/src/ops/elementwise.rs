@@ -2,17 +2,12 @@
 //! the fixed-point roundings.
 
 use systole_kernels::{
-    Mismatch,
     add::InputScale,
-    broadcast::{Operand, Walk, broadcast_shape},
+    broadcast::{Walk, broadcast_shape},
     requantize::Output,
 };
 
-use crate::{
-    DType, Element, OperatorError, Record, TensorInfo,
-    format::RoundingCode,
-    memory::{Memory, Place},
-};
+use crate::{DType, OperatorError, Record, TensorInfo, format::RoundingCode, memory::Place};
 
 /// A rounding that elementwise operators take.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +47,8 @@ pub(super) use with_rounding;
 /// An input of the output's type and shape, on which the output may lie.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unary {
-    x: Place,
-    y: Place,
+    pub(super) x: Place,
+    pub(super) y: Place,
     pub(super) dtype: DType,
 }
 
@@ -76,24 +71,14 @@ impl Unary {
     pub(super) fn refuse(&self) -> OperatorError {
         OperatorError::Type { operand: 0, found: self.dtype }
     }
-
-    /// Calls `kernel` with the operand and the output.
-    pub(super) fn run<T: Element>(
-        &self,
-        memory: &mut Memory<'_, '_>,
-        kernel: impl FnOnce(Operand<'_, T>, &mut [T]) -> Result<(), Mismatch>,
-    ) -> Result<(), Mismatch> {
-        let (y, x) = memory.in_place(self.x, self.y)?;
-        kernel(x, y)
-    }
 }
 
 /// Two inputs of one type that broadcast to the output's shape.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Binary {
-    a: Place,
-    b: Place,
-    y: Place,
+    pub(super) a: Place,
+    pub(super) b: Place,
+    pub(super) y: Place,
     pub(super) walk: Walk<2>,
     pub(super) dtype: DType,
 }
@@ -116,36 +101,6 @@ impl Binary {
     /// The error for inputs of a type that the operator does not take.
     pub(super) fn refuse(&self) -> OperatorError {
         OperatorError::Type { operand: 0, found: self.dtype }
-    }
-
-    /// Calls `kernel` with the operands and the output, which may lie on one of them.
-    pub(super) fn run<T: Element>(
-        &self,
-        memory: &mut Memory<'_, '_>,
-        kernel: impl FnOnce(&Walk<2>, Operand<'_, T>, Operand<'_, T>, &mut [T]) -> Result<(), Mismatch>,
-    ) -> Result<(), Mismatch> {
-        if self.walk.is_empty() {
-            return Ok(());
-        }
-        let (y, inputs) = memory.output(self.y)?;
-        let operand = |place: Place| {
-            if place == self.y {
-                Ok(Operand::Output)
-            } else {
-                inputs.get(place).map(Operand::Buffer)
-            }
-        };
-        kernel(&self.walk, operand(self.a)?, operand(self.b)?, y)
-    }
-
-    /// Calls `kernel` with operands of type `T` and an output of type `U` beside them.
-    pub(super) fn run_apart<T: Element, U: Element>(
-        &self,
-        memory: &mut Memory<'_, '_>,
-        kernel: impl FnOnce(&Walk<2>, &[T], &[T], &mut [U]) -> Result<(), Mismatch>,
-    ) -> Result<(), Mismatch> {
-        let (y, inputs) = memory.output(self.y)?;
-        kernel(&self.walk, inputs.get(self.a)?, inputs.get(self.b)?, y)
     }
 }
 

@@ -13,10 +13,10 @@ use systole_kernels::{
 };
 
 use super::linear::{self, Arithmetic};
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -113,23 +113,19 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
         record.elements_and_steps(record.dims(1, 1..2))
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                fully_connected_i8(kernel, x, y)
+                call!(machine, fully_connected_i8, kernel; [self.x] => self.y)
             }
             Kernel::I16(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                fully_connected_i16(kernel, x, y)
+                call!(machine, fully_connected_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                fully_connected_f32(kernel, x, y)
+                call!(machine, fully_connected_f32, kernel; [self.x] => self.y)
             }
             Kernel::Hybrid(kernel, scratch) => {
-                let (y, scratch, inputs) = memory.outputs2(self.y, *scratch)?;
-                fully_connected_hybrid(kernel, inputs.get(self.x)?, scratch, y)
+                call!(machine, fully_connected_hybrid, kernel; [self.x] => *scratch, self.y)
             }
         }
     }

@@ -5,12 +5,11 @@
 use systole_kernels::{
     Mismatch,
     arithmetic::Clamp,
-    broadcast::unary_in_place,
     functions::{self, Signed},
 };
 
 use super::elementwise::Unary;
-use crate::{DType, Element, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, Element, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// Parameters of a function of one number.
@@ -56,49 +55,50 @@ impl<'m> Operator<'m> for Function<'m> {
         Ok(Self { operands, params, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.operands.dtype {
-            DType::I8 => self.signed::<i8>(memory),
-            DType::I16 => self.signed::<i16>(memory),
-            DType::I32 => self.signed::<i32>(memory),
-            DType::I64 => self.signed::<i64>(memory),
-            _ if self.params.function <= 2 => self.signed::<f32>(memory),
-            _ => self.real(memory),
+            DType::I8 => self.signed::<i8>(machine),
+            DType::I16 => self.signed::<i16>(machine),
+            DType::I32 => self.signed::<i32>(machine),
+            DType::I64 => self.signed::<i64>(machine),
+            _ if self.params.function <= 2 => self.signed::<f32>(machine),
+            _ => self.real(machine),
         }
     }
 }
 
 impl Function<'_> {
-    fn signed<T: Signed + Element>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        self.operands.run::<T>(memory, |x, y| match self.params.function {
-            0 => unary_in_place(x, y, T::negative),
-            1 => unary_in_place(x, y, T::magnitude),
-            _ => unary_in_place(x, y, T::sign),
-        })
+    fn signed<T: Signed + Element>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
+        let Unary { x, y, .. } = self.operands;
+        match self.params.function {
+            0 => call!(machine, functions::negative::<T>; in place [x] => y),
+            1 => call!(machine, functions::magnitude::<T>; in place [x] => y),
+            _ => call!(machine, functions::sign::<T>; in place [x] => y),
+        }
     }
 
-    fn real(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn real(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
         let Params { alpha, min, max, .. } = self.params;
-        let range = Clamp { min, max };
-        self.operands.run::<f32>(memory, |x, y| match self.params.function {
-            3 => unary_in_place(x, y, |x| range.apply(x)),
-            4 => unary_in_place(x, y, |x| functions::leaky_relu(alpha, x)),
-            5 => unary_in_place(x, y, functions::logistic),
-            6 => unary_in_place(x, y, functions::tanh),
-            7 => unary_in_place(x, y, functions::elu),
-            8 => unary_in_place(x, y, functions::gelu),
-            9 => unary_in_place(x, y, functions::gelu_tanh),
-            10 => unary_in_place(x, y, functions::hard_swish),
-            11 => unary_in_place(x, y, functions::exp),
-            12 => unary_in_place(x, y, functions::log),
-            13 => unary_in_place(x, y, functions::sqrt),
-            14 => unary_in_place(x, y, functions::rsqrt),
-            15 => unary_in_place(x, y, functions::sin),
-            16 => unary_in_place(x, y, functions::cos),
-            17 => unary_in_place(x, y, functions::square),
-            18 => unary_in_place(x, y, functions::floor),
-            19 => unary_in_place(x, y, functions::ceil),
-            _ => unary_in_place(x, y, functions::round),
-        })
+        let Unary { x, y, .. } = self.operands;
+        match self.params.function {
+            3 => call!(machine, functions::clamp_f32, Clamp { min, max }; in place [x] => y),
+            4 => call!(machine, functions::leaky_relu_f32, alpha; in place [x] => y),
+            5 => call!(machine, functions::logistic_f32; in place [x] => y),
+            6 => call!(machine, functions::tanh_f32; in place [x] => y),
+            7 => call!(machine, functions::elu_f32; in place [x] => y),
+            8 => call!(machine, functions::gelu_f32; in place [x] => y),
+            9 => call!(machine, functions::gelu_tanh_f32; in place [x] => y),
+            10 => call!(machine, functions::hard_swish_f32; in place [x] => y),
+            11 => call!(machine, functions::exp_f32; in place [x] => y),
+            12 => call!(machine, functions::log_f32; in place [x] => y),
+            13 => call!(machine, functions::sqrt_f32; in place [x] => y),
+            14 => call!(machine, functions::rsqrt_f32; in place [x] => y),
+            15 => call!(machine, functions::sin_f32; in place [x] => y),
+            16 => call!(machine, functions::cos_f32; in place [x] => y),
+            17 => call!(machine, functions::square_f32; in place [x] => y),
+            18 => call!(machine, functions::floor_f32; in place [x] => y),
+            19 => call!(machine, functions::ceil_f32; in place [x] => y),
+            _ => call!(machine, functions::round_f32; in place [x] => y),
+        }
     }
 }

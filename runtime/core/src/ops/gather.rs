@@ -12,10 +12,10 @@ use systole_kernels::{
 };
 
 use super::movement::{Width, same_type, with_width};
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -103,14 +103,16 @@ impl<'m> Operator<'m> for Gather<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        with_width!(self.width, T => {
-            let (y, inputs) = memory.output::<T>(self.y)?;
-            let x = inputs.get(self.x)?;
-            match self.index {
-                IndexType::I16 => gather(&self.kernel, x, inputs.get::<i16>(self.indices)?, y),
-                IndexType::I32 => gather(&self.kernel, x, inputs.get::<i32>(self.indices)?, y),
-                IndexType::I64 => gather(&self.kernel, x, inputs.get::<i64>(self.indices)?, y),
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        with_width!(self.width, T => match self.index {
+            IndexType::I16 => {
+                call!(machine, gather::<T, i16>, &self.kernel; [self.x, self.indices] => self.y)
+            }
+            IndexType::I32 => {
+                call!(machine, gather::<T, i32>, &self.kernel; [self.x, self.indices] => self.y)
+            }
+            IndexType::I64 => {
+                call!(machine, gather::<T, i64>, &self.kernel; [self.x, self.indices] => self.y)
             }
         })
     }

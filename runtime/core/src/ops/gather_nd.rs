@@ -15,10 +15,10 @@ use super::{
     gather::IndexType,
     movement::{Width, same_type, with_width},
 };
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -61,14 +61,16 @@ impl<'m> Operator<'m> for GatherNd<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        with_width!(self.width, T => {
-            let (y, inputs) = memory.output::<T>(self.y)?;
-            let x = inputs.get(self.x)?;
-            match self.index {
-                IndexType::I16 => gather_nd(&self.kernel, x, inputs.get::<i16>(self.indices)?, y),
-                IndexType::I32 => gather_nd(&self.kernel, x, inputs.get::<i32>(self.indices)?, y),
-                IndexType::I64 => gather_nd(&self.kernel, x, inputs.get::<i64>(self.indices)?, y),
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        with_width!(self.width, T => match self.index {
+            IndexType::I16 => {
+                call!(machine, gather_nd::<T, i16>, &self.kernel; [self.x, self.indices] => self.y)
+            }
+            IndexType::I32 => {
+                call!(machine, gather_nd::<T, i32>, &self.kernel; [self.x, self.indices] => self.y)
+            }
+            IndexType::I64 => {
+                call!(machine, gather_nd::<T, i64>, &self.kernel; [self.x, self.indices] => self.y)
             }
         })
     }

@@ -9,10 +9,10 @@ use systole_kernels::{
     },
 };
 
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -65,15 +65,13 @@ impl<'m> Operator<'m> for L2Normalization<'m> {
         Ok(Self { x: x.place, y: y.place, kernel, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                l2_normalization_i8(kernel, x, y)
+                call!(machine, l2_normalization_i8, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                l2_normalization_f32(kernel, x, y)
+                call!(machine, l2_normalization_f32, kernel; [self.x] => self.y)
             }
         }
     }

@@ -9,9 +9,9 @@ use systole_kernels::{
 
 pub use super::pool::Params;
 use super::pool::{self, Pooling};
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -44,8 +44,7 @@ impl<'m> Operator<'m> for L2Pool2d<'m> {
         pool::work(record)
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary(self.x, self.y)?;
-        l2_pool_2d_f32(&self.kernel, x, y)
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        call!(machine, l2_pool_2d_f32, &self.kernel; [self.x] => self.y)
     }
 }

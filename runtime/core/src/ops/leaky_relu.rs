@@ -8,7 +8,7 @@ use systole_kernels::{
 };
 
 use super::elementwise::{FixedRounding, Unary, output_stage, with_rounding};
-use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// Parameters of LEAKY_RELU.
@@ -70,10 +70,11 @@ impl<'m> Operator<'m> for LeakyRelu<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        with_rounding!(self.rounding, R => match self.operands.dtype {
-            DType::I16 => self.operands.run(memory, |x, y| leaky_relu::<R, i16>(&self.kernel, x, y)),
-            _ => self.operands.run(memory, |x, y| leaky_relu::<R, i8>(&self.kernel, x, y)),
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        let Unary { x, y, dtype } = self.operands;
+        with_rounding!(self.rounding, R => match dtype {
+            DType::I16 => call!(machine, leaky_relu::<R, i16>, &self.kernel; in place [x] => y),
+            _ => call!(machine, leaky_relu::<R, i8>, &self.kernel; in place [x] => y),
         })
     }
 }

@@ -7,10 +7,10 @@ use systole_kernels::{
     log_softmax::{LogSoftmaxF32, LogSoftmaxI8, log_softmax_f32, log_softmax_i8},
 };
 
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -81,15 +81,13 @@ impl<'m> Operator<'m> for LogSoftmax<'m> {
         Ok(Self { x: x.place, y: y.place, kernel, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                log_softmax_i8(kernel, x, y)
+                call!(machine, log_softmax_i8, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                log_softmax_f32(kernel, x, y)
+                call!(machine, log_softmax_f32, kernel; [self.x] => self.y)
             }
         }
     }

@@ -8,7 +8,7 @@ use systole_kernels::{
 };
 
 use super::elementwise::{Binary, Unary};
-use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// Parameters of logical operations.
@@ -45,11 +45,17 @@ impl<'m> Operator<'m> for Logical<'m> {
         Ok(Self { operation, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.operation {
-            Operation::And(operands) => operands.run(memory, logical_and),
-            Operation::Or(operands) => operands.run(memory, logical_or),
-            Operation::Not(operands) => operands.run(memory, logical_not),
+            Operation::And(Binary { a, b, y, walk, .. }) => {
+                call!(machine, logical_and, walk; in place [*a, *b] => *y)
+            }
+            Operation::Or(Binary { a, b, y, walk, .. }) => {
+                call!(machine, logical_or, walk; in place [*a, *b] => *y)
+            }
+            Operation::Not(operands) => {
+                call!(machine, logical_not; in place [operands.x] => operands.y)
+            }
         }
     }
 }

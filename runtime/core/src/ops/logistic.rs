@@ -8,7 +8,7 @@ use systole_kernels::{
 };
 
 use super::elementwise::Unary;
-use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// Parameters of LOGISTIC and TANH.
@@ -56,8 +56,12 @@ impl<'m> Operator<'m> for Logistic<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let kernel = if self.is_tanh { tanh_i16 } else { logistic_i16 };
-        self.operands.run(memory, |x, y| kernel(&self.kernel, x, y))
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        let Unary { x, y, .. } = self.operands;
+        if self.is_tanh {
+            call!(machine, tanh_i16, &self.kernel; in place [x] => y)
+        } else {
+            call!(machine, logistic_i16, &self.kernel; in place [x] => y)
+        }
     }
 }

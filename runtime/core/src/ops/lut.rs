@@ -10,7 +10,7 @@ use systole_kernels::{
 };
 
 use super::elementwise::Unary;
-use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// A table has no parameters.
@@ -42,10 +42,10 @@ impl<'m> Operator<'m> for Lut<'m> {
         Ok(Self { operands, table })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.table {
-            Table::I8(table) => self.operands.run(memory, |x, y| lut_i8(table, x, y)),
-            Table::I16(table) => self.operands.run(memory, |x, y| lut_i16(table, x, y)),
+            Table::I8(table) => call!(machine, lut_i8, table; in place [self.operands.x] => self.operands.y),
+            Table::I16(table) => call!(machine, lut_i16, table; in place [self.operands.x] => self.operands.y),
         }
     }
 }

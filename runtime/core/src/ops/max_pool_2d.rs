@@ -10,9 +10,9 @@ use systole_kernels::{
 
 pub use super::pool::Params;
 use super::pool::{self, Pooling};
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -51,19 +51,16 @@ impl<'m> Operator<'m> for MaxPool2d<'m> {
         pool::work(record)
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                max_pool_2d_i8(kernel, x, y)
+                call!(machine, max_pool_2d_i8, kernel; [self.x] => self.y)
             }
             Kernel::I16(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                max_pool_2d_i16(kernel, x, y)
+                call!(machine, max_pool_2d_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                max_pool_2d_f32(kernel, x, y)
+                call!(machine, max_pool_2d_f32, kernel; [self.x] => self.y)
             }
         }
     }

@@ -11,10 +11,10 @@ use systole_kernels::{
 };
 
 use super::movement::{Width, same_type, with_width};
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -59,10 +59,9 @@ impl<'m> Operator<'m> for MirrorPad<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         with_width!(self.width, T => {
-            let (x, y) = memory.unary::<T, T>(self.x, self.y)?;
-            mirror_pad(&self.kernel, x, y)
+            call!(machine, mirror_pad::<T>, &self.kernel; [self.x] => self.y)
         })
     }
 }

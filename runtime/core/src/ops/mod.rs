@@ -6,7 +6,7 @@
 
 use systole_kernels::Mismatch;
 
-use crate::{OperatorError, Record, memory::Memory};
+use crate::{OperatorError, Record, call::Machine};
 
 mod axis;
 mod elementwise;
@@ -32,8 +32,8 @@ pub(crate) trait Operator<'m>: Sized {
         record.elements()
     }
 
-    /// Calls the kernel.
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch>;
+    /// Hands the kernel's call to the machine.
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch>;
 }
 
 /// Expands the registry: the modules, [`Opcode`], its names, and the dispatch.
@@ -97,11 +97,11 @@ macro_rules! operators {
         pub(crate) fn run(
             opcode: Opcode,
             record: &Record<'_>,
-            memory: &mut Memory<'_, '_>,
+            machine: &mut impl Machine,
         ) -> Result<(), Mismatch> {
             match opcode {
                 $(Opcode::$variant => {
-                    $module::$variant::decode(record).map_err(|_| Mismatch)?.run(memory)
+                    $module::$variant::decode(record).map_err(|_| Mismatch)?.run(machine)
                 })*
             }
         }

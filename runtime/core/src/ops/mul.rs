@@ -4,14 +4,13 @@
 
 use systole_kernels::{
     Mismatch,
-    broadcast::{Operand, Walk},
     mul::{Mul as Kernel, div, mul},
     quantized::Quantized,
     requantize::Rounding,
 };
 
 use super::elementwise::{Binary, FixedRounding, output_stage, with_rounding};
-use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, Element, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// Parameters of MUL and DIV.
@@ -67,26 +66,27 @@ impl<'m> Operator<'m> for Mul<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         with_rounding!(self.rounding, R => match self.operands.dtype {
-            DType::I16 => self.operands.run::<i16>(memory, |w, a, b, y| self.call::<R, _>(w, a, b, y)),
-            _ => self.operands.run::<i8>(memory, |w, a, b, y| self.call::<R, _>(w, a, b, y)),
+            DType::I16 => self.of::<R, i16>(machine),
+            _ => self.of::<R, i8>(machine),
         })
     }
 }
 
 impl Mul<'_> {
-    fn call<R: Rounding, T: Quantized>(
+    fn of<R: Rounding, T: Quantized + Element>(
         &self,
-        walk: &Walk<2>,
-        a: Operand<'_, T>,
-        b: Operand<'_, T>,
-        y: &mut [T],
+        machine: &mut impl Machine,
     ) -> Result<(), Mismatch> {
+        let Binary { a, b, y, walk, .. } = &self.operands;
+        if walk.is_empty() {
+            return Ok(());
+        }
         if self.divides {
-            div::<R, T>(&self.kernel, walk, a, b, y)
+            call!(machine, div::<R, T>, &self.kernel, walk; in place [*a, *b] => *y)
         } else {
-            mul::<R, T>(&self.kernel, walk, a, b, y)
+            call!(machine, mul::<R, T>, &self.kernel, walk; in place [*a, *b] => *y)
         }
     }
 }

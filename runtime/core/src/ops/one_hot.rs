@@ -11,10 +11,10 @@ use systole_kernels::{
 };
 
 use super::movement::{Width, same_type, with_width};
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -35,8 +35,7 @@ pub struct OneHot<'m> {
     width: Width,
     /// Whether indices are int64.
     wide: bool,
-    depth: usize,
-    inner: usize,
+    kernel: Kernel,
     model: PhantomData<&'m ()>,
 }
 
@@ -71,23 +70,16 @@ impl<'m> Operator<'m> for OneHot<'m> {
             y: y.place,
             width: Width::of(&y),
             wide,
-            depth,
-            inner: inner.iter().map(|&dim| dim as usize).product(),
+            kernel: Kernel { depth, inner: inner.iter().map(|&dim| dim as usize).product() },
             model: PhantomData,
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        with_width!(self.width, T => {
-            let (y, inputs) = memory.output::<T>(self.y)?;
-            let one = |place| inputs.get::<T>(place)?.first().copied().ok_or(Mismatch);
-            let (on, off) = (one(self.on)?, one(self.off)?);
-            let kernel = Kernel { depth: self.depth, inner: self.inner, on, off };
-            if self.wide {
-                one_hot(&kernel, inputs.get::<i64>(self.indices)?, y)
-            } else {
-                one_hot(&kernel, inputs.get::<i32>(self.indices)?, y)
-            }
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        with_width!(self.width, T => if self.wide {
+            call!(machine, one_hot::<T, i64>, &self.kernel; [self.indices, self.on, self.off] => self.y)
+        } else {
+            call!(machine, one_hot::<T, i32>, &self.kernel; [self.indices, self.on, self.off] => self.y)
         })
     }
 }

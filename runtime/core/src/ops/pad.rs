@@ -11,10 +11,10 @@ use systole_kernels::{
 };
 
 use super::movement::{Width, same_type, with_width};
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -56,10 +56,9 @@ impl<'m> Operator<'m> for Pad<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         with_width!(self.width, T => {
-            let (x, y) = memory.unary::<T, T>(self.x, self.y)?;
-            pad(&self.kernel, self.value as T, x, y)
+            call!(machine, pad::<T>, &self.kernel, self.value as T; [self.x] => self.y)
         })
     }
 }

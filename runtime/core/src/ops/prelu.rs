@@ -11,10 +11,10 @@ use systole_kernels::{
 };
 
 use super::elementwise::{FixedRounding, output_stage, walk, with_rounding};
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -89,15 +89,14 @@ impl<'m> Operator<'m> for Prelu<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         let Some((rounding, kernel)) = &self.quantized else {
-            let (y, inputs) = memory.output(self.y)?;
-            return prelu_f32(&self.walk, inputs.get(self.x)?, inputs.get(self.alpha)?, y);
+            return call!(machine, prelu_f32, &self.walk; [self.x, self.alpha] => self.y);
         };
         match self.types {
-            (DType::I8, _) => self.call::<i8, i8>(memory, *rounding, kernel),
-            (_, DType::I8) => self.call::<i16, i8>(memory, *rounding, kernel),
-            _ => self.call::<i16, i16>(memory, *rounding, kernel),
+            (DType::I8, _) => self.call::<i8, i8>(machine, *rounding, kernel),
+            (_, DType::I8) => self.call::<i16, i8>(machine, *rounding, kernel),
+            _ => self.call::<i16, i16>(machine, *rounding, kernel),
         }
     }
 }
@@ -105,12 +104,12 @@ impl<'m> Operator<'m> for Prelu<'m> {
 impl Prelu<'_> {
     fn call<T: Element + Quantized, A: Element + Quantized>(
         &self,
-        memory: &mut Memory<'_, '_>,
+        machine: &mut impl Machine,
         rounding: FixedRounding,
         kernel: &Kernel,
     ) -> Result<(), Mismatch> {
-        let (y, inputs) = memory.output::<T>(self.y)?;
-        let (x, alpha) = (inputs.get(self.x)?, inputs.get::<A>(self.alpha)?);
-        with_rounding!(rounding, R => prelu::<R, T, A>(kernel, &self.walk, x, alpha, y))
+        with_rounding!(rounding, R => {
+            call!(machine, prelu::<R, T, A>, kernel, &self.walk; [self.x, self.alpha] => self.y)
+        })
     }
 }

@@ -10,10 +10,10 @@ use systole_kernels::{
 };
 
 use super::reduction::reduction;
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -69,13 +69,11 @@ impl<'m> Operator<'m> for ProdQuantized<'m> {
         Ok(Self { x: x.place, y: y.place, dtype, kernel, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         if self.dtype == DType::I8 {
-            let (x, y) = memory.unary(self.x, self.y)?;
-            prod_i8(&self.kernel, x, y)
+            call!(machine, prod_i8, &self.kernel; [self.x] => self.y)
         } else {
-            let (x, y) = memory.unary(self.x, self.y)?;
-            prod_i16(&self.kernel, x, y)
+            call!(machine, prod_i16, &self.kernel; [self.x] => self.y)
         }
     }
 }

@@ -7,10 +7,10 @@ use systole_kernels::{
     quantize::{Quantize as Kernel, quantize},
 };
 
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -61,15 +61,13 @@ impl<'m> Operator<'m> for Quantize<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.output {
             DType::I16 => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                quantize::<i16>(&self.kernel, x, y)
+                call!(machine, quantize::<i16>, &self.kernel; [self.x] => self.y)
             }
             _ => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                quantize::<i8>(&self.kernel, x, y)
+                call!(machine, quantize::<i8>, &self.kernel; [self.x] => self.y)
             }
         }
     }

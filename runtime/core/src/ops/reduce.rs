@@ -15,10 +15,10 @@ use systole_kernels::{
 };
 
 use super::reduction::reduction;
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -103,40 +103,39 @@ impl<'m> Operator<'m> for Reduce<'m> {
         Ok(Self { x, y, kind, dtype, reduction, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match (self.dtype, self.kind) {
-            (DType::F32, Kind::Mean) => self.with(memory, mean_f32),
-            (DType::I32, Kind::Mean) => self.with(memory, mean_i32),
-            (DType::I64, Kind::Mean) => self.with(memory, mean_i64),
-            (DType::Bool, Kind::Any) => self.with(memory, reduce_any),
-            (DType::Bool, Kind::All) => self.with(memory, reduce_all),
-            (DType::F32, _) => self.numbers::<f32>(memory),
-            (DType::I32, _) => self.numbers::<i32>(memory),
-            (DType::I64, _) => self.numbers::<i64>(memory),
-            (DType::I16, _) => self.numbers::<i16>(memory),
-            (DType::I8, _) => self.numbers::<i8>(memory),
+            (DType::F32, Kind::Mean) => self.with(machine, mean_f32),
+            (DType::I32, Kind::Mean) => self.with(machine, mean_i32),
+            (DType::I64, Kind::Mean) => self.with(machine, mean_i64),
+            (DType::Bool, Kind::Any) => self.with(machine, reduce_any),
+            (DType::Bool, Kind::All) => self.with(machine, reduce_all),
+            (DType::F32, _) => self.numbers::<f32>(machine),
+            (DType::I32, _) => self.numbers::<i32>(machine),
+            (DType::I64, _) => self.numbers::<i64>(machine),
+            (DType::I16, _) => self.numbers::<i16>(machine),
+            (DType::I8, _) => self.numbers::<i8>(machine),
             _ => Err(Mismatch),
         }
     }
 }
 
 impl Reduce<'_> {
-    fn numbers<T: Number + Element>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn numbers<T: Number + Element>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
         match self.kind {
-            Kind::Sum => self.with(memory, reduce_sum::<T>),
-            Kind::Prod => self.with(memory, reduce_prod::<T>),
-            Kind::Max => self.with(memory, reduce_max::<T>),
-            Kind::Min => self.with(memory, reduce_min::<T>),
+            Kind::Sum => self.with(machine, reduce_sum::<T>),
+            Kind::Prod => self.with(machine, reduce_prod::<T>),
+            Kind::Max => self.with(machine, reduce_max::<T>),
+            Kind::Min => self.with(machine, reduce_min::<T>),
             Kind::Mean | Kind::Any | Kind::All => Err(Mismatch),
         }
     }
 
     fn with<T: Element>(
         &self,
-        memory: &mut Memory<'_, '_>,
-        kernel: impl Fn(&Reduction, &[T], &mut [T]) -> Result<(), Mismatch>,
+        machine: &mut impl Machine,
+        kernel: impl Fn(&Reduction, &[T], &mut [T]) -> Result<(), Mismatch> + Copy,
     ) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary(self.x, self.y)?;
-        kernel(&self.reduction, x, y)
+        call!(machine, kernel, &self.reduction; [self.x] => self.y)
     }
 }

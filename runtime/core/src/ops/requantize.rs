@@ -11,10 +11,10 @@ use systole_kernels::{
 };
 
 use super::elementwise::{FixedRounding, output_stage, with_rounding};
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -83,37 +83,37 @@ impl<'m> Operator<'m> for Requantize<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.types {
-            (DType::I8, DType::I8) => self.within::<i8>(memory),
-            (DType::I16, DType::I16) => self.within::<i16>(memory),
-            (DType::I8, DType::I16) => self.across::<i8, i16>(memory),
-            (DType::I8, _) => self.across::<i8, i32>(memory),
-            (DType::I16, DType::I8) => self.across::<i16, i8>(memory),
-            (DType::I16, _) => self.across::<i16, i32>(memory),
-            (_, DType::I8) => self.across::<i32, i8>(memory),
-            (_, DType::I16) => self.across::<i32, i16>(memory),
-            _ => self.within::<i32>(memory),
+            (DType::I8, DType::I8) => self.within::<i8>(machine),
+            (DType::I16, DType::I16) => self.within::<i16>(machine),
+            (DType::I8, DType::I16) => self.across::<i8, i16>(machine),
+            (DType::I8, _) => self.across::<i8, i32>(machine),
+            (DType::I16, DType::I8) => self.across::<i16, i8>(machine),
+            (DType::I16, _) => self.across::<i16, i32>(machine),
+            (_, DType::I8) => self.across::<i32, i8>(machine),
+            (_, DType::I16) => self.across::<i32, i16>(machine),
+            _ => self.within::<i32>(machine),
         }
     }
 }
 
 impl Requantize<'_> {
     /// Within one type, where the output may lie on the input.
-    fn within<T: Element + Quantized>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (y, x) = memory.in_place::<T>(self.x, self.y)?;
+    fn within<T: Element + Quantized>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
         with_rounding!(self.rounding, R => if self.is_abs {
-            abs::<R, T>(&self.kernel, x, y)
+            call!(machine, abs::<R, T>, &self.kernel; in place [self.x] => self.y)
         } else {
-            requantize_in_place::<R, T>(&self.kernel, x, y)
+            call!(machine, requantize_in_place::<R, T>, &self.kernel; in place [self.x] => self.y)
         })
     }
 
     fn across<X: Element + Quantized, Y: Element + Quantized>(
         &self,
-        memory: &mut Memory<'_, '_>,
+        machine: &mut impl Machine,
     ) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary::<X, Y>(self.x, self.y)?;
-        with_rounding!(self.rounding, R => requantize::<R, X, Y>(&self.kernel, x, y))
+        with_rounding!(self.rounding, R => {
+            call!(machine, requantize::<R, X, Y>, &self.kernel; [self.x] => self.y)
+        })
     }
 }

@@ -12,9 +12,9 @@ use systole_kernels::{
 };
 
 pub use super::resize::Params;
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -49,23 +49,19 @@ impl<'m> Operator<'m> for ResizeBilinear<'m> {
         Ok(Self { x, y, kernel, elements, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.elements {
             Elements::I8 => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                resize_bilinear_i8(&self.kernel, x, y)
+                call!(machine, resize_bilinear_i8, &self.kernel; [self.x] => self.y)
             }
             Elements::U8AsI8 => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                resize_bilinear_u8_as_i8(&self.kernel, x, y)
+                call!(machine, resize_bilinear_u8_as_i8, &self.kernel; [self.x] => self.y)
             }
             Elements::I16 => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                resize_bilinear_i16(&self.kernel, x, y)
+                call!(machine, resize_bilinear_i16, &self.kernel; [self.x] => self.y)
             }
             Elements::F32 => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                resize_bilinear_f32(&self.kernel, x, y)
+                call!(machine, resize_bilinear_f32, &self.kernel; [self.x] => self.y)
             }
         }
     }

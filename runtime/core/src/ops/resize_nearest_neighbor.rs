@@ -9,9 +9,9 @@ use systole_kernels::{
 };
 
 pub use super::resize::Params;
-use crate::{
+use crate::{call::{Machine, call}, 
     Element, OperatorError, Record,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -35,19 +35,18 @@ impl<'m> Operator<'m> for ResizeNearestNeighbor<'m> {
         Ok(Self { x, y, kernel, element_bytes, model: core::marker::PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.element_bytes {
-            1 => self.copy::<u8>(memory),
-            2 => self.copy::<u16>(memory),
-            4 => self.copy::<u32>(memory),
-            _ => self.copy::<i64>(memory),
+            1 => self.copy::<u8>(machine),
+            2 => self.copy::<u16>(machine),
+            4 => self.copy::<u32>(machine),
+            _ => self.copy::<i64>(machine),
         }
     }
 }
 
 impl ResizeNearestNeighbor<'_> {
-    fn copy<T: Element>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (x, y) = memory.unary::<T, T>(self.x, self.y)?;
-        resize_nearest_neighbor(&self.kernel, x, y)
+    fn copy<T: Element>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
+        call!(machine, resize_nearest_neighbor::<T>, &self.kernel; [self.x] => self.y)
     }
 }

@@ -6,10 +6,10 @@
 use systole_kernels::{Mismatch, broadcast::Walk, select::select};
 
 use super::elementwise::walk;
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -47,20 +47,18 @@ impl<'m> Operator<'m> for Select<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.element_bytes {
-            1 => self.call::<u8>(memory),
-            2 => self.call::<u16>(memory),
-            4 => self.call::<u32>(memory),
-            _ => self.call::<i64>(memory),
+            1 => self.call::<u8>(machine),
+            2 => self.call::<u16>(machine),
+            4 => self.call::<u32>(machine),
+            _ => self.call::<i64>(machine),
         }
     }
 }
 
 impl Select<'_> {
-    fn call<T: Element>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (y, inputs) = memory.output::<T>(self.y)?;
-        let condition = inputs.get(self.condition)?;
-        select(&self.walk, condition, inputs.get(self.a)?, inputs.get(self.b)?, y)
+    fn call<T: Element>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
+        call!(machine, select::<T>, &self.walk; [self.condition, self.a, self.b] => self.y)
     }
 }

@@ -11,10 +11,10 @@ use systole_kernels::{
     },
 };
 
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -104,23 +104,19 @@ impl<'m> Operator<'m> for Softmax<'m> {
         Ok(Self { x: x.place, y: y.place, kernel })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                softmax_i8(kernel, x, y)
+                call!(machine, softmax_i8, kernel; [self.x] => self.y)
             }
             Kernel::I8ToI16(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                softmax_i8_i16(kernel, x, y)
+                call!(machine, softmax_i8_i16, kernel; [self.x] => self.y)
             }
             Kernel::I16(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                softmax_i16(kernel, x, y)
+                call!(machine, softmax_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                softmax_f32(kernel, x, y)
+                call!(machine, softmax_f32, kernel; [self.x] => self.y)
             }
         }
     }

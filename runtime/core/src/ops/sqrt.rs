@@ -8,7 +8,7 @@ use systole_kernels::{
 };
 
 use super::elementwise::Unary;
-use crate::{DType, OperatorError, Record, format::params, memory::Memory, ops::Operator};
+use crate::{call::{Machine, call}, DType, OperatorError, Record, format::params,  ops::Operator};
 
 params! {
     /// SQRT has no parameters.
@@ -42,7 +42,7 @@ impl<'m> Operator<'m> for Sqrt<'m> {
         })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        self.operands.run(memory, |x, y| sqrt::<i16>(&self.kernel, x, y))
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
+        call!(machine, sqrt::<i16>, &self.kernel; in place [self.operands.x] => self.operands.y)
     }
 }

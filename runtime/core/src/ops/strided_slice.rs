@@ -11,10 +11,10 @@ use systole_kernels::{
 };
 
 use super::movement::{Width, same_type, with_width};
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -51,10 +51,9 @@ impl<'m> Operator<'m> for StridedSlice<'m> {
         Ok(Self { x: x.place, y: y.place, width, kernel, model: PhantomData })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         with_width!(self.width, T => {
-            let (x, y) = memory.unary::<T, T>(self.x, self.y)?;
-            strided_slice(&self.kernel, x, y)
+            call!(machine, strided_slice::<T>, &self.kernel; [self.x] => self.y)
         })
     }
 }

@@ -4,16 +4,17 @@
 //! type, its shape without the reduced axes or with ones in their place.
 
 use systole_kernels::{
+    requantize::Requantize,
     Mismatch,
     reduce_quantized::{SumQuantized as Kernel, sum_i8, sum_i16, sum_u8},
     requantize::Output,
 };
 
 use super::reduction::reduction;
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -39,7 +40,7 @@ pub struct SumQuantized<'m> {
     x: Place,
     y: Place,
     elements: Elements,
-    kernel: Kernel<'m>,
+    kernel: Kernel<Requantize<'m>>,
 }
 
 enum Elements {
@@ -74,19 +75,16 @@ impl<'m> Operator<'m> for SumQuantized<'m> {
         Ok(Self { x: x.place, y: y.place, elements, kernel })
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.elements {
             Elements::I8 => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                sum_i8(&self.kernel, x, y)
+                call!(machine, sum_i8, &self.kernel; [self.x] => self.y)
             }
             Elements::U8 => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                sum_u8(&self.kernel, x, y)
+                call!(machine, sum_u8, &self.kernel; [self.x] => self.y)
             }
             Elements::I16 => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                sum_i16(&self.kernel, x, y)
+                call!(machine, sum_i16, &self.kernel; [self.x] => self.y)
             }
         }
     }

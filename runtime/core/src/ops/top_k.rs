@@ -8,10 +8,10 @@ use systole_kernels::{
     top_k::{TopK as Kernel, top_k},
 };
 
-use crate::{
+use crate::{call::{Machine, call}, 
     DType, Element, OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -71,21 +71,20 @@ impl<'m> Operator<'m> for TopK<'m> {
         record.elements().saturating_mul(record.params::<Params>().k.max(1).into())
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.dtype {
-            DType::I8 => self.of::<i8>(memory),
-            DType::I16 => self.of::<i16>(memory),
-            DType::I32 => self.of::<i32>(memory),
-            DType::I64 => self.of::<i64>(memory),
-            DType::F32 => self.of::<f32>(memory),
+            DType::I8 => self.of::<i8>(machine),
+            DType::I16 => self.of::<i16>(machine),
+            DType::I32 => self.of::<i32>(machine),
+            DType::I64 => self.of::<i64>(machine),
+            DType::F32 => self.of::<f32>(machine),
             _ => Err(Mismatch),
         }
     }
 }
 
 impl TopK<'_> {
-    fn of<T: Element + PartialOrd>(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
-        let (values, indices, inputs) = memory.outputs2::<T, i32>(self.values, self.indices)?;
-        top_k(&self.kernel, inputs.get(self.x)?, values, indices)
+    fn of<T: Element + PartialOrd>(&self, machine: &mut impl Machine) -> Result<(), Mismatch> {
+        call!(machine, top_k::<T>, &self.kernel; [self.x] => self.values, self.indices)
     }
 }

@@ -16,10 +16,10 @@ use super::{
     linear::{self, Arithmetic},
     window::nhwc,
 };
-use crate::{
+use crate::{call::{Machine, call}, 
     OperatorError, Record,
     format::params,
-    memory::{Memory, Place},
+    memory::Place,
     ops::Operator,
 };
 
@@ -115,19 +115,16 @@ impl<'m> Operator<'m> for TransposeConv2d<'m> {
         record.elements_and_steps(record.dims(1, 1..4))
     }
 
-    fn run(&self, memory: &mut Memory<'_, '_>) -> Result<(), Mismatch> {
+    fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                transpose_conv2d_i8(kernel, x, y)
+                call!(machine, transpose_conv2d_i8, kernel; [self.x] => self.y)
             }
             Kernel::I16(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                transpose_conv2d_i16(kernel, x, y)
+                call!(machine, transpose_conv2d_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                let (x, y) = memory.unary(self.x, self.y)?;
-                transpose_conv2d_f32(kernel, x, y)
+                call!(machine, transpose_conv2d_f32, kernel; [self.x] => self.y)
             }
         }
     }

@@ -1,0 +1,135 @@
+//! Models as Rust source: a type with its own arena, and direct calls of the kernels that it needs.
+//!
+//! The calls are those of [`crate::Session`], told instead of executed: every operator is decoded
+//! here, on the computer that compiles, and what its `run` would call is written down. So both ways
+//! give the same bytes.
+
+use alloc::{format, string::String, vec::Vec};
+use core::fmt::Write;
+
+use crate::{LoadError, Model, ops};
+
+mod ports;
+mod writer;
+
+use ports::Ports;
+pub(crate) use writer::{Form, Writer};
+
+/// What the source is to be called, and where it finds the model's bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The type's name, CamelCase.
+    pub name: &'a str,
+    /// Its visibility: `pub`, `pub(crate)`, or nothing.
+    pub visibility: &'a str,
+    /// An expression for the file's bytes, `&'static [u8]`: `include_bytes!("kws.systole")`. It is
+    /// evaluated while compiling; only the constants that are used become part of the program.
+    pub file: &'a str,
+}
+
+/// In front of items of which a program may use some.
+const ALLOW: &str = "#[allow(dead_code, reason = \"not every program uses all of it\")]";
+
+/// Writes `file`, the bytes of a `.systole` file at a multiple of 16, as the items of a Rust module.
+///
+/// # Errors
+/// Those of [`Model::from_bytes`].
+pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
+    let model = Model::from_bytes(file)?;
+    let section = model.constants();
+    let mut writer = Writer::new(section);
+    let mut steps = String::new();
+    for index in 0..model.operator_count() as u16 {
+        let Some(operator) = model.operator(index) else { break };
+        // A machine that writes does not fail, and the records have been validated.
+        let _ = ops::run(operator.opcode(), operator.record(), &mut writer);
+        let _ = writeln!(steps, "        // {index}: {}", operator.opcode().name());
+        steps.push_str(&core::mem::take(&mut writer.body));
+        let _ = writeln!(steps, "        after({index});");
+    }
+    let ports = Ports::new(&model, &mut writer.source);
+    let Options { name, visibility, file: bytes } = options;
+
+    let mut out = String::new();
+    let modules: Vec<&str> = writer.source.modules.iter().map(String::as_str).collect();
+    let _ = writeln!(out, "use ::systole::{{Aligned, Arena, DType, Port, Quantization}};");
+    let _ = writeln!(out, "use ::systole::compiled::{{self, Memory, Mismatch, Place}};");
+    if !modules.is_empty() {
+        let _ = writeln!(out, "use ::systole::compiled::kernels::{{{}}};", modules.join(", "));
+    }
+    let _ = writeln!(out, "\n/// The file; what is not copied below is not part of the program.");
+    let _ = writeln!(out, "const FILE: &[u8] = {bytes};\n");
+    let start = section.as_ptr() as usize - file.as_ptr() as usize;
+    for constant in &writer.source.constants {
+        let bytes = constant.len * constant.element_bytes;
+        let _ = writeln!(
+            out,
+            "static {}: Aligned<[{}; {}]> =\n    Aligned(compiled::transmute!(compiled::bytes::<{bytes}>(FILE, {})));",
+            constant.name(),
+            constant.element,
+            constant.len,
+            start + constant.offset,
+        );
+    }
+    let arena = model.arena_bytes();
+    let _ = write!(
+        out,
+        "
+/// A model of {operators} operators and {macs} multiply-accumulates, and the arena that it runs in.
+///
+/// {shapes}
+#[derive(Debug)]
+{ALLOW}
+{visibility} struct {name} {{
+    arena: Arena<{arena}>,
+}}
+
+{ALLOW}
+impl {name} {{
+    /// Bytes of the arena.
+    pub const ARENA_BYTES: usize = {arena};
+    /// Multiply-accumulates of one run.
+    pub const MACS: u64 = {macs};
+{constants}{labels}
+    /// The model with its own arena, for a `static` or the stack.
+    pub const fn new() -> Self {{
+        Self {{ arena: Arena::new() }}
+    }}
+{methods}
+    /// All kernels in their order. Places and lengths are constants that were checked together when
+    /// this was written, so that nothing of it can fail.
+    #[inline(always)]
+    fn forward(memory: &mut Memory<'_, '_>, mut after: impl FnMut(u16)) -> Result<(), Mismatch> {{
+{steps}        Ok(())
+    }}
+}}
+
+impl Default for {name} {{
+    fn default() -> Self {{
+        Self::new()
+    }}
+}}
+",
+        operators = model.operator_count(),
+        macs = model.macs(),
+        shapes = ports.summary(),
+        constants = ports.constants(),
+        labels = labels(&model),
+        methods = ports.methods(),
+    );
+    Ok(out)
+}
+
+/// The names of the classes, as far as they follow each other from 0.
+fn labels(model: &Model<'_>) -> String {
+    let labels: Vec<String> =
+        (0..).map_while(|index| model.label(index)).map(|label| format!("{label:?}")).collect();
+    if labels.is_empty() {
+        return String::new();
+    }
+    format!(
+        "    /// The names of the classes.\n    pub const LABELS: [&'static str; {}] = [{}];\n",
+        labels.len(),
+        labels.join(", ")
+    )
+}
