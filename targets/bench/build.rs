@@ -10,7 +10,13 @@ fn main() {
     let map = format!("memory/{board}.x");
     println!("cargo::rerun-if-changed={map}");
     fs::copy(&map, out.join("memory.x")).unwrap_or_else(|why| panic!("{map}: {why}"));
+    // What cortex-m-rt includes for a device's interrupts; there are none.
+    fs::write(out.join("device.x"), "").expect("OUT_DIR can be written");
     println!("cargo::rustc-link-search={}", out.display());
+    // cortex-m-rt's script includes the memory map by itself, riscv-rt's does not.
+    if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "riscv32") {
+        println!("cargo::rustc-link-arg-bins=-Tmemory.x");
+    }
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
     // Written by xtask; the harness alone has none.
     if let Some(model) = env::var_os("SYSTOLE_BENCH_MODEL").map(PathBuf::from) {
@@ -18,8 +24,11 @@ fn main() {
         println!("cargo::rustc-env=SYSTOLE_BENCH_MODEL={}", model.display());
     } else {
         let none = out.join("none.rs");
-        fs::write(&none, "compile_error!(\"SYSTOLE_BENCH_MODEL names no model: use cargo xtask measure\");")
-            .expect("OUT_DIR can be written");
+        fs::write(
+            &none,
+            "compile_error!(\"SYSTOLE_BENCH_MODEL names no model: use cargo xtask measure\");",
+        )
+        .expect("OUT_DIR can be written");
         println!("cargo::rustc-env=SYSTOLE_BENCH_MODEL={}", none.display());
     }
 }

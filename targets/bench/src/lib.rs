@@ -2,43 +2,56 @@
 //! a way to print numbers. Small, because it is part of the flash that is measured.
 #![no_std]
 
+pub mod host;
+pub mod layers;
 #[cfg(target_arch = "arm")]
 #[path = "cortex_m.rs"]
 pub mod machine;
 #[cfg(target_arch = "riscv32")]
 #[path = "riscv.rs"]
 pub mod machine;
-pub mod print;
 pub mod stack;
 
-/// Counts of a run: in whole and, if asked for, after every operator.
-#[derive(Debug)]
-pub struct Counter {
-    start: u64,
-    overhead: u64,
+/// A reading of the machine's counter since it was started; the host knows what a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// How often `ticks` has overflowed.
+    pub wraps: u32,
+    /// Units of the counter.
+    pub ticks: u32,
 }
 
-impl Counter {
-    /// Starts to count, after finding out what reading the count itself takes.
-    pub fn start() -> Self {
-        machine::start();
-        let first = machine::now();
-        let overhead = machine::now() - first;
-        Self { start: machine::now(), overhead }
-    }
+impl Count {
+    /// Nothing counted.
+    pub const ZERO: Self = Self { wraps: 0, ticks: 0 };
 
-    /// Ticks since the start, without those of the reading.
-    pub fn ticks(&self) -> u64 {
-        (machine::now() - self.start).saturating_sub(self.overhead)
+    /// Prints the reading: `name=wraps,ticks`.
+    pub fn print(self, name: &str) {
+        host::text(name);
+        host::text("=");
+        host::hex(self.wraps);
+        host::text(",");
+        host::hex(self.ticks);
+        host::text("\n");
     }
 }
 
-/// Ends the run; QEMU's exit status says whether all went well.
-pub fn exit(done: bool) -> ! {
-    semihosting::process::exit(i32::from(!done))
+/// Stack that a run has used, since [`stack::paint`]: `stack=0x` and the number.
+pub fn print_stack() {
+    let bytes = stack::high_water();
+    host::text("stack=0x");
+    host::hex(bytes as u32);
+    host::text("\n");
+}
+
+/// One output of the model, the first byte first: `output=bytes`.
+pub fn print_output(bytes: &[u8]) {
+    host::text("output=");
+    host::hex_bytes(bytes);
+    host::text("\n");
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    semihosting::process::exit(101)
+    host::exit(false)
 }

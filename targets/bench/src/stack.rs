@@ -1,12 +1,12 @@
 //! The stack's high-water mark, by painting what is free and looking what was painted over.
 
-use core::ptr::{addr_of, read_volatile, write_volatile};
+use core::{
+    arch::asm,
+    ptr::{addr_of, read_volatile},
+};
 
 /// What free words hold.
 const PAINT: u32 = 0x5AFE_57AC;
-
-/// Bytes below the current frame that painting leaves alone: its own.
-const MARGIN: usize = 128;
 
 unsafe extern "C" {
     /// First address behind the statics, from the linker script.
@@ -15,16 +15,38 @@ unsafe extern "C" {
     static _stack_start: u32;
 }
 
-/// Fills what is free below the current frame.
-#[inline(never)]
+/// Fills everything from the statics up to the stack pointer.
+#[inline(always)]
 pub fn paint() {
-    let here = 0_u32;
-    let (mut at, end) = (addr_of!(__sheap) as usize, addr_of!(here) as usize - MARGIN);
-    while at < end {
-        // SAFETY: between the end of the statics and the stack's lowest frame there is memory that
-        // nobody uses: the firmware has no heap.
-        unsafe { write_volatile(at as *mut u32, PAINT) };
-        at += 4;
+    let start = addr_of!(__sheap) as usize;
+    // SAFETY: nobody uses what is between the statics and the stack pointer: there is no heap, and
+    // no interrupt is enabled yet.
+    unsafe {
+        #[cfg(target_arch = "arm")]
+        asm!(
+            "mov {end}, sp",
+            "2: cmp {at}, {end}",
+            "bhs 3f",
+            "str {paint}, [{at}]",
+            "adds {at}, #4",
+            "b 2b",
+            "3:",
+            at = inout(reg) start => _,
+            end = out(reg) _,
+            paint = in(reg) PAINT,
+            options(nostack)
+        );
+        #[cfg(target_arch = "riscv32")]
+        asm!(
+            "2: bgeu {at}, sp, 3f",
+            "sw {paint}, 0({at})",
+            "addi {at}, {at}, 4",
+            "j 2b",
+            "3:",
+            at = inout(reg) start => _,
+            paint = in(reg) PAINT,
+            options(nostack)
+        );
     }
 }
 

@@ -2,49 +2,76 @@
 #![no_std]
 #![no_main]
 
-use core::ptr::addr_of_mut;
+use systole::{Arena, Model, RunError, Session};
+use systole_bench_firmware::{
+    Count, host,
+    layers::Layers,
+    machine::{self, entry},
+    print_output, print_stack, stack,
+};
 
-use systole::{Arena, Model, Session};
-use systole_bench_firmware::{Counter, exit, machine::entry, print, stack};
-
-/// `FILE`, `ARENA_BYTES` and `INPUTS`.
+/// Written by xtask: `FILE`, `ARENA_BYTES`, `SAMPLES`; `LAYERS`, 0 or a reading per operator and one
+/// more; `write(session, sample)`.
 mod model {
     include!(env!("SYSTOLE_BENCH_MODEL"));
 }
 
 static mut ARENA: Arena<{ model::ARENA_BYTES }> = Arena::new();
+static mut LAYERS: Layers<{ model::LAYERS }> = Layers::new();
 
 #[entry]
 fn main() -> ! {
+    // SAFETY: this function runs once, and nothing else names the statics.
+    let (arena, layers) = unsafe { (&mut *&raw mut ARENA, &mut *&raw mut LAYERS) };
     stack::paint();
-    // SAFETY: this function runs once, and nothing else names the static.
-    let arena = unsafe { &mut *addr_of_mut!(ARENA) };
-    exit(measure(arena.as_mut_slice()).is_some())
+    host::exit(measure(arena.as_mut_slice(), layers).is_some())
 }
 
-fn measure(arena: &mut [u8]) -> Option<()> {
-    let counter = Counter::start();
-    let model = Model::from_bytes(&model::FILE.0).ok()?;
+fn measure(arena: &mut [u8], layers: &mut Layers<{ model::LAYERS }>) -> Option<()> {
+    let model = load()?;
     let mut session = Session::new(&model, arena).ok()?;
-    print::number("load", counter.ticks());
-    for (index, input) in model::INPUTS.iter().enumerate() {
-        session.input(index).ok()?.copy_stored(input).ok()?;
-    }
-    let counter = Counter::start();
-    loop {
-        let more = session.step().ok()?;
-        if model::PER_LAYER {
-            print::number("layer", counter.ticks());
+    model::write(&mut session, 0)?;
+    run(&mut session).ok()?;
+    print_stack();
+    machine::start();
+    load()?;
+    machine::read().print("load");
+    for sample in 0..model::SAMPLES {
+        model::write(&mut session, sample)?;
+        machine::start();
+        run(&mut session).ok()?;
+        let count: Count = machine::read();
+        count.print("count");
+        for index in 0..model.output_count() {
+            print_output(session.output(index).ok()?.stored_bytes());
         }
-        if !more {
-            break;
-        }
     }
-    let ticks = counter.ticks();
-    print::number("stack", stack::high_water() as u64);
-    print::number("ticks", ticks);
-    for index in 0..model.output_count() {
-        print::bytes("output", session.output(index).ok()?.stored_bytes());
+    if model::LAYERS > 0 {
+        model::write(&mut session, 0)?;
+        machine::start();
+        for reading in layers.begin() {
+            reading.print("reading");
+        }
+        machine::start();
+        layers.begin();
+        loop {
+            let more = session.step().ok()?;
+            layers.read();
+            if !more {
+                break;
+            }
+        }
+        layers.print();
     }
     Some(())
+}
+
+#[inline(never)]
+fn load() -> Option<Model<'static>> {
+    Model::from_bytes(&model::FILE.0).ok()
+}
+
+#[inline(never)]
+fn run(session: &mut Session<'_, '_>) -> Result<(), RunError> {
+    session.run()
 }

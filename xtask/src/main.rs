@@ -1,0 +1,54 @@
+//! The repository's own tools. `cargo xtask --help` lists them.
+//!
+//! Exit status 0: done. 1: the work failed, or what was checked does not hold; the reason is on
+//! stderr. 2: wrong usage.
+#![forbid(unsafe_code)]
+
+mod calibration;
+mod elf;
+mod error;
+mod firmware;
+mod measure;
+mod paths;
+mod qemu;
+mod readings;
+mod samples;
+mod source;
+mod targets;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::Error;
+
+/// Measures and checks models on microcontrollers, emulated by QEMU.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure instructions, flash and RAM of a model on a processor
+    Measure(measure::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Measure(arguments) => measure::command(&arguments),
+    };
+    match done {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
