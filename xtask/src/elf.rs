@@ -7,11 +7,16 @@ use object::{
     elf::{SHF_ALLOC, SHT_NOBITS},
 };
 
-use crate::error::{Result, failed};
+use crate::{
+    calls::Isa,
+    error::{Result, failed},
+};
 
 /// A linked program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
+    /// What its code is made of.
+    pub isa: Isa,
     /// Sections that are part of the device's memory.
     pub sections: Vec<Section>,
     /// Functions and statics.
@@ -91,7 +96,12 @@ impl Program {
         let stack_room = address("_stack_start")
             .zip(address("__sheap"))
             .and_then(|(top, statics)| top.checked_sub(statics));
-        Ok(Self { sections, symbols, stack_room })
+        let isa = match file.architecture() {
+            object::Architecture::Arm => Isa::Thumb,
+            object::Architecture::Riscv32 => Isa::RiscV32,
+            _ => Isa::Other,
+        };
+        Ok(Self { isa, sections, symbols, stack_room })
     }
 
     /// Bytes of flash: code, constants, and what statics are initialized with.

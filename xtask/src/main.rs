@@ -4,7 +4,9 @@
 //! stderr. 2: wrong usage.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod calibration;
+mod calls;
 mod elf;
 mod error;
 mod firmware;
@@ -35,11 +37,14 @@ struct Cli {
 enum Command {
     /// Measure instructions, flash and RAM of a model on a processor
     Measure(measure::Arguments),
+    /// Prove that firmware cannot panic, formats nothing and has no heap
+    Audit(audit::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Measure(arguments) => measure::command(&arguments),
+        Command::Audit(arguments) => audit::command(&arguments),
     };
     match done {
         Ok(text) => {

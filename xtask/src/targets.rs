@@ -163,6 +163,11 @@ pub fn find(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
+/// The board with QEMU's name for it.
+pub fn board(name: &str) -> Option<&'static Board> {
+    TARGETS.iter().flat_map(|target| target.boards).find(|board| board.name == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,5 +194,6 @@ mod tests {
             assert_eq!(find(target.name), Some(target));
         }
         assert!(find("cortex-m4f").is_none());
+        assert_eq!(board("virt").map(|board| board.ram), Some(4 << 20));
     }
 }
