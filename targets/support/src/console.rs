@@ -1,0 +1,61 @@
+//! Lines of text without `core::fmt`.
+
+use heapless::String;
+
+/// A line that is being put together. What does not fit is left out.
+#[derive(Default)]
+pub struct Line(String<80>);
+
+impl Line {
+    /// An empty line.
+    pub const fn new() -> Self {
+        Self(String::new())
+    }
+
+    /// Adds text.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        // What does not fit is left out.
+        let _ = self.0.push_str(text);
+        self
+    }
+
+    /// Adds a number in decimal.
+    #[must_use]
+    pub fn number(mut self, number: i32) -> Self {
+        let mut digits = [b'0'; 10];
+        let (mut rest, mut count) = (number.unsigned_abs(), 0);
+        for digit in digits.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+            count += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            let _ = self.0.push('-');
+        }
+        for digit in digits.iter().skip(10 - count) {
+            let _ = self.0.push(char::from(*digit));
+        }
+        self
+    }
+
+    /// Prints it: to QEMU's standard output.
+    #[cfg(feature = "semihosting")]
+    pub fn print(mut self) {
+        use semihosting::io::{Write, stdout};
+        let _ = self.0.push('\n');
+        if let Ok(mut out) = stdout() {
+            // A host that does not listen is found out by what it misses.
+            let _ = out.write_all(self.0.as_bytes());
+        }
+    }
+
+    /// Prints it: over RTT, framed by `defmt`, which `probe-rs run` decodes.
+    #[cfg(feature = "rtt")]
+    pub fn print(self) {
+        defmt::println!("{=str}", self.0.as_str());
+    }
+}
