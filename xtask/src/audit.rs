@@ -291,7 +291,7 @@ mod tests {
         let program = PROGRAM.replace("LOOK_UP", look_up);
         std::fs::write(folder.path().join("src/main.rs"), program).unwrap();
         // The folder of the measurements, where the core library may have been built already.
-        let target_dir = crate::paths::build().join(target.name);
+        let target_dir = crate::paths::build().join(target.folder());
         let mut command = toolchain.build(target.triple, &target_dir, &[]);
         let output = command.arg("--release").current_dir(&folder).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

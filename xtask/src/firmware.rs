@@ -69,7 +69,7 @@ pub fn build(
 ) -> Result<Built> {
     let toolchain = Toolchain::find(target.triple)?;
     say_fallback(toolchain, target);
-    let target_dir = paths::build().join(target.name);
+    let target_dir = paths::build().join(target.folder());
     let io = |problem: std::io::Error| failed!("{}: {problem}", target_dir.display());
     fs::create_dir_all(&target_dir).map_err(io)?;
     // Until the programs are copied away, nobody else may build others in their place.

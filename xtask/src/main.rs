@@ -5,17 +5,22 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod boards;
 mod calibration;
 mod calls;
 mod elf;
 mod error;
 mod firmware;
+mod jobs;
 mod measure;
+mod models;
 mod paths;
+mod peers;
 mod qemu;
 mod readings;
 mod samples;
 mod source;
+mod table;
 mod targets;
 mod toolchain;
 
@@ -39,12 +44,18 @@ enum Command {
     Measure(measure::Arguments),
     /// Prove that firmware cannot panic, formats nothing and has no heap
     Audit(audit::Arguments),
+    /// Run models on every board and compare with golden outputs
+    Boards(boards::Arguments),
+    /// Write docs/benchmarks/microcontrollers.md: all figures, beside those of other runtimes
+    Table(table::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Measure(arguments) => measure::command(&arguments),
         Command::Audit(arguments) => audit::command(&arguments),
+        Command::Boards(arguments) => boards::command(&arguments),
+        Command::Table(arguments) => table::command(&arguments),
     };
     match done {
         Ok(text) => {

@@ -27,6 +27,8 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(300);
 /// What a model's code and the firmware's may need beside the model's file; for choosing a board.
 const CODE_BYTES: usize = 64 << 10;
+/// The same where all operators are linked, because any file may be loaded.
+const INTERPRETER_BYTES: usize = 512 << 10;
 /// The same for statics and stack beside the arena.
 const STACK_BYTES: usize = 4 << 10;
 
@@ -173,7 +175,7 @@ pub fn measure(request: &Request<'_>) -> Result<Measurement> {
     let file = load_file(request.model, &Options::default())?;
     let model = Model::from_bytes(file.as_slice())
         .map_err(|problem| failed!("{}: {problem}", request.model.display()))?;
-    let board = board(request.target, &model, file.as_slice().len())?;
+    let board = board(request.target, &model, file.as_slice().len(), request.form)?;
     let inputs = request.input.map(npz::read).transpose()?;
     let samples = Samples::new(&model, inputs, request.samples)?;
 
@@ -266,8 +268,17 @@ fn run(
 }
 
 /// The first of the target's boards that has the memory.
-fn board(target: &'static Target, model: &Model<'_>, file: usize) -> Result<&'static Board> {
-    let (flash, ram) = (file + CODE_BYTES, model.arena_bytes() + STACK_BYTES);
+fn board(
+    target: &'static Target,
+    model: &Model<'_>,
+    file: usize,
+    form: Form,
+) -> Result<&'static Board> {
+    let code = match form {
+        Form::Compiled => CODE_BYTES,
+        Form::Interpreter => INTERPRETER_BYTES,
+    };
+    let (flash, ram) = (file + code, model.arena_bytes() + STACK_BYTES);
     let fits = |board: &&Board| board.flash >= flash && board.ram >= ram;
     target.boards.iter().find(fits).ok_or_else(|| {
         failed!(

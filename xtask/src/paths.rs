@@ -15,3 +15,12 @@ pub fn build() -> PathBuf {
     );
     target.join("xtask")
 }
+
+/// The folder with the large models and their goldens, `models` in `SYSTOLE_SHARED` or in
+/// `../shared`; `None` where it is not there.
+pub fn shared_models() -> Option<PathBuf> {
+    let shared = std::env::var_os("SYSTOLE_SHARED")
+        .map_or_else(|| repository().join("../shared"), PathBuf::from);
+    let models = shared.join("models");
+    models.is_dir().then_some(models)
+}

@@ -69,6 +69,14 @@ impl Counter {
     }
 }
 
+impl Target {
+    /// The folder that its programs are built in: targets with the same compiler's arguments share
+    /// it, and with it the core library.
+    pub fn folder(&self) -> String {
+        self.cpu.map_or(self.triple.to_owned(), |cpu| format!("{}-{cpu}", self.triple))
+    }
+}
+
 impl Board {
     /// The emulator, with the arguments that choose the board.
     pub fn qemu(&self) -> (&'static str, Vec<&'static str>) {

@@ -1,0 +1,105 @@
+//! `cargo xtask boards`: that models give the golden outputs on every board.
+
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::{
+    error::{Result, failed},
+    firmware::Opt,
+    jobs::{self, Job},
+    models::{DIGITS, Known, MODELS},
+    source::Form,
+    targets::{self, TARGETS, Target},
+};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Every model on every board whose memory holds it, compiled in and loaded
+    #[arg(long)]
+    all: bool,
+    /// Builds at a time
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+}
+
+/// Samples whose outputs are compared, where time matters and where not.
+const FEW: usize = 1;
+const MORE: usize = 3;
+
+/// The command.
+pub fn command(arguments: &Arguments) -> Result<String> {
+    let jobs = if arguments.all { every() } else { subset() };
+    let start = Instant::now();
+    let results = jobs::run_all(&jobs, arguments.jobs, |job, result| match result {
+        None => println!("skipped  {}: no folder ../shared with its files", job.name()),
+        Some(Ok(measured)) => match jobs::check(measured) {
+            Ok(()) => println!("golden   {} ({})", job.name(), measured.board),
+            Err(problem) => println!("FAILED   {}: {problem}", job.name()),
+        },
+        Some(Err(problem)) => println!("FAILED   {}: {problem}", job.name()),
+    });
+    let (mut good, mut skipped, mut bad) = (0, 0, 0);
+    for result in &results {
+        match result {
+            None => skipped += 1,
+            Some(Ok(measured)) if jobs::check(measured).is_ok() => good += 1,
+            Some(_) => bad += 1,
+        }
+    }
+    let seconds = start.elapsed().as_secs();
+    let summary = format!("{good} golden, {skipped} skipped, {bad} failed in {seconds} s\n");
+    if bad == 0 { Ok(summary) } else { Err(failed!("{}", summary.trim_end())) }
+}
+
+/// The bundled model everywhere, and loaded on one board; each large one on one board, spread over all of them.
+fn subset() -> Vec<Job> {
+    let mut jobs: Vec<Job> = TARGETS.iter().map(|target| job(DIGITS, target, FEW)).collect();
+    jobs.extend(targets::find("cortex-m4").map(|target| interpreter(job(DIGITS, target, FEW))));
+    for (index, &model) in MODELS.iter().enumerate() {
+        let target = &TARGETS[index % TARGETS.len()];
+        jobs.push(job(model, target, FEW));
+    }
+    jobs
+}
+
+/// All models on all boards. Loaded ones need the flash for all operators, which the boards of the
+/// M0 and the M55 do not have.
+fn every() -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for target in &TARGETS {
+        for model in [DIGITS].into_iter().chain(MODELS) {
+            jobs.push(job(model, target, MORE));
+            if target.name != "cortex-m55" {
+                jobs.push(interpreter(job(model, target, FEW)));
+            }
+        }
+    }
+    jobs
+}
+
+fn job(model: Known, target: &'static Target, samples: usize) -> Job {
+    Job { model, target, form: Form::Compiled, opt: Opt::Speed, samples }
+}
+
+fn interpreter(job: Job) -> Job {
+    Job { form: Form::Interpreter, opt: Opt::S, ..job }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subset_meets_every_model_and_every_target() {
+        let jobs = subset();
+        for target in &TARGETS {
+            assert!(jobs.iter().any(|job| job.target == target && job.model == DIGITS));
+        }
+        for model in MODELS {
+            assert!(jobs.iter().any(|job| job.model == model));
+        }
+        assert!(jobs.iter().any(|job| job.form == Form::Interpreter));
+        assert!(every().len() > jobs.len());
+    }
+}

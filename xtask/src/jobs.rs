@@ -1,0 +1,100 @@
+//! Several measurements at a time.
+
+use std::sync::Mutex;
+
+use crate::{
+    error::{Result, failed},
+    firmware::Opt,
+    measure::{self, Measurement, Request},
+    models::Known,
+    source::Form,
+    targets::Target,
+};
+
+/// A measurement of a model with golden outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Job {
+    /// The model.
+    pub model: Known,
+    /// The processor.
+    pub target: &'static Target,
+    /// Compiled in or loaded.
+    pub form: Form,
+    /// What the compiler optimizes for.
+    pub opt: Opt,
+    /// Samples whose outputs are compared.
+    pub samples: usize,
+}
+
+impl Job {
+    /// In words, for progress and errors.
+    pub fn name(&self) -> String {
+        let (model, target) = (self.model.name, self.target.name);
+        format!("{model} on {target}, {}, opt-level {}", self.form.name(), self.opt.level())
+    }
+
+    /// Measures. `None` where the model's files are not there.
+    pub fn run(&self) -> Option<Result<Measurement>> {
+        let files = self.model.files()?;
+        Some(measure::measure(&Request {
+            target: self.target,
+            model: &files.model,
+            input: Some(&files.inputs),
+            golden: Some(&files.golden),
+            samples: self.samples,
+            form: self.form,
+            per_layer: false,
+            opt: self.opt,
+        }))
+    }
+}
+
+/// Whether the device's outputs are right.
+///
+/// # Errors
+/// Says what they differ from.
+pub fn check(measured: &Measurement) -> Result<()> {
+    match (measured.outputs_match, measured.golden_match) {
+        (true, Some(true) | None) => Ok(()),
+        (false, _) => Err(failed!("the device's outputs differ from the host's")),
+        (true, Some(false)) => Err(failed!("the device's outputs differ from the golden ones")),
+    }
+}
+
+/// Runs all jobs, at most `threads` at a time and those built in the same folder one after the
+/// other. `done` is called after each; results are in the jobs' order.
+pub fn run_all(
+    jobs: &[Job],
+    threads: usize,
+    done: impl Fn(&Job, &Option<Result<Measurement>>) + Sync,
+) -> Vec<Option<Result<Measurement>>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, job) in jobs.iter().enumerate() {
+        match groups.iter_mut().find(|group| jobs[group[0]].target.folder() == job.target.folder())
+        {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    let waiting = Mutex::new(groups.into_iter());
+    let results: Vec<Mutex<Option<Result<Measurement>>>> =
+        jobs.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let group = waiting.lock().ok().and_then(|mut groups| groups.next());
+                    let Some(group) = group else { break };
+                    for index in group {
+                        let result = jobs[index].run();
+                        done(&jobs[index], &result);
+                        if let Ok(mut place) = results[index].lock() {
+                            *place = result;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    results.into_iter().map(|result| result.into_inner().ok().flatten()).collect()
+}
