@@ -1,10 +1,12 @@
-//! `cargo xtask boards`: that models give the golden outputs on every board.
+//! `cargo xtask boards`: that models give the golden outputs on every board, and that applications
+//! are clean and run.
 
 use std::time::Instant;
 
 use clap::Args;
 
 use crate::{
+    applications,
     error::{Result, failed},
     firmware::Opt,
     jobs::{self, Job},
@@ -15,7 +17,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Every model on every board whose memory holds it, compiled in and loaded
+    /// Every model on every board whose memory holds it, compiled in and loaded; every application
+    /// for every board
     #[arg(long)]
     all: bool,
     /// Builds at a time
@@ -47,8 +50,22 @@ pub fn command(arguments: &Arguments) -> Result<String> {
             Some(_) => bad += 1,
         }
     }
+    for port in applications::ports(arguments.all) {
+        match port.check() {
+            Ok(applications) => {
+                for application in applications {
+                    println!("clean    {} for {application}", port.feature);
+                    good += 1;
+                }
+            }
+            Err(problem) => {
+                println!("FAILED   {}: {problem}", port.feature);
+                bad += 1;
+            }
+        }
+    }
     let seconds = start.elapsed().as_secs();
-    let summary = format!("{good} golden, {skipped} skipped, {bad} failed in {seconds} s\n");
+    let summary = format!("{good} good, {skipped} skipped, {bad} failed in {seconds} s\n");
     if bad == 0 { Ok(summary) } else { Err(failed!("{}", summary.trim_end())) }
 }
 

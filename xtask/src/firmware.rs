@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    process::Command,
     sync::Once,
 };
 
@@ -107,6 +108,47 @@ pub fn build(
         toolchain,
         _folder: folder,
     })
+}
+
+/// Builds a package in its own folder, with the arguments that `arguments` adds; returns the folder
+/// of its release builds.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_package(
+    target: &Target,
+    package: &Path,
+    arguments: impl FnOnce(&mut Command),
+) -> Result<PathBuf> {
+    let toolchain = Toolchain::find(target.triple)?;
+    say_fallback(toolchain, target);
+    let target_dir = paths::build().join(target.folder());
+    run_cargo(toolchain, target, &target_dir, package, arguments)?;
+    Ok(target_dir.join(target.triple).join("release"))
+}
+
+fn run_cargo(
+    toolchain: Toolchain,
+    target: &Target,
+    target_dir: &Path,
+    package: &Path,
+    arguments: impl FnOnce(&mut Command),
+) -> Result<()> {
+    let flags = target.cpu.map(|cpu| format!("target-cpu={cpu}"));
+    let flags: Vec<&str> = flags.iter().flat_map(|cpu| ["-C", cpu]).collect();
+    let mut command = toolchain.build(target.triple, target_dir, &flags);
+    arguments(command.current_dir(package));
+    let output =
+        command.output().map_err(|problem| failed!("cargo cannot be started: {problem}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed!(
+        "{} was not built for {}:\n{}",
+        package.display(),
+        target.name,
+        String::from_utf8_lossy(&output.stderr)
+    ))
 }
 
 /// Says once that the core library is built, which takes a while, and why.

@@ -4,6 +4,7 @@
 //! stderr. 2: wrong usage.
 #![forbid(unsafe_code)]
 
+mod applications;
 mod audit;
 mod boards;
 mod calibration;
@@ -44,7 +45,7 @@ enum Command {
     Measure(measure::Arguments),
     /// Prove that firmware cannot panic, formats nothing and has no heap
     Audit(audit::Arguments),
-    /// Run models on every board and compare with golden outputs
+    /// Run models on every board and compare with golden outputs; check applications
     Boards(boards::Arguments),
     /// Write docs/benchmarks/microcontrollers.md: all figures, beside those of other runtimes
     Table(table::Arguments),

@@ -1,0 +1,142 @@
+//! The applications of `targets/cortex-m` and `targets/riscv`: built, audited, and run in QEMU.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    audit,
+    elf::Program,
+    error::{Result, failed},
+    firmware, paths, qemu,
+    targets::{self, Board, Counter, TARGETS, Target},
+};
+
+/// How long a run may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A board that applications are built for, by the name of its feature.
+#[derive(Debug, Clone, Copy)]
+pub struct Port {
+    /// The package, from the repository's root.
+    package: &'static str,
+    /// The board's feature.
+    pub feature: &'static str,
+    /// The processor, or one that programs are built for in the same way.
+    target: &'static Target,
+    /// Where it runs here; `None` for real hardware.
+    board: Option<&'static Board>,
+}
+
+/// What became of an application.
+#[derive(Debug)]
+pub struct Checked {
+    /// Its name.
+    pub name: String,
+    /// Bytes of flash and of statics, and of stack where it prints them.
+    pub sizes: (u64, u64, Option<u64>),
+}
+
+/// Hardware that QEMU does not emulate, with targets that are built in the same way.
+const HARDWARE: [(&str, &str); 5] = [
+    ("nrf52840dk", "cortex-m4"),
+    ("stm32f746g-disco", "cortex-m7"),
+    ("nucleo-l4r5zi", "cortex-m4"),
+    ("rp2040", "cortex-m0"),
+    ("rp2350", "cortex-m33"),
+];
+/// What `defmt` would do where a program has no handler for its panics. Its linker script names it,
+/// so it is linked, but never called.
+const DEFMT_DEFAULT: &str = "__defmt_default_panic";
+const CORTEX_M: &str = "targets/cortex-m";
+const RISCV: &str = "targets/riscv";
+
+/// The boards to be checked: one of Cortex-M and one of RISC-V, or all.
+pub fn ports(all: bool) -> Vec<Port> {
+    let emulated = TARGETS.iter().filter_map(|target| {
+        let board = target.boards.first()?;
+        let package = if board.counter == Counter::Minstret { RISCV } else { CORTEX_M };
+        Some(Port { package, feature: board.name, target, board: Some(board) })
+    });
+    let hardware = HARDWARE.iter().filter_map(|&(feature, target)| {
+        let target = targets::find(target)?;
+        Some(Port { package: CORTEX_M, feature, target, board: None })
+    });
+    emulated
+        .chain(hardware)
+        .filter(|port| all || matches!(port.feature, "mps2-an386" | "virt"))
+        .filter(|port| paths::repository().join(port.package).join("Cargo.toml").exists())
+        .collect()
+}
+
+impl Port {
+    /// Builds all applications for the board, audits them, and runs them where QEMU has the board.
+    ///
+    /// # Errors
+    /// For the first that is not built, is not clean, or does not end well.
+    pub fn check(&self) -> Result<Vec<Checked>> {
+        let package = paths::repository().join(self.package);
+        let folder = firmware::build_package(self.target, &package, |command| {
+            command.args(["--release", "--bins", "--features", self.feature]);
+        })?;
+        programs(&package)?.iter().map(|name| self.check_one(name, &folder.join(name))).collect()
+    }
+
+    fn check_one(&self, name: &str, elf: &Path) -> Result<Checked> {
+        let program = Program::read(elf)?;
+        let findings = audit::findings(&program, &[DEFMT_DEFAULT.to_owned()]);
+        if let Some(finding) = findings.first() {
+            let (count, elf) = (findings.len(), elf.display());
+            return Err(failed!("{name}: {count} finds of `cargo xtask audit {elf}`: {finding}"));
+        }
+        let printed = self.board.map(|board| qemu::run(board, elf, LIMIT)).transpose()?;
+        let stack = printed.as_deref().and_then(audit::stack);
+        let sizes = (program.flash(), program.statics(), stack);
+        Ok(Checked { name: name.to_owned(), sizes })
+    }
+}
+
+impl std::fmt::Display for Checked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (flash, statics, stack) = self.sizes;
+        write!(f, "{}: flash {flash}, statics {statics}", self.name)?;
+        stack.map_or(Ok(()), |stack| write!(f, ", stack {stack}"))
+    }
+}
+
+/// The names of a package's programs: those of its files in `src/bin`.
+fn programs(package: &Path) -> Result<Vec<String>> {
+    let folder = package.join("src/bin");
+    let entries =
+        fs::read_dir(&folder).map_err(|problem| failed!("{}: {problem}", folder.display()))?;
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let name = |path: PathBuf| {
+        let rust = path.extension().is_some_and(|extension| extension == "rs");
+        rust.then(|| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))?
+    };
+    let mut names: Vec<String> = paths.filter_map(name).collect();
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_boards_have_a_memory_map() {
+        for port in ports(true).iter().filter(|port| port.package == CORTEX_M) {
+            let map = format!("{}/boards/{}/memory.x", port.package, port.feature);
+            assert!(paths::repository().join(&map).exists(), "{map}");
+        }
+    }
+
+    #[test]
+    fn programs_are_the_files() {
+        let names = programs(&paths::repository().join("targets/bench")).unwrap();
+        assert_eq!(names, ["compiled", "harness", "interpreter"]);
+        assert!(programs(Path::new("no/such")).is_err());
+    }
+}
