@@ -7,8 +7,12 @@ run=$(LC_ALL=C grep -a -o 'run\.[a-z]*\.[A-Za-z0-9_]*' "$elf" | head -n 1)
 name=${run#run.*.}
 case $run in
 run.qemu.*)
-  set -- timeout "${SYSTOLE_TIMEOUT:-60}" qemu-system-arm -M "$(echo "$name" | tr _ -)" -nographic -monitor none -serial none \
-    -semihosting-config enable=on,target=native -icount shift=6 -kernel "$elf"
+  case $name in
+  qemu_virt) set -- qemu-system-riscv32 -M virt -bios none -icount shift=0 ;;
+  *) set -- qemu-system-arm -M "$(echo "$name" | tr _ -)" -icount shift=6 ;;
+  esac
+  set -- timeout "${SYSTOLE_TIMEOUT:-60}" "$@" -nographic -monitor none -serial none \
+    -semihosting-config enable=on,target=native -kernel "$elf"
   # What defmt logs needs decoding; other programs write text.
   if LC_ALL=C grep -a -q '"tag":"defmt_' "$elf"; then
     command -v defmt-print >/dev/null || {
@@ -22,6 +26,9 @@ run.qemu.*)
     exit "${status:-0}"
   fi
   exec "$@" </dev/null
+  ;;
+run.chip.esp*)
+  exec probe-rs run --chip "$name" --binary-format idf "$elf"
   ;;
 run.chip.*)
   exec probe-rs run --chip "$name" "$elf"

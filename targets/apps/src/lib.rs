@@ -6,6 +6,7 @@
 //! | [`hello`] | a phase | a PWM output that follows sin(x) |
 //! | [`gesture`] | an accelerometer on an I2C bus | the gesture that a hand makes |
 //! | [`kws`] | a window of sound features | the keyword and how sure the model is |
+//! | [`update`] | a model on a serial port | the model in flash that runs from the next start on |
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -25,3 +26,4 @@ extern crate std;
 pub mod gesture;
 pub mod hello;
 pub mod kws;
+pub mod update;

@@ -1,6 +1,6 @@
 //! Windows of the latest samples, one every [`HOP`] samples, and what the model sees in them.
 
-use heapless::HistoryBuf;
+use heapless::Deque;
 
 use super::{Gesture, Sample};
 
@@ -28,9 +28,9 @@ pub struct Seen {
 /// The latest samples and the model.
 #[derive(Debug)]
 pub struct Gestures {
-    samples: HistoryBuf<[i8; 3], WINDOW>,
-    /// Samples until the next window.
-    wait: usize,
+    samples: Deque<[i8; 3], WINDOW>,
+    /// Samples since the last window.
+    fresh: usize,
     /// What the last window held.
     last: Option<&'static str>,
     reported: Option<&'static str>,
@@ -40,25 +40,23 @@ pub struct Gestures {
 impl Gestures {
     /// Without samples.
     pub const fn new() -> Self {
-        Self {
-            samples: HistoryBuf::new(),
-            wait: WINDOW,
-            last: None,
-            reported: None,
-            model: Gesture::new(),
-        }
+        Self { samples: Deque::new(), fresh: 0, last: None, reported: None, model: Gesture::new() }
     }
 
     /// Takes a sample. Says what was seen when two windows in a row hold the same, and other than
     /// what was said last: where one movement follows another, the window that holds the ends of
     /// both looks like a third.
     pub fn sample(&mut self, sample: Sample) -> Option<Seen> {
-        self.samples.write(sample.map(quantize));
-        self.wait -= 1;
-        if self.wait > 0 {
+        // A ring: the oldest sample makes room.
+        if self.samples.is_full() {
+            self.samples.pop_front();
+        }
+        let _ = self.samples.push_back(sample.map(quantize));
+        self.fresh += 1;
+        if self.fresh < HOP || !self.samples.is_full() {
             return None;
         }
-        self.wait = HOP;
+        self.fresh = 0;
         let seen = self.look();
         let label = seen.map(|seen| seen.label);
         let again = core::mem::replace(&mut self.last, label) == label;
@@ -72,7 +70,7 @@ impl Gestures {
     /// What the model sees in the window, if it is sure enough.
     fn look(&mut self) -> Option<Seen> {
         let input = self.model.input_mut().chunks_exact_mut(3);
-        for (to, from) in input.zip(self.samples.oldest_ordered()) {
+        for (to, from) in input.zip(&self.samples) {
             to.copy_from_slice(from);
         }
         let scores = self.model.run_in_place();

@@ -1,0 +1,36 @@
+//! Gestures from an accelerometer on an I2C bus: a line for every movement that is not the last one's.
+#![no_std]
+#![no_main]
+
+use board::{Line, Singleton, entry, exit, pass_done, stand_in::Accelerometer};
+use systole_apps::gesture::{Gestures, Lis3dh};
+
+/// What a LIS3DH's output registers held during still, shake, circle, tap and still.
+static TRACE: &[u8] = include_bytes!("../../../../models/gesture.trace.bin");
+
+static GESTURES: Singleton<Gestures> = Singleton::new(Gestures::new());
+
+const ADDRESS: u8 = Lis3dh::<Accelerometer>::ADDRESS;
+
+#[entry]
+fn main() -> ! {
+    let Some(gestures) = GESTURES.take() else { exit(false) };
+    loop {
+        // The board's I2C bus goes here. With it, samples do not end.
+        let bus = Accelerometer::new(ADDRESS, TRACE);
+        let Ok(mut sensor) = Lis3dh::new(bus, ADDRESS) else { exit(false) };
+        loop {
+            match sensor.sample() {
+                Ok(Some(sample)) => {
+                    if let Some(seen) = gestures.sample(sample) {
+                        let percent = seen.percent.into();
+                        Line::new().text(seen.label).text(" ").number(percent).text(" %").print();
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => exit(false),
+            }
+        }
+        pass_done();
+    }
+}
