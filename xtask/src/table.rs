@@ -374,6 +374,8 @@ fn line<const N: usize>(
 fn count(instructions: u64, macs: u64) -> String {
     let text = if instructions >= 1_000_000 {
         format!("{:.2} M", instructions as f64 / 1e6)
+    } else if instructions >= 100_000 {
+        format!("{:.3} M", instructions as f64 / 1e6)
     } else {
         instructions.to_string()
     };
