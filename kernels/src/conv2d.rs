@@ -9,7 +9,8 @@
 use core::marker::PhantomData;
 
 use crate::Mismatch;
-use crate::convolve::{Geometry, Padding, convolve, volume};
+pub use crate::convolve::Windows;
+use crate::convolve::{Convolution, Geometry, Padding, volume};
 use crate::dot::{F32, I8, I16, I16Wide};
 use crate::finish::{Biased, Dequantized, Requantized, RequantizedWide};
 use crate::hybrid::HybridOutput;
@@ -43,28 +44,75 @@ pub struct Conv2dI8<'a, R = Requantize<'a>> {
     pub output_stage: Output,
 }
 
-/// `y = clamp(rescale(bias + Σ (x − input_zero_point)·(w − weights_zero_point)) + output_offset)`.
+impl<R: Rescale> Conv2dI8<'_, R> {
+    /// Which of the kernels does it: [`conv2d_pointwise_i8`] where windows follow each other in the
+    /// image, [`conv2d_i8`] where they are small enough to be copied to the stack, else
+    /// [`conv2d_large_i8`]. `None` where the shapes do not fit each other.
+    pub fn windows(&self) -> Option<Windows> {
+        Some(self.convolution().ok()?.windows())
+    }
+
+    #[inline(always)]
+    fn convolution(&self) -> Result<Convolution<'_, I8, Requantized<'_, i8, R>>, Mismatch> {
+        let Self { input, output, kernel, window, weights_zero_point, .. } = *self;
+        let [.., channels] = output;
+        if self.bias.len() != channels {
+            return Err(Mismatch);
+        }
+        // The folded bias takes the input's zero point from every tap, so those outside must give
+        // it.
+        let outside = Some(self.input_zero_point as i8);
+        let padding = Padding { outside, weights_zero_point };
+        let g = Geometry { input, output, kernel, window };
+        let finish = Requantized {
+            bias: self.bias,
+            requantize: self.requantize,
+            output: self.output_stage,
+            element: PhantomData,
+        };
+        Convolution::new(I8, &g, padding, self.weights, finish)
+    }
+}
+
+/// `y = clamp(rescale(bias + Σ (x − input_zero_point)·(w − weights_zero_point)) + output_offset)`,
+/// of windows that are small enough to be copied to the stack ([`Windows::Small`]).
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state, or a window is large.
+#[inline(never)]
+pub fn conv2d_i8<R: Rescale>(p: &Conv2dI8<'_, R>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    p.convolution()?.by_copies(x, y)
+}
+
+/// [`conv2d_i8`] where the kernel is one pixel that visits every pixel
+/// ([`Windows::Adjacent`]): a product of matrices.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state, or the convolution is
+/// another.
+#[inline(never)]
+pub fn conv2d_pointwise_i8<R: Rescale>(
+    p: &Conv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    p.convolution()?.product(x, y)
+}
+
+/// [`conv2d_i8`] for windows of any size.
 ///
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn conv2d_i8<R: Rescale>(p: &Conv2dI8<'_, R>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
-    let Conv2dI8 { input, output, kernel, window, weights_zero_point, .. } = *p;
-    let [.., channels] = output;
-    if p.bias.len() != channels {
-        return Err(Mismatch);
-    }
-    // The folded bias takes the input's zero point from every tap, so those outside must give it.
-    let outside = Some(p.input_zero_point as i8);
-    let padding = Padding { outside, weights_zero_point };
-    let g = Geometry { input, output, kernel, window };
-    let finish = Requantized {
-        bias: p.bias,
-        requantize: p.requantize,
-        output: p.output_stage,
-        element: PhantomData,
-    };
-    convolve(I8, &g, padding, x, p.weights, y, &finish)
+#[inline(never)]
+pub fn conv2d_large_i8<R: Rescale>(
+    p: &Conv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    p.convolution()?.by_taps(x, y)
 }
 
 /// A convolution of int16 activations with int8 weights; neither has a zero point.
@@ -107,11 +155,11 @@ pub fn conv2d_i16<R: Rescale>(
         Accumulate16::Narrow(bias, requantize) => {
             let output = p.output_stage;
             let finish = Requantized { bias, requantize, output, element: PhantomData };
-            convolve(I16, &g, Padding::NONE, x, p.weights, y, &finish)
+            Convolution::new(I16, &g, Padding::ZERO, p.weights, finish)?.run(x, y)
         }
         Accumulate16::Wide(bias, requantize) => {
             let finish = RequantizedWide { bias, requantize, output: p.output_stage };
-            convolve(I16Wide, &g, Padding::NONE, x, p.weights, y, &finish)
+            Convolution::new(I16Wide, &g, Padding::ZERO, p.weights, finish)?.run(x, y)
         }
     }
 }
@@ -149,7 +197,7 @@ pub fn conv2d_f32(p: &Conv2dF32<'_>, x: &[f32], y: &mut [f32]) -> Result<(), Mis
     }
     let g = Geometry { input, output, kernel, window };
     let finish = Biased { bias: p.bias, activation: p.activation };
-    convolve(F32, &g, Padding::NONE, x, p.weights, y, &finish)
+    Convolution::new(F32, &g, Padding::NONE, p.weights, finish)?.run(x, y)
 }
 
 /// A convolution of f32 activations, quantized on the fly, with int8 weights.
@@ -204,7 +252,7 @@ pub fn conv2d_hybrid(
         let outside = Some(activations.zero_point);
         let padding = Padding { outside, weights_zero_point: 0 };
         let finish = Dequantized { output: p.output_stage, activations };
-        convolve(I8, &g, padding, quantized, p.weights, y, &finish)?;
+        Convolution::new(I8, &g, padding, p.weights, finish)?.run(quantized, y)?;
     }
     Ok(())
 }
@@ -216,6 +264,22 @@ mod tests {
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
+
+    /// Whichever kernel does it; the one for any window has to give the same.
+    fn any_conv2d_i8(p: &Conv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+        let mut large = vec![0; y.len()];
+        let expected = conv2d_large_i8(p, x, &mut large);
+        let result = match p.windows() {
+            Some(Windows::Adjacent) => conv2d_pointwise_i8(p, x, y),
+            Some(Windows::Small) => conv2d_i8(p, x, y),
+            _ => conv2d_large_i8(p, x, y),
+        };
+        assert_eq!(result, expected);
+        if result.is_ok() {
+            assert_eq!(y, large);
+        }
+        result
+    }
 
     proptest! {
         #[test]
@@ -245,7 +309,7 @@ mod tests {
                     requantize, output_stage,
                 };
                 let mut y = vec![0; sums.len()];
-                conv2d_i8(&p, &x, &mut y).unwrap();
+                any_conv2d_i8(&p, &x, &mut y).unwrap();
                 let y: Vec<i32> = y.into_iter().map(i32::from).collect();
                 prop_assert_eq!(y, requantized(&sums, &bias, requantize, &output_stage));
             }
@@ -332,7 +396,7 @@ mod tests {
 
     #[test]
     fn lengths_that_do_not_fit_are_refused() {
-        let run = |p: Conv2dI8<'_>| conv2d_i8(&p, &[1; 12], &mut [0; 4]);
+        let run = |p: Conv2dI8<'_>| any_conv2d_i8(&p, &[1; 12], &mut [0; 4]);
         assert_eq!(run(ONE), Ok(()));
         assert_eq!(conv2d_i8(&ONE, &[1; 11], &mut [0; 4]), Err(Mismatch));
         assert_eq!(conv2d_i8(&ONE, &[1; 12], &mut [0; 5]), Err(Mismatch));
@@ -364,7 +428,7 @@ mod tests {
     fn accumulators_wrap() {
         let p = Conv2dI8 { bias: &[i32::MAX], ..ONE };
         let mut y = [0; 4];
-        assert_eq!(conv2d_i8(&p, &[1; 12], &mut y), Ok(()));
+        assert_eq!(any_conv2d_i8(&p, &[1; 12], &mut y), Ok(()));
         assert_eq!(y, [-128; 4]);
     }
 }

@@ -1,16 +1,20 @@
 //! The loop nest of convolution, for any arithmetic: which activations meet which weights.
 //!
-//! Output positions go in pairs along a row, output channels in pairs within a group. For one
-//! pair of each, the taps of a kernel row that are inside the image form one run of activations
-//! and one of weights, as long as the columns are dense (no dilation, one group); otherwise each
-//! tap is a run. Taps outside add the constant that stands for zero.
+//! A convolution is a product of matrices: windows, one a row, by filters, one a row. Where windows
+//! lie in the image one behind the other, as with kernels of one pixel, the image is the matrix;
+//! else as many windows as fit are copied to the stack. Each block of four filters then passes over
+//! all windows, so that its biases and scales are looked up once. Windows that are too large for the
+//! stack are summed tap by tap; their taps are long, so that this costs little.
 
 use core::ops::Range;
 
 use crate::Mismatch;
-use crate::dot::Arithmetic;
+use crate::dot::{Arithmetic, ROWS};
 use crate::finish::Finish;
 use crate::window::{Taps, Window};
+
+/// Elements of windows that are copied at once: one of a 3×3 kernel over 64 channels.
+const PATCH: usize = 576;
 
 /// The shapes of a convolution.
 #[derive(Debug, Clone, Copy)]
@@ -25,63 +29,239 @@ pub(crate) struct Geometry {
     pub window: Window,
 }
 
-/// Convolves `x` with `weights` (OHWI) and stores what `finish` makes of the sums to `y`.
-///
-/// # Errors
-///
-/// [`Mismatch`] where a slice does not have the length that `g` states.
-pub(crate) fn convolve<A: Arithmetic, F: Finish<A::Acc>>(
+/// How the windows of a convolution are read. There is a kernel for each, so that models that are
+/// compiled in link only what they need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Windows {
+    /// They follow each other in the image: one product of matrices.
+    Adjacent,
+    /// They fit the stack, to which they are copied.
+    Small,
+    /// They are read tap by tap.
+    Large,
+}
+
+/// A convolution whose numbers fit each other, with weights OHWI.
+pub(crate) struct Convolution<'a, A: Arithmetic, F> {
     arithmetic: A,
-    g: &Geometry,
+    plan: Plan,
+    weights: &'a [A::W],
     padding: Padding<A::X>,
-    x: &[A::X],
-    weights: &[A::W],
-    y: &mut [F::Y],
-    finish: &F,
-) -> Result<(), Mismatch> {
-    let plan = &Plan::new(g.flattened(), weights.len())?;
-    let [batches, height, width, channels] = plan.output;
-    let [input_batches, input_h, input_w, input_c] = plan.input;
-    let image = volume([input_w, input_c, input_h])?;
-    let out = volume([width, channels, height])?;
-    if batches != input_batches
-        || image.checked_mul(batches) != Some(x.len())
-        || out.checked_mul(batches) != Some(y.len())
-    {
-        return Err(Mismatch);
+    finish: F,
+}
+
+impl<'a, A: Arithmetic, F: Finish<A::Acc>> Convolution<'a, A, F> {
+    /// `finish` turns sums into outputs.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] where the weights do not fit the shapes.
+    pub fn new(
+        arithmetic: A,
+        g: &Geometry,
+        padding: Padding<A::X>,
+        weights: &'a [A::W],
+        finish: F,
+    ) -> Result<Self, Mismatch> {
+        Ok(Self { arithmetic, plan: Plan::new(*g, weights.len())?, weights, padding, finish })
     }
-    // `max` tells the compiler that no chunk is empty; where one would be, `y` is. Chunks are not
-    // zipped: that divides by their length, out of sight of `max` when built for size.
-    let row = (width * channels).max(1);
-    let mut images = x.chunks_exact(image.max(1));
-    for y in y.chunks_exact_mut(out.max(1)) {
-        let x = images.next().ok_or(Mismatch)?;
-        for (out_y, mut rest) in y.chunks_exact_mut(row).enumerate() {
-            let rows = plan.window.rows(out_y, plan.kernel_h, input_h);
-            let mut out_x = 0;
-            while !rest.is_empty() {
-                let columns = plan.window.columns(out_x, plan.kernel_w, input_w);
-                let next = plan.window.columns(out_x + 1, plan.kernel_w, input_w);
-                let both = columns.all(plan.kernel_w) && next.all(plan.kernel_w);
-                let inside = columns.inside;
-                let tile = Tile { arithmetic, plan, x, rows: &rows, inside, padding };
-                // A pair is one row of both positions' channels; none where the row ends.
-                let pair = channels.saturating_mul(2);
-                let take = if both && pair <= rest.len() { pair } else { channels };
-                let (now, after) = rest.split_at_mut_checked(take).ok_or(Mismatch)?;
-                let (y0, y1) = now.split_at_mut_checked(channels).ok_or(Mismatch)?;
-                if y1.is_empty() {
-                    tile.run([columns.first], weights, [y0], finish)?;
-                    out_x += 1;
-                } else {
-                    tile.run([columns.first, next.first], weights, [y0, y1], finish)?;
-                    out_x += 2;
-                }
-                rest = after;
-            }
+
+    /// How the windows are read.
+    pub fn windows(&self) -> Windows {
+        self.plan.windows(self.padding.outside.is_some())
+    }
+
+    /// Convolves `x` and stores what `finish` makes of the sums to `y`.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] where a slice does not have the length that the shapes state.
+    pub fn run(&self, x: &[A::X], y: &mut [F::Y]) -> Result<(), Mismatch> {
+        match self.windows() {
+            Windows::Adjacent => self.product(x, y),
+            Windows::Small => self.by_copies(x, y),
+            Windows::Large => self.by_taps(x, y),
         }
     }
-    Ok(())
+
+    /// [`Convolution::run`] where the windows follow each other in the image.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] also where they do not.
+    #[inline(always)]
+    pub fn product(&self, x: &[A::X], y: &mut [F::Y]) -> Result<(), Mismatch> {
+        let (image, out) = self.plan.volumes(x.len(), y.len())?;
+        if !self.plan.is_product() {
+            return Err(Mismatch);
+        }
+        let mut images = x.chunks_exact(image.max(1));
+        for y in y.chunks_exact_mut(out.max(1)) {
+            self.multiply(0, images.next().ok_or(Mismatch)?, y)?;
+        }
+        Ok(())
+    }
+
+    /// [`Convolution::run`] where windows fit the stack and what is outside has a value.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] also where that is not so.
+    #[inline(always)]
+    pub fn by_copies(&self, x: &[A::X], y: &mut [F::Y]) -> Result<(), Mismatch> {
+        let (image, out) = self.plan.volumes(x.len(), y.len())?;
+        let Plan { output: [_, _, width, channels], filter, depth, groups, .. } = self.plan;
+        let outside = self.padding.outside.ok_or(Mismatch)?;
+        let at_once = PATCH.checked_div(filter).filter(|&count| count > 0).ok_or(Mismatch)?;
+        let mut patches = [A::ZERO; PATCH];
+        // `max` tells the compiler that no chunk is empty; where one would be, `y` is. Chunks are
+        // not zipped: that divides by their length, out of sight of `max` when built for size.
+        let mut images = x.chunks_exact(image.max(1));
+        for y in y.chunks_exact_mut(out.max(1)) {
+            let x = images.next().ok_or(Mismatch)?;
+            for (out_y, y) in y.chunks_exact_mut((width * channels).max(1)).enumerate() {
+                let rows = self.plan.rows(out_y);
+                let mut out_x = 0;
+                for y in y.chunks_mut((at_once * channels).max(1)) {
+                    let count = y.len().checked_div(channels).ok_or(Mismatch)?;
+                    let copies = patches.get_mut(..count * filter).ok_or(Mismatch)?;
+                    for g in 0..groups {
+                        for (i, patch) in copies.chunks_exact_mut(filter.max(1)).enumerate() {
+                            let columns = self.plan.columns(out_x + i);
+                            let position = Position { plan: &self.plan, x, rows: &rows, columns };
+                            position.copy(g * depth, outside, patch).ok_or(Mismatch)?;
+                        }
+                        self.multiply(g, copies, y)?;
+                    }
+                    out_x += count;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Convolution::run`] for any window, tap by tap.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] where a slice does not have the length that the shapes state.
+    #[inline(always)]
+    pub fn by_taps(&self, x: &[A::X], y: &mut [F::Y]) -> Result<(), Mismatch> {
+        let (image, out) = self.plan.volumes(x.len(), y.len())?;
+        let Plan { output: [_, _, width, channels], groups, .. } = self.plan;
+        let mut images = x.chunks_exact(image.max(1));
+        for y in y.chunks_exact_mut(out.max(1)) {
+            let x = images.next().ok_or(Mismatch)?;
+            for (out_y, y) in y.chunks_exact_mut((width * channels).max(1)).enumerate() {
+                let rows = self.plan.rows(out_y);
+                for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
+                    let columns = self.plan.columns(out_x);
+                    let position = Position { plan: &self.plan, x, rows: &rows, columns };
+                    for g in 0..groups {
+                        self.taps(&position, g, y)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The output channels of group `g` at the positions whose windows are the rows of `x`.
+    #[inline(never)]
+    fn multiply(&self, g: usize, x: &[A::X], y: &mut [F::Y]) -> Result<(), Mismatch> {
+        let Plan { output: [.., channels], filter, group, .. } = self.plan;
+        let end = (g + 1) * group;
+        for channel in (g * group..end).step_by(ROWS) {
+            let rows = rows_of(self.weights, filter, channel)?;
+            let scales = self.finish.block::<ROWS>(channel);
+            let last = (channel + ROWS).min(end);
+            // In pairs of positions, and what is left of them.
+            let mut pairs = x.chunks_exact((2 * filter).max(1));
+            let mut outputs = y.chunks_exact_mut((2 * channels).max(1));
+            for (x, y) in pairs.by_ref().zip(outputs.by_ref()) {
+                let (x0, x1) = x.split_at_checked(filter).ok_or(Mismatch)?;
+                let (y0, y1) = y.split_at_mut_checked(channels).ok_or(Mismatch)?;
+                let mut accs = self.arithmetic.dots([x0, x1], rows);
+                if self.padding.weights_zero_point != 0 {
+                    self.take_off(&mut accs, [x0, x1]);
+                }
+                let [results0, results1] = self.finish.finish_apart(&scales, accs);
+                store(y0, channel..last, results0)?;
+                store(y1, channel..last, results1)?;
+            }
+            let (x, y) = (pairs.remainder(), outputs.into_remainder());
+            if !x.is_empty() {
+                let mut accs = [self.arithmetic.dot(Default::default(), x, rows)];
+                if self.padding.weights_zero_point != 0 {
+                    self.take_off(&mut accs, [x]);
+                }
+                let [results] = self.finish.finish_apart(&scales, accs);
+                store(y, channel..last, results)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes off what the weights' zero point has added over the windows `x`: of models that were
+    /// uint8.
+    #[cold]
+    #[inline(never)]
+    fn take_off<const P: usize>(&self, accs: &mut [[A::Acc; ROWS]; P], x: [&[A::X]; P]) {
+        for (accs, x) in accs.iter_mut().zip(x) {
+            let offset = self.arithmetic.sum(x).wrapping_mul(self.padding.weights_zero_point);
+            *accs = accs.map(|acc| self.arithmetic.less(acc, offset));
+        }
+    }
+
+    /// The output channels of group `g` at one position, the window tap by tap.
+    #[inline(never)]
+    fn taps(
+        &self,
+        position: &Position<'_, A::X>,
+        g: usize,
+        y: &mut [F::Y],
+    ) -> Result<(), Mismatch> {
+        let Plan { kernel_h, kernel_w, depth, filter, group, .. } = self.plan;
+        let y = y.get_mut(g * group..(g + 1) * group).ok_or(Mismatch)?;
+        for (block, y) in y.chunks_mut(ROWS).enumerate() {
+            let channel = g * group + block * ROWS;
+            let rows = rows_of(self.weights, filter, channel)?;
+            let mut accs = [A::Acc::default(); ROWS];
+            let mut sum = 0_i32;
+            for tap_y in 0..kernel_h {
+                for tap_x in 0..kernel_w {
+                    let w = cut(rows, (tap_y * kernel_w + tap_x) * depth, depth)?;
+                    let x = position
+                        .tap(tap_y, tap_x)
+                        .map(|start| part(position.x, start + g * depth, depth).ok_or(Mismatch));
+                    match (x, self.padding.outside) {
+                        (Some(x), _) => {
+                            accs = self.arithmetic.dot(accs, x?, w);
+                            sum = sum.wrapping_add(self.sum(x?));
+                        }
+                        (None, Some(x)) => {
+                            accs = self.arithmetic.constant(accs, x, w);
+                            sum = sum.wrapping_add(self.sum(&[x]).wrapping_mul(depth as i32));
+                        }
+                        (None, None) => {}
+                    }
+                }
+            }
+            let offset = sum.wrapping_mul(self.padding.weights_zero_point);
+            let accs = accs.map(|acc| self.arithmetic.less(acc, offset));
+            let [results] = self.finish.finish(&self.finish.block::<ROWS>(channel), [accs]);
+            for (y, result) in y.iter_mut().zip(results) {
+                *y = result;
+            }
+        }
+        Ok(())
+    }
+
+    /// `Σ x`, or 0 where the weights have no zero point that it would be multiplied by.
+    #[inline(always)]
+    fn sum(&self, x: &[A::X]) -> i32 {
+        if self.padding.weights_zero_point == 0 { 0 } else { self.arithmetic.sum(x) }
+    }
 }
 
 /// What the taps outside the image are worth, and the zero point of the weights.
@@ -96,6 +276,11 @@ pub(crate) struct Padding<X> {
 impl<X> Padding<X> {
     /// Taps outside add nothing, weights are symmetric.
     pub const NONE: Self = Self { outside: None, weights_zero_point: 0 };
+}
+
+impl Padding<i16> {
+    /// Taps outside are 0, weights are symmetric.
+    pub const ZERO: Self = Self { outside: Some(0), weights_zero_point: 0 };
 }
 
 /// A [`Geometry`] whose numbers fit each other, with what follows from them.
@@ -113,6 +298,8 @@ struct Plan {
     groups: usize,
     /// Output channels of one group.
     group: usize,
+    /// Whether the taps of a kernel row are neighbours in memory.
+    dense: bool,
 }
 
 impl Plan {
@@ -134,23 +321,54 @@ impl Plan {
         {
             return Err(Mismatch);
         }
-        Ok(Self { input, output, kernel_h, kernel_w, window, depth, filter, groups, group })
+        let dense = groups == 1 && (window.dilation_w == 1 || kernel_w == 1);
+        Ok(Self { input, output, kernel_h, kernel_w, window, depth, filter, groups, group, dense })
     }
 }
 
-impl Geometry {
-    /// The same convolution with all positions in one row, where the kernel is one pixel that
-    /// visits each: then positions pair up whatever the width.
-    fn flattened(&self) -> Self {
-        let [n, h, w, c] = self.input;
-        let [out_n, out_h, out_w, channels] = self.output;
-        let pointwise = self.kernel == [1, 1] && self.window == Window::UNIT;
-        match volume([n, h, w]) {
-            Ok(positions) if pointwise && [n, h, w] == [out_n, out_h, out_w] => {
-                Self { input: [1, 1, positions, c], output: [1, 1, positions, channels], ..*self }
-            }
-            _ => *self,
+impl Plan {
+    fn windows(&self, copyable: bool) -> Windows {
+        if self.is_product() {
+            Windows::Adjacent
+        } else if copyable && self.filter <= PATCH {
+            Windows::Small
+        } else {
+            Windows::Large
         }
+    }
+
+    /// Whether the windows follow each other in the image without gap or overlap.
+    fn is_product(&self) -> bool {
+        let ([_, input_h, input_w, _], [_, height, width, _]) = (self.input, self.output);
+        [self.kernel_h, self.kernel_w] == [1, 1]
+            && self.window == Window::UNIT
+            && self.groups == 1
+            && [input_h, input_w] == [height, width]
+    }
+
+    /// Elements of an image of the input and of the output, which have these lengths.
+    fn volumes(&self, x: usize, y: usize) -> Result<(usize, usize), Mismatch> {
+        let ([input_batches, input_h, input_w, input_c], [batches, height, width, channels]) =
+            (self.input, self.output);
+        let image = volume([input_w, input_c, input_h])?;
+        let out = volume([width, channels, height])?;
+        let fits = batches == input_batches
+            && image.checked_mul(batches) == Some(x)
+            && out.checked_mul(batches) == Some(y);
+        if fits { Ok((image, out)) } else { Err(Mismatch) }
+    }
+
+    /// The taps of output row `y`.
+    fn rows(&self, y: usize) -> Taps {
+        let [_, input_h, _, _] = self.input;
+        self.window.rows(y, self.kernel_h, input_h)
+    }
+
+    /// The taps of output column `x`.
+    #[inline(always)]
+    fn columns(&self, x: usize) -> Taps {
+        let [_, _, input_w, _] = self.input;
+        self.window.columns(x, self.kernel_w, input_w)
     }
 }
 
@@ -159,176 +377,61 @@ pub(crate) fn volume([a, b, c]: [usize; 3]) -> Result<usize, Mismatch> {
     a.checked_mul(b).and_then(|ab| ab.checked_mul(c)).ok_or(Mismatch)
 }
 
-/// Neighbouring output positions whose taps inside the image are the same.
-struct Tile<'a, A: Arithmetic> {
-    arithmetic: A,
+/// One output position.
+struct Position<'a, X> {
     plan: &'a Plan,
     /// One image.
-    x: &'a [A::X],
+    x: &'a [X],
     rows: &'a Taps,
-    /// Columns of taps inside.
-    inside: Range<usize>,
-    padding: Padding<A::X>,
+    columns: Taps,
 }
 
-impl<A: Arithmetic> Tile<'_, A> {
-    /// All output channels of `P` positions, whose first taps inside are at input columns `first`.
-    #[inline(always)]
-    fn run<F: Finish<A::Acc>, const P: usize>(
-        &self,
-        first: [usize; P],
-        weights: &[A::W],
-        mut y: [&mut [F::Y]; P],
-        finish: &F,
-    ) -> Result<(), Mismatch> {
-        let Plan { filter, groups, group, .. } = *self.plan;
-        let single = self.single_runs(first);
-        for g in 0..groups {
-            let sums = self.window_sums(first, g * self.plan.depth).ok_or(Mismatch)?;
-            let end = (g + 1) * group;
-            let mut channel = g * group;
-            while channel < end {
-                // An odd last channel goes with itself.
-                let other = (channel + 1).min(end - 1);
-                let w0 = part(weights, channel * filter, filter).ok_or(Mismatch)?;
-                let w1 = part(weights, other * filter, filter).ok_or(Mismatch)?;
-                let mut accs = match single {
-                    Some(x) => {
-                        let mut accs = [[A::Acc::default(); 2]; P];
-                        self.arithmetic.block(&mut accs, x, [w0, w1]);
-                        accs
-                    }
-                    None => self.accumulate(first, g, [w0, w1]).ok_or(Mismatch)?,
-                };
-                for (accs, sum) in accs.iter_mut().zip(sums) {
-                    let offset = sum.wrapping_mul(self.padding.weights_zero_point);
-                    *accs = accs.map(|acc| self.arithmetic.less(acc, offset));
-                }
-                let outputs = finish.finish(channel, &accs);
-                for (y, [output, next]) in y.iter_mut().zip(outputs) {
-                    *y.get_mut(channel).ok_or(Mismatch)? = output;
-                    if other > channel {
-                        *y.get_mut(other).ok_or(Mismatch)? = next;
-                    }
-                }
-                channel += 2;
+impl<X: Copy> Position<'_, X> {
+    /// Copies the window's input channels from `channel` on; what is outside of the image is
+    /// `outside`.
+    #[inline(never)]
+    fn copy(&self, channel: usize, outside: X, patch: &mut [X]) -> Option<()> {
+        let Plan { kernel_w, depth, window, dense, .. } = *self.plan;
+        let [_, _, _, input_c] = self.plan.input;
+        let Range { start: left, end: right } = self.columns.inside;
+        // `max`: a kernel without weights does not come here, but the compiler does not know.
+        for (tap_y, row) in patch.chunks_exact_mut((kernel_w * depth).max(1)).enumerate() {
+            if !self.rows.inside.contains(&tap_y) {
+                row.fill(outside);
+                continue;
+            }
+            let start = self.start(tap_y) + channel;
+            row.get_mut(..left * depth)?.fill(outside);
+            row.get_mut(right * depth..)?.fill(outside);
+            let row = row.get_mut(left * depth..right * depth)?;
+            if dense {
+                fill_from(row, part(self.x, start, row.len())?);
+                continue;
+            }
+            for (i, tap) in row.chunks_exact_mut(depth.max(1)).enumerate() {
+                fill_from(tap, part(self.x, start + i * window.dilation_w * input_c, depth)?);
             }
         }
-        Ok(())
+        Some(())
     }
 
-    /// The windows of `P` positions where each is one run of memory, as with kernels of one pixel.
+    /// Where in the image a tap is, if it is inside.
     #[inline(always)]
-    fn single_runs<const P: usize>(&self, first: [usize; P]) -> Option<[&[A::X]; P]> {
-        let Plan { kernel_h, kernel_w, filter, groups, window, .. } = *self.plan;
-        let [_, _, _, input_c] = self.plan.input;
-        let dense = groups == 1 && (window.dilation_w == 1 || kernel_w == 1);
-        let all = self.rows.all(kernel_h) && self.inside == (0..kernel_w);
-        if kernel_h != 1 || !dense || !all {
+    fn tap(&self, tap_y: usize, tap_x: usize) -> Option<usize> {
+        if !self.rows.inside.contains(&tap_y) || !self.columns.inside.contains(&tap_x) {
             return None;
         }
-        let start = self.row_start(0);
-        self.runs(first.map(|x| start + x * input_c), filter)
-    }
-
-    /// The sums of two filters over the windows of `P` positions.
-    ///
-    /// Not inlined, so that the roundings of an operator share it.
-    #[inline(never)]
-    fn accumulate<const P: usize>(
-        &self,
-        first: [usize; P],
-        group: usize,
-        w: [&[A::W]; 2],
-    ) -> Option<[[A::Acc; 2]; P]> {
-        let Plan { kernel_h, kernel_w, depth, groups, window, .. } = *self.plan;
         let [_, _, _, input_c] = self.plan.input;
-        let mut accs = [[A::Acc::default(); 2]; P];
-        let dense = groups == 1 && (window.dilation_w == 1 || kernel_w == 1);
-        let (left, right) = (self.inside.start * depth, self.inside.end * depth);
-        let row = kernel_w * depth;
-        for tap_y in 0..kernel_h {
-            let w = cut(w, tap_y * row, row)?;
-            if !self.rows.inside.contains(&tap_y) {
-                self.outside(&mut accs, w);
-                continue;
-            }
-            if right - left < row {
-                self.outside(&mut accs, cut(w, 0, left)?);
-                self.outside(&mut accs, cut(w, right, row - right)?);
-            }
-            let start = self.row_start(tap_y);
-            if dense {
-                let x = self.runs(first.map(|x| start + x * input_c), right - left)?;
-                self.arithmetic.block(&mut accs, x, cut(w, left, right - left)?);
-                continue;
-            }
-            for (i, tap_x) in self.inside.clone().enumerate() {
-                let column = i * window.dilation_w;
-                let x = first.map(|x| start + (x + column) * input_c + group * depth);
-                self.arithmetic.block(
-                    &mut accs,
-                    self.runs(x, depth)?,
-                    cut(w, tap_x * depth, depth)?,
-                );
-            }
-        }
-        Some(accs)
+        let step = (tap_x - self.columns.inside.start) * self.plan.window.dilation_w;
+        Some(self.start(tap_y) + step * input_c)
     }
 
-    /// Adds what weights outside the image meet.
+    /// Where in the image the first tap inside of tap row `tap_y`, one of those inside, is.
     #[inline(always)]
-    fn outside<const P: usize>(&self, accs: &mut [[A::Acc; 2]; P], w: [&[A::W]; 2]) {
-        if let Some(x) = self.padding.outside {
-            for acc in accs {
-                *acc = self.arithmetic.constant(*acc, x, w);
-            }
-        }
-    }
-
-    /// `Σ x` over the windows of `P` positions, `depth` channels from `channel` on; 0 where the
-    /// weights have no zero point.
-    fn window_sums<const P: usize>(&self, first: [usize; P], channel: usize) -> Option<[i32; P]> {
-        let mut sums = [0_i32; P];
-        if self.padding.weights_zero_point == 0 {
-            return Some(sums);
-        }
-        let Plan { kernel_h, kernel_w, depth, window, .. } = *self.plan;
-        let [_, _, _, input_c] = self.plan.input;
-        let mut taps = 0;
-        for tap_y in self.rows.inside.clone() {
-            let start = self.row_start(tap_y);
-            for i in 0..self.inside.len() {
-                let column = i * window.dilation_w;
-                let x = first.map(|x| start + (x + column) * input_c + channel);
-                for (total, x) in sums.iter_mut().zip(self.runs(x, depth)?) {
-                    *total = total.wrapping_add(self.arithmetic.sum(x));
-                }
-                taps += 1;
-            }
-        }
-        let outside = (kernel_h * kernel_w - taps) * depth;
-        let value = self.padding.outside.map_or(0, |x| self.arithmetic.sum(&[x]));
-        let outside = value.wrapping_mul(outside as i32);
-        Some(sums.map(|sum| sum.wrapping_add(outside)))
-    }
-
-    /// Where in the image the row begins that tap row `tap_y`, one of those inside, reads.
-    #[inline(always)]
-    fn row_start(&self, tap_y: usize) -> usize {
+    fn start(&self, tap_y: usize) -> usize {
         let [_, _, input_w, input_c] = self.plan.input;
         let row = self.rows.first + (tap_y - self.rows.inside.start) * self.plan.window.dilation_h;
-        row * input_w * input_c
-    }
-
-    /// `P` runs of activations, each `len` from its `start` on.
-    #[inline(always)]
-    fn runs<const P: usize>(&self, start: [usize; P], len: usize) -> Option<[&[A::X]; P]> {
-        let mut runs = [[].as_slice(); P];
-        for (run, start) in runs.iter_mut().zip(start) {
-            *run = part(self.x, start, len)?;
-        }
-        Some(runs)
+        (row * input_w + self.columns.first) * input_c
     }
 }
 
@@ -340,6 +443,41 @@ pub(crate) fn part<T>(slice: &[T], start: usize, len: usize) -> Option<&[T]> {
 
 /// The same part of two slices.
 #[inline(always)]
-fn cut<T>([a, b]: [&[T]; 2], start: usize, len: usize) -> Option<[&[T]; 2]> {
-    Some([part(a, start, len)?, part(b, start, len)?])
+pub(crate) fn cut<T>(
+    [a, b]: [&[T]; ROWS],
+    start: usize,
+    len: usize,
+) -> Result<[&[T]; ROWS], Mismatch> {
+    let cut = |slice| part(slice, start, len).ok_or(Mismatch);
+    Ok([cut(a)?, cut(b)?])
+}
+
+/// The filters, of `filter` weights each, of `channel` and the next; where there is none, the first
+/// stands in for it.
+#[inline(always)]
+pub(crate) fn rows_of<T>(
+    weights: &[T],
+    filter: usize,
+    channel: usize,
+) -> Result<[&[T]; ROWS], Mismatch> {
+    let weights = weights.get(channel * filter..).ok_or(Mismatch)?;
+    let (first, rest) = weights.split_at_checked(filter).ok_or(Mismatch)?;
+    Ok([first, rest.get(..filter).unwrap_or(first)])
+}
+
+/// Stores a block's outputs to the channels of one position, of which there may be fewer.
+#[inline(always)]
+fn store<Y: Copy>(y: &mut [Y], channels: Range<usize>, results: [Y; ROWS]) -> Result<(), Mismatch> {
+    for (y, result) in y.get_mut(channels).ok_or(Mismatch)?.iter_mut().zip(results) {
+        *y = result;
+    }
+    Ok(())
+}
+
+/// Copies a slice to one of its length; `copy_from_slice` would bring a panic along.
+#[inline(always)]
+fn fill_from<T: Copy>(to: &mut [T], from: &[T]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = from;
+    }
 }

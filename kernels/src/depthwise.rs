@@ -1,11 +1,12 @@
 //! The loop nest of depthwise convolution, for any arithmetic.
 //!
-//! For one output position, a block of neighbouring channels is summed at once: their activations
-//! and their weights are neighbours in memory, so a tap is a product of two vectors. With a
-//! multiplier, the channels of a block share one activation.
+//! A block of neighbouring channels is summed at once: their activations and their weights are
+//! neighbours in memory, so a tap is a product of two vectors. With a multiplier, the channels of a
+//! block share one activation. A block passes over a row of positions, so that its biases and scales
+//! are looked up once.
 
 use crate::Mismatch;
-use crate::convolve::{Geometry, part, volume};
+use crate::convolve::{Geometry, volume};
 use crate::finish::Finish;
 use crate::window::Taps;
 
@@ -102,8 +103,12 @@ impl Multiply for F32 {
 /// Channels whose sums are held at once: two vectors of four, or most registers of a Cortex-M.
 const BLOCK: usize = 8;
 
+/// Taps of the largest window whose weights are copied to the stack: 5×5.
+const PATCH: usize = 25;
+
 /// Convolves `x` with `weights` and stores what `finish` makes of the sums to `y`. `outside` is the
 /// activation that stands for zero, where taps outside the image count.
+#[inline(always)]
 pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>>(
     arithmetic: M,
     g: &Geometry,
@@ -136,18 +141,22 @@ pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>>(
         let x = images.next().ok_or(Mismatch)?;
         for (out_y, y) in y.chunks_exact_mut(row).enumerate() {
             let rows = &g.window.rows(out_y, kernel_h, input_h);
-            for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
-                let columns = g.window.columns(out_x, kernel_w, input_w);
-                let pixel = Pixel { arithmetic, g, outside, x, weights, rows, columns };
-                pixel.run(multiplier, y, finish).ok_or(Mismatch)?;
+            let row = Row { arithmetic, g, outside, x, weights, rows, finish };
+            if multiplier == 1 {
+                row.channels::<false>(0, 0, channels, y)?;
+                continue;
+            }
+            for input_channel in 0..input_c {
+                let first = input_channel * multiplier;
+                row.channels::<true>(input_channel, first, first + multiplier, y)?;
             }
         }
     }
     Ok(())
 }
 
-/// One output position.
-struct Pixel<'a, M: Multiply> {
+/// One row of output positions.
+struct Row<'a, M: Multiply, F> {
     arithmetic: M,
     g: &'a Geometry,
     outside: Option<M::X>,
@@ -155,101 +164,224 @@ struct Pixel<'a, M: Multiply> {
     x: &'a [M::X],
     weights: &'a [M::W],
     rows: &'a Taps,
-    columns: Taps,
+    finish: &'a F,
 }
 
-impl<M: Multiply> Pixel<'_, M> {
-    /// All channels, in blocks: of neighbours that read neighbouring activations where the
-    /// multiplier is 1, else of the outputs of one activation.
+impl<M: Multiply, F: Finish<M::Acc>> Row<'_, M, F> {
+    /// Output channels `first..end` in blocks. They read input channels from `input_channel` on, or
+    /// that alone where it is `SHARED`.
     #[inline(always)]
-    fn run<F: Finish<M::Acc>>(&self, multiplier: usize, y: &mut [F::Y], finish: &F) -> Option<()> {
-        if multiplier == 1 {
-            return self.channels::<F, false>(0, 0, y, finish);
+    fn channels<const SHARED: bool>(
+        &self,
+        input_channel: usize,
+        first: usize,
+        end: usize,
+        y: &mut [F::Y],
+    ) -> Result<(), Mismatch> {
+        let [kernel_h, kernel_w] = self.g.kernel;
+        let small = !SHARED && kernel_h * kernel_w <= PATCH && self.outside.is_some();
+        let mut channel = first;
+        while channel < end {
+            let x = if SHARED { input_channel } else { input_channel + (channel - first) };
+            let left = end - channel;
+            channel += match left {
+                BLOCK.. if small => self.small(x, channel, y).map(|()| BLOCK),
+                BLOCK.. => self.by_taps::<BLOCK, SHARED>(x, channel, y).map(|()| BLOCK),
+                _ => self.by_taps::<1, SHARED>(x, channel, y).map(|()| 1),
+            }
+            .ok_or(Mismatch)?;
         }
-        for (input_channel, y) in y.chunks_exact_mut(multiplier.max(1)).enumerate() {
-            self.channels::<F, true>(input_channel, input_channel * multiplier, y, finish)?;
+        Ok(())
+    }
+
+    /// A block of output channels from `channel` on, at all positions of the row. The weights are
+    /// copied to the stack, where they follow each other.
+    #[inline(never)]
+    fn small(&self, input_channel: usize, channel: usize, y: &mut [F::Y]) -> Option<()> {
+        let Geometry { kernel: [kernel_h, kernel_w], window, .. } = *self.g;
+        let ([_, _, input_w, input_c], [.., channels]) = (self.g.input, self.g.output);
+        let outside = [self.outside?; BLOCK];
+        let scales = self.finish.block::<BLOCK>(channel);
+        let mut weights = [*self.weights.get(channel..)?.first_chunk::<BLOCK>()?; PATCH];
+        let weights = weights.get_mut(..kernel_h * kernel_w)?;
+        for (tap, to) in weights.iter_mut().enumerate() {
+            *to = *self.weights.get(tap * channels + channel..)?.first_chunk()?;
+        }
+        let steps = [window.dilation_h * input_w * input_c, window.dilation_w * input_c];
+        let image_row = self.rows.first * input_w;
+        for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
+            let columns = window.columns(out_x, kernel_w, input_w);
+            let first = (image_row + columns.first) * input_c + input_channel;
+            let x = self.x.get(first..)?;
+            let accs = match kernel_w {
+                3 => self.three_wide(x, steps, &columns, weights, &outside)?,
+                _ => self.any_wide(x, steps, &columns, kernel_w, weights, &outside)?,
+            };
+            [*y.get_mut(channel..)?.first_chunk_mut()?] = self.finish.finish_apart(&scales, [accs]);
         }
         Some(())
     }
 
-    /// Output channels from `channel` on, as many as `y` has, reading input channels from
-    /// `input_channel` on, or that alone where it is `SHARED`.
+    /// The sums of a block where the kernel is three taps wide, as almost all are. `x` begins with
+    /// the first tap inside of the image, rows and columns of taps are `steps` apart; taps outside
+    /// read `outside`.
+    ///
+    /// A function of its own, because its sums and addresses are all that a Cortex-M has registers
+    /// for; there it takes half the instructions of the loop over any number of taps.
+    #[inline(never)]
+    fn three_wide(
+        &self,
+        x: &[M::X],
+        [step_y, step_x]: [usize; 2],
+        columns: &Taps,
+        weights: &[[M::W; BLOCK]],
+        outside: &[M::X; BLOCK],
+    ) -> Option<[M::Acc; BLOCK]> {
+        let mut accs = [M::Acc::default(); BLOCK];
+        let (left, right) = (columns.inside.start, columns.inside.end);
+        let mut row = x;
+        for (tap_y, [w0, w1, w2]) in weights.as_chunks().0.iter().enumerate() {
+            let mut taps = [outside; 3];
+            if self.rows.inside.contains(&tap_y) {
+                if left == 0 && right == 3 {
+                    let second = row.get(step_x..)?;
+                    let third = second.get(step_x..)?;
+                    taps = [row.first_chunk()?, second.first_chunk()?, third.first_chunk()?];
+                } else {
+                    self.partial(&mut taps, row, step_x, columns)?;
+                }
+                // Behind the last row there may be nothing.
+                row = row.get(step_y..).unwrap_or_default();
+            }
+            let [x0, x1, x2] = taps;
+            accs = self.tap(accs, x0, w0);
+            accs = self.tap(accs, x1, w1);
+            accs = self.tap(accs, x2, w2);
+        }
+        Some(accs)
+    }
+
+    /// The taps of a row that are inside of the image.
+    #[inline(never)]
+    fn partial<'x>(
+        &self,
+        taps: &mut [&'x [M::X; BLOCK]; 3],
+        row: &'x [M::X],
+        step_x: usize,
+        columns: &Taps,
+    ) -> Option<()> {
+        let mut rest = row;
+        for tap in taps.get_mut(columns.inside.clone())? {
+            *tap = rest.first_chunk()?;
+            rest = rest.get(step_x..).unwrap_or_default();
+        }
+        Some(())
+    }
+
+    /// The sums of a block for any window; taps outside of the image read `outside`, and `x` begins
+    /// with the first tap inside.
+    #[inline(never)]
+    fn any_wide(
+        &self,
+        x: &[M::X],
+        [step_y, step_x]: [usize; 2],
+        columns: &Taps,
+        kernel_w: usize,
+        weights: &[[M::W; BLOCK]],
+        outside: &[M::X; BLOCK],
+    ) -> Option<[M::Acc; BLOCK]> {
+        let mut accs = [M::Acc::default(); BLOCK];
+        let mut row = 0;
+        for (tap_y, weights) in weights.chunks_exact(kernel_w.max(1)).enumerate() {
+            let inside = self.rows.inside.contains(&tap_y);
+            let mut at = row;
+            for (tap_x, w) in weights.iter().enumerate() {
+                let x = if inside && columns.inside.contains(&tap_x) {
+                    let x = x.get(at..)?.first_chunk()?;
+                    at += step_x;
+                    x
+                } else {
+                    outside
+                };
+                accs = self.tap(accs, x, w);
+            }
+            row += if inside { step_y } else { 0 };
+        }
+        Some(accs)
+    }
+
+    /// Adds one tap of a block.
     #[inline(always)]
-    fn channels<F: Finish<M::Acc>, const SHARED: bool>(
+    fn tap(
+        &self,
+        mut accs: [M::Acc; BLOCK],
+        x: &[M::X; BLOCK],
+        w: &[M::W; BLOCK],
+    ) -> [M::Acc; BLOCK] {
+        for ((acc, &x), &w) in accs.iter_mut().zip(x).zip(w) {
+            *acc = self.arithmetic.multiply_add(*acc, x, w);
+        }
+        accs
+    }
+
+    /// `B` output channels from `channel` on, at all positions of the row, tap by tap.
+    #[inline(never)]
+    fn by_taps<const B: usize, const SHARED: bool>(
         &self,
         input_channel: usize,
         channel: usize,
         y: &mut [F::Y],
-        finish: &F,
     ) -> Option<()> {
-        let (blocks, rest) = y.as_chunks_mut::<BLOCK>();
-        let mut done = 0;
-        for y in blocks {
-            let x = if SHARED { input_channel } else { input_channel + done };
-            let accs = self.accumulate::<BLOCK, SHARED>(x, channel + done)?;
-            [*y] = finish.finish(channel + done, &[accs]);
-            done += BLOCK;
-        }
-        for y in rest {
-            let x = if SHARED { input_channel } else { input_channel + done };
-            let accs = self.accumulate::<1, SHARED>(x, channel + done)?;
-            [[*y]] = finish.finish(channel + done, &[accs]);
-            done += 1;
+        let Geometry { kernel: [kernel_h, kernel_w], window, .. } = *self.g;
+        let ([_, _, input_w, input_c], [.., channels]) = (self.g.input, self.g.output);
+        let outside = self.outside.map(|x| [x; B]);
+        let scales = self.finish.block::<B>(channel);
+        for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
+            let columns = window.columns(out_x, kernel_w, input_w);
+            let mut accs = [M::Acc::default(); B];
+            let mut w = self.weights.get(channel..)?;
+            let mut in_y = self.rows.first;
+            for tap_y in 0..kernel_h {
+                let inside = self.rows.inside.contains(&tap_y);
+                let mut at = (in_y * input_w + columns.first) * input_c + input_channel;
+                for tap_x in 0..kernel_w {
+                    let x = if inside && columns.inside.contains(&tap_x) {
+                        let x = self.x.get(at..)?;
+                        at += window.dilation_w * input_c;
+                        Some(x)
+                    } else {
+                        outside.as_ref().map(<[M::X; B]>::as_slice)
+                    };
+                    if let Some(x) = x {
+                        accs = self.any_tap::<B, SHARED>(accs, x, w)?;
+                    }
+                    w = w.get(channels..).unwrap_or_default();
+                }
+                in_y += if inside { window.dilation_h } else { 0 };
+            }
+            [*y.get_mut(channel..)?.first_chunk_mut()?] = self.finish.finish_apart(&scales, [accs]);
         }
         Some(())
     }
 
-    /// The sums of `B` output channels from `channel` on.
-    ///
-    /// Not inlined, so that the roundings of an operator share it.
-    #[inline(never)]
-    fn accumulate<const B: usize, const SHARED: bool>(
+    /// Adds one tap, which begins at `x` and `w`.
+    #[inline(always)]
+    fn any_tap<const B: usize, const SHARED: bool>(
         &self,
-        input_channel: usize,
-        channel: usize,
+        mut accs: [M::Acc; B],
+        x: &[M::X],
+        w: &[M::W],
     ) -> Option<[M::Acc; B]> {
-        let Geometry { kernel: [kernel_h, kernel_w], window, .. } = *self.g;
-        let ([_, _, input_w, input_c], [.., channels]) = (self.g.input, self.g.output);
-        let mut accs = [M::Acc::default(); B];
-        // Where no column is inside, no row is either.
-        let rows = if self.columns.inside.is_empty() { 0..0 } else { self.rows.inside.clone() };
-        for (i, tap_y) in rows.enumerate() {
-            let row = (self.rows.first + i * window.dilation_h) * input_w + self.columns.first;
-            let mut x = self.x.get(row * input_c + input_channel..)?;
-            let tap = tap_y * kernel_w + self.columns.inside.start;
-            let mut w = self.weights.get(tap * channels + channel..)?;
-            for step in self.columns.inside.clone() {
-                let next = step + 1 < self.columns.inside.end;
-                let weights = w.first_chunk::<B>()?;
-                if SHARED {
-                    let &x = x.first()?;
-                    for (acc, &w) in accs.iter_mut().zip(weights) {
-                        *acc = self.arithmetic.multiply_add(*acc, x, w);
-                    }
-                } else {
-                    let x = x.first_chunk::<B>()?;
-                    for ((acc, &x), &w) in accs.iter_mut().zip(x).zip(weights) {
-                        *acc = self.arithmetic.multiply_add(*acc, x, w);
-                    }
-                }
-                if next {
-                    x = x.get(window.dilation_w * input_c..)?;
-                    w = w.get(channels..)?;
-                }
+        let weights = w.first_chunk::<B>()?;
+        if SHARED {
+            let &x = x.first()?;
+            for (acc, &w) in accs.iter_mut().zip(weights) {
+                *acc = self.arithmetic.multiply_add(*acc, x, w);
             }
-        }
-        let all = self.rows.all(kernel_h) && self.columns.all(kernel_w);
-        if let (Some(x), false) = (self.outside, all) {
-            for tap_y in 0..kernel_h {
-                for tap_x in 0..kernel_w {
-                    if self.rows.inside.contains(&tap_y) && self.columns.inside.contains(&tap_x) {
-                        continue;
-                    }
-                    let start = (tap_y * kernel_w + tap_x) * channels + channel;
-                    for (acc, &w) in accs.iter_mut().zip(part(self.weights, start, B)?) {
-                        *acc = self.arithmetic.multiply_add(*acc, x, w);
-                    }
-                }
+        } else {
+            let x = x.first_chunk::<B>()?;
+            for ((acc, &x), &w) in accs.iter_mut().zip(x).zip(weights) {
+                *acc = self.arithmetic.multiply_add(*acc, x, w);
             }
         }
         Some(accs)

@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 
 use crate::Mismatch;
 use crate::convolve::{Geometry, volume};
-use crate::depthwise::{F32, I8, I8Offset, I16, I16Wide, depthwise};
+use crate::depthwise::{F32, I8, I8Offset, I16, I16Wide, Multiply, depthwise};
 use crate::finish::{Biased, Dequantized, Requantized, RequantizedWide};
 use crate::hybrid::HybridOutput;
 use crate::pool::ActivationRange;
@@ -42,12 +42,39 @@ pub struct DepthwiseConv2dI8<'a, R = Requantize<'a>> {
 }
 
 /// `y = clamp(rescale(bias + Σ (x − input_zero_point)·(w − weights_zero_point)) + output_offset)`,
-/// channel by channel.
+/// channel by channel, with weights whose zero point is 0.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state, or the weights have a
+/// zero point.
+pub fn depthwise_conv2d_i8<R: Rescale>(
+    p: &DepthwiseConv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    if p.weights_zero_point != 0 {
+        return Err(Mismatch);
+    }
+    with(I8, p, x, y)
+}
+
+/// [`depthwise_conv2d_i8`] with weights that have a zero point.
 ///
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
-pub fn depthwise_conv2d_i8<R: Rescale>(
+pub fn depthwise_conv2d_asymmetric_i8<R: Rescale>(
+    p: &DepthwiseConv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    with(I8Offset(p.weights_zero_point as i16), p, x, y)
+}
+
+#[inline(always)]
+fn with<R: Rescale>(
+    arithmetic: impl Multiply<X = i8, W = i8, Acc = i32>,
     p: &DepthwiseConv2dI8<'_, R>,
     x: &[i8],
     y: &mut [i8],
@@ -66,11 +93,7 @@ pub fn depthwise_conv2d_i8<R: Rescale>(
         output: p.output_stage,
         element: PhantomData,
     };
-    if p.weights_zero_point == 0 {
-        depthwise(I8, &g, outside, x, p.weights, y, &finish)
-    } else {
-        depthwise(I8Offset(p.weights_zero_point as i16), &g, outside, x, p.weights, y, &finish)
-    }
+    depthwise(arithmetic, &g, outside, x, p.weights, y, &finish)
 }
 
 /// A depthwise convolution of int16 activations with int8 weights; neither has a zero point.
@@ -226,6 +249,23 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
+    /// The kernel that the weights need; the asymmetric one has to give the same where both do.
+    fn any_depthwise_conv2d_i8(
+        p: &DepthwiseConv2dI8<'_>,
+        x: &[i8],
+        y: &mut [i8],
+    ) -> Result<(), Mismatch> {
+        let result = depthwise_conv2d_asymmetric_i8(p, x, y);
+        if p.weights_zero_point == 0 {
+            let mut symmetric = vec![0; y.len()];
+            assert_eq!(depthwise_conv2d_i8(p, x, &mut symmetric), result);
+            if result.is_ok() {
+                assert_eq!(y, symmetric);
+            }
+        }
+        result
+    }
+
     proptest! {
         #[test]
         fn depthwise_conv2d_i8_is_its_formula(
@@ -253,7 +293,7 @@ mod tests {
                     requantize, output_stage,
                 };
                 let mut y = vec![0; sums.len()];
-                depthwise_conv2d_i8(&p, &x, &mut y).unwrap();
+                any_depthwise_conv2d_i8(&p, &x, &mut y).unwrap();
                 let y: Vec<i32> = y.into_iter().map(i32::from).collect();
                 prop_assert_eq!(y, requantized(&sums, &bias, requantize, &output_stage));
             }
@@ -343,7 +383,7 @@ mod tests {
 
     #[test]
     fn lengths_that_do_not_fit_are_refused() {
-        let run = |p: DepthwiseConv2dI8<'_>| depthwise_conv2d_i8(&p, &[1; 12], &mut [0; 12]);
+        let run = |p: DepthwiseConv2dI8<'_>| any_depthwise_conv2d_i8(&p, &[1; 12], &mut [0; 12]);
         assert_eq!(run(ONE), Ok(()));
         assert_eq!(depthwise_conv2d_i8(&ONE, &[1; 11], &mut [0; 12]), Err(Mismatch));
         assert_eq!(depthwise_conv2d_i8(&ONE, &[1; 12], &mut [0; 11]), Err(Mismatch));
@@ -366,6 +406,6 @@ mod tests {
             pad_left: 1,
         };
         let p = DepthwiseConv2dI8 { window, ..ONE };
-        assert_eq!(depthwise_conv2d_i8(&p, &[1; 12], &mut [0; 12]), Ok(()));
+        assert_eq!(any_depthwise_conv2d_i8(&p, &[1; 12], &mut [0; 12]), Ok(()));
     }
 }

@@ -1,11 +1,14 @@
-//! The inner loops that convolution and fully connected share: blocks of dot products.
+//! The inner loops that convolution and fully connected share: one or two runs of activations
+//! against the weights of two output channels.
 //!
-//! A block is `P` runs of activations (output positions) against two runs of weights (output
-//! channels), all of one length. Two by two needs four loads for four multiplications where a
-//! single dot product needs two for one, and its four sums fit the registers of a Cortex-M as well
-//! as the vectors of a larger machine.
+//! Two by two needs four loads for four multiplications where a single product needs two for one.
+//! Its four sums, four addresses and four factors are what the registers of a Cortex-M hold. In
+//! steps of 16 that is 2.3 instructions a product on a Cortex-M4, one by two is 2.7.
 
 use core::slice::from_ref;
+
+/// Output channels that are summed at once.
+pub(crate) const ROWS: usize = 2;
 
 /// How activations `X` and weights `W` are multiplied and summed. Integers wrap.
 pub(crate) trait Arithmetic: Copy {
@@ -15,34 +18,30 @@ pub(crate) trait Arithmetic: Copy {
     type W: Copy;
     /// The sum of products. Its default is zero.
     type Acc: Copy + Default;
+    /// An activation of 0.
+    const ZERO: Self::X;
 
     /// `acc[o] + Σ x·w[o]`; the runs have one length.
-    fn row(self, acc: [Self::Acc; 2], x: &[Self::X], w: [&[Self::W]; 2]) -> [Self::Acc; 2];
+    fn dot(self, acc: [Self::Acc; ROWS], x: &[Self::X], w: [&[Self::W]; ROWS])
+    -> [Self::Acc; ROWS];
 
-    /// Each of `acc[p][o] + Σ x[p]·w[o]`; the runs have one length.
+    /// `Σ x[p]·w[o]`; the runs have one length.
     #[inline(always)]
-    fn block<const P: usize>(
-        self,
-        acc: &mut [[Self::Acc; 2]; P],
-        x: [&[Self::X]; P],
-        w: [&[Self::W]; 2],
-    ) {
-        for (acc, x) in acc.iter_mut().zip(x) {
-            *acc = self.row(*acc, x, w);
-        }
+    fn dots(self, x: [&[Self::X]; 2], w: [&[Self::W]; ROWS]) -> [[Self::Acc; ROWS]; 2] {
+        x.map(|x| self.dot(Default::default(), x, w))
     }
 
     /// `acc[o] + x·Σ w[o]`: what taps outside the image add, where the activation is `x` throughout.
     #[inline(always)]
     fn constant(
         self,
-        acc: [Self::Acc; 2],
+        acc: [Self::Acc; ROWS],
         x: Self::X,
-        [w0, w1]: [&[Self::W]; 2],
-    ) -> [Self::Acc; 2] {
+        [w0, w1]: [&[Self::W]; ROWS],
+    ) -> [Self::Acc; ROWS] {
         w0.iter()
             .zip(w1)
-            .fold(acc, |acc, (w0, w1)| self.row(acc, &[x], [from_ref(w0), from_ref(w1)]))
+            .fold(acc, |acc, (w0, w1)| self.dot(acc, &[x], [from_ref(w0), from_ref(w1)]))
     }
 
     /// `acc − offset`, which is 0 in an arithmetic whose weights have no zero point.
@@ -66,32 +65,24 @@ impl Arithmetic for I8 {
     type X = i8;
     type W = i8;
     type Acc = i32;
+    const ZERO: Self::X = 0;
 
     #[inline(always)]
-    fn row(self, [mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
-        for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
-            acc0 = acc0.wrapping_add(product(x, w0));
-            acc1 = acc1.wrapping_add(product(x, w1));
-        }
-        [acc0, acc1]
+    fn dot(self, acc: [i32; ROWS], x: &[i8], w: [&[i8]; ROWS]) -> [i32; ROWS] {
+        dot_i8(acc, x, w)
     }
 
     #[inline(always)]
-    fn block<const P: usize>(self, acc: &mut [[i32; 2]; P], x: [&[i8]; P], w: [&[i8]; 2]) {
-        if let ([acc0, acc1], [x0, x1]) = (acc.as_mut_slice(), x.as_slice()) {
-            [*acc0, *acc1] = two_by_two([*acc0, *acc1], [x0, x1], w);
-            return;
-        }
-        for (acc, x) in acc.iter_mut().zip(x) {
-            *acc = self.row(*acc, x, w);
-        }
+    fn dots(self, x: [&[i8]; 2], w: [&[i8]; ROWS]) -> [[i32; ROWS]; 2] {
+        dots_i8(x, w)
     }
 
     #[inline(always)]
-    fn constant(self, [acc0, acc1]: [i32; 2], x: i8, [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
-        let x = i32::from(x);
-        let add = |acc: i32, w| acc.wrapping_add(self.sum(w).wrapping_mul(x));
-        [add(acc0, w0), add(acc1, w1)]
+    fn constant(self, mut acc: [i32; ROWS], x: i8, w: [&[i8]; ROWS]) -> [i32; ROWS] {
+        for (acc, w) in acc.iter_mut().zip(w) {
+            *acc = acc.wrapping_add(self.sum(w).wrapping_mul(x.into()));
+        }
+        acc
     }
 
     #[inline(always)]
@@ -111,18 +102,73 @@ fn product(x: i8, w: i8) -> i32 {
     i32::from(i16::from(x) * i16::from(w))
 }
 
-/// `acc[p][o] + Σ x[p]·w[o]`. Not inlined: every rounding of every operator shares this code.
-#[inline(never)]
-fn two_by_two(acc: [[i32; 2]; 2], [x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) -> [[i32; 2]; 2] {
+/// `acc[o] + Σ x·w[o]`, a product at a time.
+#[inline(always)]
+fn each([mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+    for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
+        acc0 = acc0.wrapping_add(product(x, w0));
+        acc1 = acc1.wrapping_add(product(x, w1));
+    }
+    [acc0, acc1]
+}
+
+/// `acc[p][o] + Σ x[p]·w[o]`, a product at a time.
+#[inline(always)]
+fn each_two(acc: [[i32; 2]; 2], [x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) -> [[i32; 2]; 2] {
     let [[mut acc00, mut acc01], [mut acc10, mut acc11]] = acc;
     for (((&x0, &x1), &w0), &w1) in x0.iter().zip(x1).zip(w0).zip(w1) {
         acc00 = acc00.wrapping_add(product(x0, w0));
-        acc01 = acc01.wrapping_add(product(x0, w1));
         acc10 = acc10.wrapping_add(product(x1, w0));
+        acc01 = acc01.wrapping_add(product(x0, w1));
         acc11 = acc11.wrapping_add(product(x1, w1));
     }
     [[acc00, acc01], [acc10, acc11]]
 }
+
+/// A product at a time is what compilers turn into vectors.
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+mod loops {
+    pub(super) use super::{each as dot_i8, each_two};
+
+    /// Not inlined: every rounding of every operator shares this code.
+    #[inline(never)]
+    pub(super) fn dots_i8(x: [&[i8]; 2], w: [&[i8]; 2]) -> [[i32; 2]; 2] {
+        each_two([[0; 2]; 2], x, w)
+    }
+}
+
+/// Cores without vectors spend less on the loop itself in large steps.
+#[cfg(any(target_arch = "arm", target_arch = "riscv32"))]
+mod loops {
+    use super::{each, each_two};
+
+    /// Products of a step.
+    const STEP: usize = 16;
+
+    #[inline(always)]
+    pub(super) fn dot_i8(mut acc: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+        let (x, x_rest) = x.as_chunks::<STEP>();
+        let (w0, w0_rest) = w0.as_chunks::<STEP>();
+        let (w1, w1_rest) = w1.as_chunks::<STEP>();
+        for ((x, w0), w1) in x.iter().zip(w0).zip(w1) {
+            acc = each(acc, x, [w0, w1]);
+        }
+        each(acc, x_rest, [w0_rest, w1_rest])
+    }
+
+    #[inline(always)]
+    pub(super) fn dots_i8([x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) -> [[i32; 2]; 2] {
+        let mut acc = [[0; 2]; 2];
+        let ((x0, x0_rest), (x1, x1_rest)) = (x0.as_chunks::<STEP>(), x1.as_chunks::<STEP>());
+        let ((w0, w0_rest), (w1, w1_rest)) = (w0.as_chunks::<STEP>(), w1.as_chunks::<STEP>());
+        for (((x0, x1), w0), w1) in x0.iter().zip(x1).zip(w0).zip(w1) {
+            acc = each_two(acc, [x0, x1], [w0, w1]);
+        }
+        each_two(acc, [x0_rest, x1_rest], [w0_rest, w1_rest])
+    }
+}
+
+use loops::{dot_i8, dots_i8};
 
 /// int8 activations and weights, each with a zero point that is taken off before they are
 /// multiplied: for operators in which it cannot be folded.
@@ -138,9 +184,11 @@ impl Arithmetic for I8Centred {
     type X = i8;
     type W = i8;
     type Acc = i32;
+    const ZERO: Self::X = 0;
 
     #[inline(always)]
-    fn row(self, [mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+    fn dot(self, acc: [i32; ROWS], x: &[i8], [w0, w1]: [&[i8]; ROWS]) -> [i32; ROWS] {
+        let [mut acc0, mut acc1] = acc;
         for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
             let x = i32::from(i16::from(x).wrapping_sub(self.input_zero_point));
             let w0 = i32::from(i16::from(w0).wrapping_sub(self.weights_zero_point));
@@ -160,9 +208,11 @@ impl Arithmetic for I16 {
     type X = i16;
     type W = i8;
     type Acc = i32;
+    const ZERO: Self::X = 0;
 
     #[inline(always)]
-    fn row(self, [mut acc0, mut acc1]: [i32; 2], x: &[i16], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+    fn dot(self, acc: [i32; ROWS], x: &[i16], [w0, w1]: [&[i8]; ROWS]) -> [i32; ROWS] {
+        let [mut acc0, mut acc1] = acc;
         for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
             acc0 = acc0.wrapping_add(i32::from(x) * i32::from(w0));
             acc1 = acc1.wrapping_add(i32::from(x) * i32::from(w1));
@@ -182,12 +232,14 @@ impl Arithmetic for I16Wide {
     type X = i16;
     type W = i8;
     type Acc = i64;
+    const ZERO: Self::X = 0;
 
     #[inline(always)]
-    fn row(self, [mut acc0, mut acc1]: [i64; 2], x: &[i16], [w0, w1]: [&[i8]; 2]) -> [i64; 2] {
+    fn dot(self, acc: [i64; ROWS], x: &[i16], [w0, w1]: [&[i8]; ROWS]) -> [i64; ROWS] {
+        let [mut acc0, mut acc1] = acc;
         let weights = w0.chunks(NARROW_RUN).zip(w1.chunks(NARROW_RUN));
         for (x, (w0, w1)) in x.chunks(NARROW_RUN).zip(weights) {
-            let [sum0, sum1] = I16.row([0, 0], x, [w0, w1]);
+            let [sum0, sum1] = I16.dot([0; ROWS], x, [w0, w1]);
             acc0 = acc0.wrapping_add(i64::from(sum0));
             acc1 = acc1.wrapping_add(i64::from(sum1));
         }
@@ -203,9 +255,11 @@ impl Arithmetic for F32 {
     type X = f32;
     type W = f32;
     type Acc = f32;
+    const ZERO: Self::X = 0.0;
 
     #[inline(always)]
-    fn row(self, [mut acc0, mut acc1]: [f32; 2], x: &[f32], [w0, w1]: [&[f32]; 2]) -> [f32; 2] {
+    fn dot(self, acc: [f32; ROWS], x: &[f32], [w0, w1]: [&[f32]; ROWS]) -> [f32; ROWS] {
+        let [mut acc0, mut acc1] = acc;
         for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
             acc0 += x * w0;
             acc1 += x * w1;
@@ -214,25 +268,15 @@ impl Arithmetic for F32 {
     }
 
     #[inline(always)]
-    fn block<const P: usize>(self, acc: &mut [[f32; 2]; P], x: [&[f32]; P], w: [&[f32]; 2]) {
-        if let ([acc0, acc1], [x0, x1]) = (acc.as_mut_slice(), x.as_slice()) {
-            [*acc0, *acc1] = two_by_two_f32([*acc0, *acc1], [x0, x1], w);
-            return;
-        }
-        for (acc, x) in acc.iter_mut().zip(x) {
-            *acc = self.row(*acc, x, w);
-        }
+    fn dots(self, x: [&[f32]; 2], w: [&[f32]; ROWS]) -> [[f32; ROWS]; 2] {
+        dots_f32(x, w)
     }
 }
 
-/// [`Arithmetic::block`] of two by two: four sums that do not wait for each other.
+/// Four sums that do not wait for each other.
 #[inline(never)]
-fn two_by_two_f32(
-    acc: [[f32; 2]; 2],
-    [x0, x1]: [&[f32]; 2],
-    [w0, w1]: [&[f32]; 2],
-) -> [[f32; 2]; 2] {
-    let [[mut acc00, mut acc01], [mut acc10, mut acc11]] = acc;
+fn dots_f32([x0, x1]: [&[f32]; 2], [w0, w1]: [&[f32]; 2]) -> [[f32; 2]; 2] {
+    let [[mut acc00, mut acc01], [mut acc10, mut acc11]] = [[0.0; 2]; 2];
     for (((&x0, &x1), &w0), &w1) in x0.iter().zip(x1).zip(w0).zip(w1) {
         acc00 += x0 * w0;
         acc01 += x0 * w1;

@@ -3,19 +3,35 @@
 
 use crate::hybrid::{Activations, HybridOutput};
 use crate::pool::ActivationRange;
-use crate::requantize::{Output, RequantizeWide, Rescale};
+use crate::requantize::{Output, RequantizeWide, Rescale, of_channels};
 
-/// Turns the sums `accs[p][c]` of channel `channel + c` at position `p` into outputs.
-///
-/// Channels behind the last give some value, which callers do not store.
+/// Turns sums into outputs.
 pub(crate) trait Finish<Acc> {
     /// The output's element.
     type Y: Copy;
+    /// What is known of `C` neighbouring channels: biases and scales.
+    type Block<const C: usize>;
 
+    /// Looks up channels from `channel` on. Those behind the last have some values.
+    fn block<const C: usize>(&self, channel: usize) -> Self::Block<C>;
+
+    /// [`Finish::finish`], not inlined: loops around sums need the registers, and compilers that take
+    /// the scales out of such a loop widen them to 64 bits, for which a Cortex-M multiplies three
+    /// times.
+    #[inline(never)]
+    fn finish_apart<const C: usize, const P: usize>(
+        &self,
+        block: &Self::Block<C>,
+        accs: [[Acc; C]; P],
+    ) -> [[Self::Y; C]; P] {
+        self.finish(block, accs)
+    }
+
+    /// The outputs `[p][c]` of a block's channels at some positions.
     fn finish<const C: usize, const P: usize>(
         &self,
-        channel: usize,
-        accs: &[[Acc; C]; P],
+        block: &Self::Block<C>,
+        accs: [[Acc; C]; P],
     ) -> [[Self::Y; C]; P];
 }
 
@@ -51,16 +67,26 @@ pub(crate) struct Requantized<'a, Y, R> {
 impl<Y: Quantized, R: Rescale> Finish<i32> for Requantized<'_, Y, R> {
     type Y = Y;
 
+    type Block<const C: usize> = ([i32; C], R::Block<C>);
+
+    #[inline(always)]
+    fn block<const C: usize>(&self, channel: usize) -> Self::Block<C> {
+        (of_channels(self.bias, channel), self.requantize.block(channel))
+    }
+
     #[inline(always)]
     fn finish<const C: usize, const P: usize>(
         &self,
-        channel: usize,
-        accs: &[[i32; C]; P],
+        (biases, scales): &Self::Block<C>,
+        accs: [[i32; C]; P],
     ) -> [[Y; C]; P] {
-        let accs =
-            each(channel, accs, |channel, acc: i32| acc.wrapping_add(of(self.bias, channel)));
-        let scaled = self.requantize.rescale_block(channel, &accs);
-        scaled.map(|scaled| scaled.map(|scaled| Y::from_clamped(self.output.apply(scaled))))
+        accs.map(|mut accs| {
+            for (acc, bias) in accs.iter_mut().zip(biases) {
+                *acc = acc.wrapping_add(*bias);
+            }
+            let scaled = R::rescale_block(scales, accs);
+            scaled.map(|scaled| Y::from_clamped(self.output.apply(scaled)))
+        })
     }
 }
 
@@ -74,16 +100,25 @@ pub(crate) struct RequantizedWide<'a> {
 
 impl Finish<i64> for RequantizedWide<'_> {
     type Y = i16;
+    /// The first channel.
+    type Block<const C: usize> = usize;
+
+    #[inline(always)]
+    fn block<const C: usize>(&self, channel: usize) -> usize {
+        channel
+    }
 
     #[inline(never)]
     fn finish<const C: usize, const P: usize>(
         &self,
-        channel: usize,
-        accs: &[[i64; C]; P],
+        &channel: &usize,
+        accs: [[i64; C]; P],
     ) -> [[i16; C]; P] {
-        each(channel, accs, |channel, acc: i64| {
-            let acc = acc.wrapping_add(of(self.bias, channel));
-            i16::from_clamped(self.output.apply(self.requantize.rescale(acc, channel)))
+        accs.map(|accs| {
+            each(channel, accs, |channel, acc: i64| {
+                let acc = acc.wrapping_add(of(self.bias, channel));
+                i16::from_clamped(self.output.apply(self.requantize.rescale(acc, channel)))
+            })
         })
     }
 }
@@ -97,14 +132,23 @@ pub(crate) struct Biased<'a> {
 
 impl Finish<f32> for Biased<'_> {
     type Y = f32;
+    /// The first channel.
+    type Block<const C: usize> = usize;
+
+    #[inline(always)]
+    fn block<const C: usize>(&self, channel: usize) -> usize {
+        channel
+    }
 
     #[inline(always)]
     fn finish<const C: usize, const P: usize>(
         &self,
-        channel: usize,
-        accs: &[[f32; C]; P],
+        &channel: &usize,
+        accs: [[f32; C]; P],
     ) -> [[f32; C]; P] {
-        each(channel, accs, |channel, acc| self.activation.clamp(acc + of(self.bias, channel)))
+        accs.map(|accs| {
+            each(channel, accs, |channel, acc| self.activation.clamp(acc + of(self.bias, channel)))
+        })
     }
 }
 
@@ -117,31 +161,38 @@ pub(crate) struct Dequantized<'a> {
 
 impl Finish<i32> for Dequantized<'_> {
     type Y = f32;
+    /// The first channel.
+    type Block<const C: usize> = usize;
+
+    #[inline(always)]
+    fn block<const C: usize>(&self, channel: usize) -> usize {
+        channel
+    }
 
     #[inline(never)]
     fn finish<const C: usize, const P: usize>(
         &self,
-        channel: usize,
-        accs: &[[i32; C]; P],
+        &channel: &usize,
+        accs: [[i32; C]; P],
     ) -> [[f32; C]; P] {
-        each(channel, accs, |channel, acc| self.output.finish(acc, channel, self.activations))
+        accs.map(|accs| {
+            each(channel, accs, |channel, acc| self.output.finish(acc, channel, self.activations))
+        })
     }
 }
 
-/// `of(channel + c, accs[p][c])` for all of them.
+/// `of(channel + c, accs[c])` for all of them.
 #[inline(always)]
-fn each<Acc: Copy, Y: Copy, const C: usize, const P: usize>(
+fn each<Acc: Copy, Y: Copy, const C: usize>(
     channel: usize,
-    accs: &[[Acc; C]; P],
+    accs: [Acc; C],
     of: impl Fn(usize, Acc) -> Y,
-) -> [[Y; C]; P] {
-    accs.map(|accs| {
-        let mut next = channel;
-        accs.map(|acc| {
-            let y = of(next, acc);
-            next += 1;
-            y
-        })
+) -> [Y; C] {
+    let mut next = channel;
+    accs.map(|acc| {
+        let y = of(next, acc);
+        next += 1;
+        y
     })
 }
 

@@ -3,10 +3,15 @@
 //! Source: `reference_integer_ops::FullyConnected` and `FullyConnectedPerChannel` of LiteRT and
 //! TFLite Micro.
 
+use core::marker::PhantomData;
+
 use crate::Mismatch;
 use crate::conv2d::{
-    Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, conv2d_f32, conv2d_hybrid, conv2d_i8, conv2d_i16,
+    Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, conv2d_f32, conv2d_hybrid, conv2d_i16,
+    conv2d_pointwise_i8,
 };
+use crate::dot::{Arithmetic, I8, ROWS};
+use crate::finish::{Finish, Requantized};
 use crate::hybrid::HybridOutput;
 use crate::pool::ActivationRange;
 use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
@@ -57,7 +62,53 @@ pub fn fully_connected_i8<R: Rescale>(
         requantize: p.requantize,
         output_stage: p.output_stage,
     };
-    conv2d_i8(&p, x, y)
+    conv2d_pointwise_i8(&p, x, y)
+}
+
+/// [`fully_connected_i8`] of a single row: less code, and less to do around short sums.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the parameters state, or there is more
+/// than one row.
+#[inline(never)]
+pub fn fully_connected_vector_i8<R: Rescale>(
+    p: &FullyConnectedI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let FullyConnectedI8 { batches, inputs, outputs, weights_zero_point, .. } = *p;
+    if batches != 1
+        || x.len() != inputs
+        || y.len() != outputs
+        || p.bias.len() != outputs
+        || inputs.checked_mul(outputs) != Some(p.weights.len())
+    {
+        return Err(Mismatch);
+    }
+    let finish = Requantized {
+        bias: p.bias,
+        requantize: p.requantize,
+        output: p.output_stage,
+        element: PhantomData,
+    };
+    let offset = match weights_zero_point {
+        0 => 0,
+        zero_point => I8.sum(x).wrapping_mul(zero_point).wrapping_neg(),
+    };
+    let mut weights = p.weights;
+    for (block, y) in y.chunks_mut(ROWS).enumerate() {
+        let (first, rest) = weights.split_at_checked(inputs).ok_or(Mismatch)?;
+        // Where there is one output left, it goes with itself.
+        let (second, rest) = rest.split_at_checked(inputs).unwrap_or((first, rest));
+        weights = rest;
+        let accs = I8.dot([offset; ROWS], x, [first, second]);
+        let [results] = finish.finish(&finish.block::<ROWS>(block * ROWS), [accs]);
+        for (y, result) in y.iter_mut().zip(results) {
+            *y = result;
+        }
+    }
+    Ok(())
 }
 
 /// A fully connected layer of int16 activations with int8 weights; neither has a zero point.
@@ -217,6 +268,11 @@ mod tests {
                 };
                 let mut y = vec![0; sums.len()];
                 fully_connected_i8(&p, &x, &mut y).unwrap();
+                if batches == 1 {
+                    let mut vector = vec![0; sums.len()];
+                    fully_connected_vector_i8(&p, &x, &mut vector).unwrap();
+                    prop_assert_eq!(&vector, &y);
+                }
                 let y: Vec<i32> = y.into_iter().map(i32::from).collect();
                 prop_assert_eq!(y, requantized(&sums, &bias, requantize, &output_stage));
             }

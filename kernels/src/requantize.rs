@@ -44,6 +44,20 @@ pub trait Rounding {
     /// Shifts outside the range are clamped to it; overflow wraps or saturates as the type says,
     /// it never panics.
     fn requantize(x: i32, multiplier: i32, shift: i32) -> i32;
+
+    /// The same where the shift is known to be in the range, as those of files are; other shifts
+    /// give some value.
+    #[inline(always)]
+    fn requantize_stored(x: i32, multiplier: i32, shift: i32) -> i32 {
+        Self::requantize(x, multiplier, shift)
+    }
+
+    /// The same where the shift is `-right`, with `right` in `[1, 31]`: almost all scales of almost
+    /// all models.
+    #[inline(always)]
+    fn requantize_right(x: i32, multiplier: i32, right: u32) -> i32 {
+        Self::requantize_stored(x, multiplier, (right as i32).wrapping_neg())
+    }
 }
 
 /// Two roundings, the second half away from zero: gemmlowp's `SaturatingRoundingDoublingHighMul`
@@ -65,10 +79,29 @@ pub struct Single;
 impl Rounding for Double {
     #[inline(always)]
     fn requantize(x: i32, multiplier: i32, shift: i32) -> i32 {
-        let shift = shift.clamp(-MAX_SHIFT, MAX_SHIFT);
-        let (left, right) = if shift > 0 { (shift, 0) } else { (0, -shift) };
-        divide_by_power_of_two(doubling_high_mul(x.wrapping_shl(left as u32), multiplier), right)
+        Self::requantize_stored(x, multiplier, shift.clamp(-MAX_SHIFT, MAX_SHIFT))
     }
+
+    #[inline(always)]
+    fn requantize_stored(x: i32, multiplier: i32, shift: i32) -> i32 {
+        let high = high_mul(x.wrapping_shl(shift.max(0) as u32), multiplier);
+        divide_by_power_of_two(high, shift.min(0).wrapping_neg())
+    }
+
+    #[inline(always)]
+    fn requantize_right(x: i32, multiplier: i32, right: u32) -> i32 {
+        let high = high_mul(x, multiplier);
+        // Half up, after one less for negative numbers: half away from zero. The last halving is
+        // apart because half up would overflow before it.
+        let doubled = high.wrapping_add(high >> 31).wrapping_shr(right.wrapping_sub(1));
+        (doubled >> 1) + (doubled & 1)
+    }
+}
+
+/// [`doubling_high_mul`] by a multiplier that is not negative, which needs no saturation.
+#[inline(always)]
+fn high_mul(x: i32, multiplier: i32) -> i32 {
+    ((i64::from(x) * i64::from(multiplier) + (1 << 30)) >> 31) as i32
 }
 
 impl Rounding for DoubleUp {
@@ -109,14 +142,14 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
 }
 
 /// `x / 2^exponent` rounded to the nearest, ties away from zero: gemmlowp's `RoundingDivideByPOT`.
-/// `exponent` is in `[0, 31]`.
+/// `exponent` is in `[0, 31]`, or taken modulo 32.
 #[inline(always)]
 pub fn divide_by_power_of_two(x: i32, exponent: i32) -> i32 {
-    let Some(halvings) = (exponent.clamp(0, 31) as u32).checked_sub(1) else { return x };
-    // Half up, after one less for negative numbers: half away from zero. The last halving is apart
-    // because half up would overflow before it.
-    let doubled = x.saturating_sub(i32::from(x < 0)) >> halvings;
-    (doubled >> 1) + (doubled & 1)
+    let exponent = exponent as u32;
+    let mask = 1_i32.wrapping_shl(exponent).wrapping_sub(1);
+    // Without a branch, because the exponent differs from channel to channel.
+    let threshold = (mask >> 1).wrapping_add(i32::from(x < 0));
+    x.wrapping_shr(exponent).wrapping_add(i32::from(x & mask > threshold))
 }
 
 /// Requantization of a 64-bit accumulator, as TFLite's 16x8 kernels do it: the multiplier is cut to
@@ -168,38 +201,47 @@ pub trait Rescale: Copy {
     /// The scaled accumulator, without output offset. A channel without a scale gives 0.
     fn rescale(&self, acc: i32, channel: usize) -> i32;
 
-    /// The scaled accumulators `accs[p][c]` of channel `channel + c` at position `p`.
-    #[inline(always)]
-    fn rescale_block<const C: usize, const P: usize>(
-        &self,
-        channel: usize,
-        accs: &[[i32; C]; P],
-    ) -> [[i32; C]; P] {
-        accs.map(|accs| {
-            let mut next = channel;
-            accs.map(|acc| {
-                let scaled = self.rescale(acc, next);
-                next += 1;
-                scaled
-            })
-        })
-    }
+    /// The scales of `C` neighbouring channels.
+    type Block<const C: usize>;
+
+    /// Looks up the scales of channels from `channel` on; 0 behind the last.
+    fn block<const C: usize>(&self, channel: usize) -> Self::Block<C>;
+
+    /// The scaled accumulators of a block's channels.
+    fn rescale_block<const C: usize>(block: &Self::Block<C>, accs: [i32; C]) -> [i32; C];
+}
+
+/// The scaled accumulators of channels from `channel` on.
+#[inline(always)]
+fn rescale_block_of<R: Rescale, const C: usize>(
+    scales: R,
+    channel: usize,
+    accs: [i32; C],
+) -> [i32; C] {
+    R::rescale_block(&scales.block(channel), accs)
 }
 
 /// The rounding is chosen once per block: a predicted branch, and one copy of each loop nest in the
 /// program instead of one per rounding.
-impl Rescale for Requantize<'_> {
+impl<'a> Rescale for Requantize<'a> {
+    /// Itself, and the first channel.
+    type Block<const C: usize> = (Self, usize);
+
     fn rescale(&self, acc: i32, channel: usize) -> i32 {
         with_rescale!(*self, |rescale| rescale.rescale(acc, channel))
     }
 
+    #[inline(always)]
+    fn block<const C: usize>(&self, channel: usize) -> (Self, usize) {
+        (*self, channel)
+    }
+
     #[inline(never)]
-    fn rescale_block<const C: usize, const P: usize>(
-        &self,
-        channel: usize,
-        accs: &[[i32; C]; P],
-    ) -> [[i32; C]; P] {
-        with_rescale!(*self, |rescale| rescale.rescale_block(channel, accs))
+    fn rescale_block<const C: usize>(
+        &(scales, channel): &(Self, usize),
+        accs: [i32; C],
+    ) -> [i32; C] {
+        with_rescale!(scales, |rescale| rescale_block_of(rescale, channel, accs))
     }
 }
 
@@ -232,6 +274,28 @@ fn of_channel<T: Copy + Default>(all: &[T], channel: usize) -> T {
     all.get(channel).copied().unwrap_or_default()
 }
 
+/// `all[channel + c]` for a block of channels, or the only element where one serves all; 0 behind
+/// the last.
+#[inline(always)]
+pub(crate) fn of_channels<T: Copy + Default, const C: usize>(all: &[T], channel: usize) -> [T; C] {
+    // Looked up as a whole, so that channels are not checked one by one.
+    match all.get(channel..).and_then(|rest| rest.first_chunk()) {
+        Some(block) => *block,
+        None => of_some_channels(all, channel),
+    }
+}
+
+/// [`of_channels`] where not all of the channels have a value of their own.
+#[cold]
+#[inline(never)]
+fn of_some_channels<T: Copy + Default, const C: usize>(all: &[T], channel: usize) -> [T; C] {
+    let mut block = [T::default(); C];
+    for (c, to) in block.iter_mut().enumerate() {
+        *to = of_channel(all, channel.saturating_add(c));
+    }
+    block
+}
+
 impl<R: Rounding> Rescale for Fixed<'_, R> {
     #[inline(always)]
     fn rescale(&self, acc: i32, channel: usize) -> i32 {
@@ -239,6 +303,47 @@ impl<R: Rounding> Rescale for Fixed<'_, R> {
         let shift = of_channel(self.scales.shift, channel);
         R::requantize(acc, multiplier, i32::from(shift))
     }
+
+    type Block<const C: usize> = FixedBlock<C>;
+
+    #[inline(always)]
+    fn block<const C: usize>(&self, channel: usize) -> FixedBlock<C> {
+        let multiplier = of_channels(self.scales.multiplier, channel);
+        let shift: [i8; C] = of_channels(self.scales.shift, channel);
+        FixedBlock { multiplier, shift, right: shift.iter().all(|&shift| shift < 0) }
+    }
+
+    #[inline(always)]
+    fn rescale_block<const C: usize>(block: &FixedBlock<C>, mut accs: [i32; C]) -> [i32; C] {
+        if !block.right {
+            return rescale_any::<R, C>(block, accs);
+        }
+        for ((acc, multiplier), shift) in accs.iter_mut().zip(block.multiplier).zip(block.shift) {
+            let right = i32::from(shift).wrapping_neg() as u32;
+            *acc = R::requantize_right(*acc, multiplier, right);
+        }
+        accs
+    }
+}
+
+/// Scales of `C` neighbouring channels.
+#[derive(Debug, Clone, Copy)]
+pub struct FixedBlock<const C: usize> {
+    multiplier: [i32; C],
+    shift: [i8; C],
+    /// Whether all of them shift to the right.
+    right: bool,
+}
+
+/// Scales that are rare: those of which some are 1/2 and more. By value, so that sums may stay in
+/// registers.
+#[cold]
+#[inline(never)]
+fn rescale_any<R: Rounding, const C: usize>(block: &FixedBlock<C>, mut accs: [i32; C]) -> [i32; C] {
+    for ((acc, multiplier), shift) in accs.iter_mut().zip(block.multiplier).zip(block.shift) {
+        *acc = R::requantize_stored(*acc, multiplier, i32::from(shift));
+    }
+    accs
 }
 
 /// [`Requantize::Float32`] as a [`Rescale`].
@@ -252,6 +357,22 @@ impl Rescale for Float32<'_> {
         // `as` saturates, and turns NaN into 0.
         libm::rintf(acc as f32 * of_channel(self.0, channel)) as i32
     }
+
+    /// The scales themselves.
+    type Block<const C: usize> = [f32; C];
+
+    #[inline(always)]
+    fn block<const C: usize>(&self, channel: usize) -> Self::Block<C> {
+        of_channels(self.0, channel)
+    }
+
+    #[inline(always)]
+    fn rescale_block<const C: usize>(scales: &Self::Block<C>, mut accs: [i32; C]) -> [i32; C] {
+        for (acc, scale) in accs.iter_mut().zip(scales) {
+            *acc = Float32(&[*scale]).rescale(*acc, 0);
+        }
+        accs
+    }
 }
 
 /// [`Requantize::Float64`] as a [`Rescale`].
@@ -263,6 +384,22 @@ impl Rescale for Float64<'_> {
     #[inline(always)]
     fn rescale(&self, acc: i32, channel: usize) -> i32 {
         libm::round(f64::from(acc) * of_channel(self.0, channel)) as i32
+    }
+
+    /// The scales themselves.
+    type Block<const C: usize> = [f64; C];
+
+    #[inline(always)]
+    fn block<const C: usize>(&self, channel: usize) -> Self::Block<C> {
+        of_channels(self.0, channel)
+    }
+
+    #[inline(always)]
+    fn rescale_block<const C: usize>(scales: &Self::Block<C>, mut accs: [i32; C]) -> [i32; C] {
+        for (acc, scale) in accs.iter_mut().zip(scales) {
+            *acc = Float64(&[*scale]).rescale(*acc, 0);
+        }
+        accs
     }
 }
 

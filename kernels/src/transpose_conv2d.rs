@@ -11,8 +11,8 @@
 use core::marker::PhantomData;
 
 use crate::Mismatch;
-use crate::convolve::{part, volume};
-use crate::dot::{Arithmetic, F32, I8Centred, I16, I16Wide};
+use crate::convolve::{cut, part, rows_of, volume};
+use crate::dot::{Arithmetic, F32, I8Centred, I16, I16Wide, ROWS};
 use crate::finish::{Biased, Finish, Requantized, RequantizedWide};
 use crate::pool::ActivationRange;
 use crate::requantize::{Accumulate16, Output, Requantize, Rescale};
@@ -177,19 +177,13 @@ fn transpose_convolve<A: Arithmetic, F: Finish<A::Acc>>(
             for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
                 let columns = Meeting::new(out_x.wrapping_add(pad_w), stride_w, kernel_w, input_w);
                 let gather = Gather { arithmetic, shape, x, rows, columns };
-                let mut channel = 0;
-                while channel < channels {
-                    // An odd last channel goes with itself.
-                    let other = (channel + 1).min(channels - 1);
-                    let w0 = part(weights, channel * filter, filter).ok_or(Mismatch)?;
-                    let w1 = part(weights, other * filter, filter).ok_or(Mismatch)?;
-                    let accs = gather.accumulate([w0, w1]).ok_or(Mismatch)?;
-                    let [[output, next]] = finish.finish(channel, &[accs]);
-                    *y.get_mut(channel).ok_or(Mismatch)? = output;
-                    if other > channel {
-                        *y.get_mut(other).ok_or(Mismatch)? = next;
+                for (block, y) in y.chunks_mut(ROWS).enumerate() {
+                    let channel = block * ROWS;
+                    let accs = gather.accumulate(rows_of(weights, filter, channel)?)?;
+                    let [outputs] = finish.finish(&finish.block::<ROWS>(channel), [accs]);
+                    for (y, output) in y.iter_mut().zip(outputs) {
+                        *y = output;
                     }
-                    channel += 2;
                 }
             }
         }
@@ -235,10 +229,10 @@ struct Gather<'a, A: Arithmetic> {
 impl<A: Arithmetic> Gather<'_, A> {
     /// The sums of two filters. Not inlined, so that the roundings of an operator share it.
     #[inline(never)]
-    fn accumulate(&self, [w0, w1]: [&[A::W]; 2]) -> Option<[A::Acc; 2]> {
+    fn accumulate(&self, w: [&[A::W]; ROWS]) -> Result<[A::Acc; ROWS], Mismatch> {
         let [_, _, input_w, depth] = self.shape.input;
         let ([_, kernel_w], [stride_h, stride_w]) = (self.shape.kernel, self.shape.stride);
-        let mut acc = [A::Acc::default(); 2];
+        let mut acc = [A::Acc::default(); ROWS];
         // In the order of the input, as a runtime that scatters adds them.
         for i in (0..self.rows.count).rev() {
             let tap_y = self.rows.tap + i * stride_h;
@@ -246,13 +240,11 @@ impl<A: Arithmetic> Gather<'_, A> {
             for j in (0..self.columns.count).rev() {
                 let tap = tap_y * kernel_w + self.columns.tap + j * stride_w;
                 let pixel = in_y * input_w + self.columns.position - j;
-                let x = part(self.x, pixel * depth, depth)?;
-                let w0 = part(w0, tap * depth, depth)?;
-                let w1 = part(w1, tap * depth, depth)?;
-                acc = self.arithmetic.row(acc, x, [w0, w1]);
+                let x = part(self.x, pixel * depth, depth).ok_or(Mismatch)?;
+                acc = self.arithmetic.dot(acc, x, cut(w, tap * depth, depth)?);
             }
         }
-        Some(acc)
+        Ok(acc)
     }
 }
 

@@ -7,8 +7,8 @@
 use systole_kernels::{
     Mismatch,
     conv2d::{
-        Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, conv2d_f32, conv2d_hybrid, conv2d_i8,
-        conv2d_i16,
+        Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, Windows, conv2d_f32, conv2d_hybrid,
+        conv2d_i8, conv2d_i16, conv2d_large_i8, conv2d_pointwise_i8,
     },
     pool::ActivationRange,
 };
@@ -139,9 +139,13 @@ impl<'m> Operator<'m> for Conv2d<'m> {
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
-            Kernel::I8(kernel) => {
-                call!(machine, conv2d_i8, kernel; [self.x] => self.y)
-            }
+            Kernel::I8(kernel) => match kernel.windows().ok_or(Mismatch)? {
+                Windows::Adjacent => {
+                    call!(machine, conv2d_pointwise_i8, kernel; [self.x] => self.y)
+                }
+                Windows::Small => call!(machine, conv2d_i8, kernel; [self.x] => self.y),
+                Windows::Large => call!(machine, conv2d_large_i8, kernel; [self.x] => self.y),
+            },
             Kernel::I16(kernel) => {
                 call!(machine, conv2d_i16, kernel; [self.x] => self.y)
             }

@@ -6,7 +6,7 @@ use systole_kernels::{
     Mismatch,
     depthwise_conv2d::{
         DepthwiseConv2dF32, DepthwiseConv2dHybrid, DepthwiseConv2dI8, DepthwiseConv2dI16,
-        depthwise_conv2d_f32, depthwise_conv2d_hybrid, depthwise_conv2d_i8, depthwise_conv2d_i16,
+        depthwise_conv2d_asymmetric_i8, depthwise_conv2d_f32, depthwise_conv2d_hybrid, depthwise_conv2d_i8, depthwise_conv2d_i16,
     },
 };
 
@@ -105,6 +105,9 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
+            Kernel::I8(kernel) if kernel.weights_zero_point != 0 => {
+                call!(machine, depthwise_conv2d_asymmetric_i8, kernel; [self.x] => self.y)
+            }
             Kernel::I8(kernel) => {
                 call!(machine, depthwise_conv2d_i8, kernel; [self.x] => self.y)
             }

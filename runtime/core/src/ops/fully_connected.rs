@@ -8,6 +8,7 @@ use systole_kernels::{
     fully_connected::{
         FullyConnectedF32, FullyConnectedHybrid, FullyConnectedI8, FullyConnectedI16,
         fully_connected_f32, fully_connected_hybrid, fully_connected_i8, fully_connected_i16,
+        fully_connected_vector_i8,
     },
     pool::ActivationRange,
 };
@@ -115,6 +116,9 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
+            Kernel::I8(kernel) if kernel.batches == 1 => {
+                call!(machine, fully_connected_vector_i8, kernel; [self.x] => self.y)
+            }
             Kernel::I8(kernel) => {
                 call!(machine, fully_connected_i8, kernel; [self.x] => self.y)
             }
