@@ -72,6 +72,7 @@ impl Operator for Conv2d {
             litert_float64: false,
             weights_zero_point: false,
             asymmetric: grouped || scales_differ(weights),
+            as_filters: false,
         };
         lower(node, lowering, Opcode::Conv2d, &self.window, self.activation, rules)
     }

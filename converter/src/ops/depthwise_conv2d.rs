@@ -1,6 +1,6 @@
 //! DEPTHWISE_CONV_2D.
 
-use systole_core::Opcode;
+use systole_core::{DType, Opcode};
 use tract_tflite::tflite;
 
 use super::{
@@ -64,14 +64,18 @@ impl Operator for DepthwiseConv2d {
     }
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
+        // Of a single input channel it is a convolution, whose kernel is the faster one.
+        let x = node.input(0)?;
+        let is_convolution = x.shape[3] == 1 && x.dtype == DType::I8;
         let rules = Rules {
             channels: Channels::Last,
             fold: true,
             litert_float64: false,
             weights_zero_point: false,
             asymmetric: true,
+            as_filters: is_convolution,
         };
-        let opcode = Opcode::DepthwiseConv2d;
+        let opcode = if is_convolution { Opcode::Conv2d } else { Opcode::DepthwiseConv2d };
         conv2d::lower(node, lowering, opcode, &self.window, self.activation, rules)
     }
 }

@@ -71,6 +71,7 @@ impl Operator for FullyConnected {
             litert_float64: true,
             weights_zero_point: true,
             asymmetric: self.asymmetric,
+            as_filters: false,
         };
         let operands = weights::operands(node, lowering, rules)?;
         let (activation_min, activation_max) = self.activation.integer_range(y)?;

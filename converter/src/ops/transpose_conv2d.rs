@@ -83,6 +83,7 @@ impl Operator for TransposeConv2d {
             litert_float64: false,
             weights_zero_point: false,
             asymmetric: false,
+            as_filters: false,
         };
         let operands = weights::operands(node, lowering, rules)?;
         let (activation_min, activation_max) = self.activation.integer_range(y)?;

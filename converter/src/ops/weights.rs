@@ -33,6 +33,8 @@ pub struct Rules {
     pub weights_zero_point: bool,
     /// Hybrid: whether activations are quantized with a zero point.
     pub asymmetric: bool,
+    /// Whether 1HWC weights are stored as filters, OHWI with I = 1.
+    pub as_filters: bool,
 }
 
 /// The operands of a record behind its input, and the rounding to state.
@@ -105,7 +107,14 @@ pub fn operands(
     }
     let zero_point = weights_zero_point(weights, rules.weights_zero_point)?;
     let values: Vec<i8> = weights.values()?;
-    let mut constants = vec![lowering.constant(&weights.shape, &values)];
+    let mut constants = vec![match rules.as_filters {
+        true => {
+            let taps = weights.shape.iter().take(axis).skip(1);
+            let shape: Vec<usize> = [channels].iter().chain(taps).chain(&[1]).copied().collect();
+            lowering.constant(&shape, &filters(&values, channels))
+        }
+        false => lowering.constant(&weights.shape, &values),
+    }];
     let sums = sums(&values, channels, rules.channels);
     if x.dtype == DType::F32 {
         let bias: Vec<f32> = bias(node, channels)?;
@@ -183,6 +192,14 @@ fn bias<T: systole_core::Element + Default>(
         bail!(UnsupportedFeature, "{bias} must be {} beside these weights", T::DTYPE);
     }
     bias.values()
+}
+
+/// 1HWC weights channel by channel.
+fn filters(values: &[i8], channels: usize) -> Vec<i8> {
+    (0..channels)
+        .flat_map(|channel| values.iter().skip(channel).step_by(channels))
+        .copied()
+        .collect()
 }
 
 /// The sum of each channel's weights.
