@@ -57,6 +57,7 @@ pub struct BatchMatMulI8<R> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn batch_matmul_i8<R: Rescale>(
     p: &BatchMatMulI8<R>,
     x: &[i8],
@@ -89,6 +90,7 @@ pub struct BatchMatMulI16<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn batch_matmul_i16<W: Copy + Into<i16>>(
     p: &BatchMatMulI16<'_>,
     x: &[i16],
@@ -108,6 +110,7 @@ pub fn batch_matmul_i16<W: Copy + Into<i16>>(
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn batch_matmul_f32(
     shape: &BatchMatMulShape,
     x: &[f32],

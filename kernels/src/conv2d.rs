@@ -140,6 +140,7 @@ pub struct Conv2dI16<'a, R = Requantize<'a>> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn conv2d_i16<R: Rescale>(
     p: &Conv2dI16<'_, R>,
     x: &[i16],
@@ -189,6 +190,7 @@ pub struct Conv2dF32<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn conv2d_f32(p: &Conv2dF32<'_>, x: &[f32], y: &mut [f32]) -> Result<(), Mismatch> {
     let Conv2dF32 { input, output, kernel, window, .. } = *p;
     let [.., channels] = output;
@@ -224,6 +226,7 @@ pub struct Conv2dHybrid<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn conv2d_hybrid(
     p: &Conv2dHybrid<'_>,
     x: &[f32],

@@ -48,6 +48,7 @@ pub struct DepthwiseConv2dI8<'a, R = Requantize<'a>> {
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state, or the weights have a
 /// zero point.
+#[inline(never)]
 pub fn depthwise_conv2d_i8<R: Rescale>(
     p: &DepthwiseConv2dI8<'_, R>,
     x: &[i8],
@@ -64,6 +65,7 @@ pub fn depthwise_conv2d_i8<R: Rescale>(
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn depthwise_conv2d_asymmetric_i8<R: Rescale>(
     p: &DepthwiseConv2dI8<'_, R>,
     x: &[i8],
@@ -121,6 +123,7 @@ pub struct DepthwiseConv2dI16<'a, R = Requantize<'a>> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn depthwise_conv2d_i16<R: Rescale>(
     p: &DepthwiseConv2dI16<'_, R>,
     x: &[i16],
@@ -170,6 +173,7 @@ pub struct DepthwiseConv2dF32<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn depthwise_conv2d_f32(
     p: &DepthwiseConv2dF32<'_>,
     x: &[f32],
@@ -209,6 +213,7 @@ pub struct DepthwiseConv2dHybrid<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn depthwise_conv2d_hybrid(
     p: &DepthwiseConv2dHybrid<'_>,
     x: &[f32],

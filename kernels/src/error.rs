@@ -5,6 +5,7 @@
 /// The runtime validates a model before it runs it, so a caller that went through validation never
 /// sees this. It exists so that no kernel needs a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Mismatch;
 
 impl core::fmt::Display for Mismatch {

@@ -45,6 +45,7 @@ pub struct FullyConnectedI8<'a, R = Requantize<'a>> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the parameters state.
+#[inline(never)]
 pub fn fully_connected_i8<R: Rescale>(
     p: &FullyConnectedI8<'_, R>,
     x: &[i8],
@@ -134,6 +135,7 @@ pub struct FullyConnectedI16<'a, R = Requantize<'a>> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the parameters state.
+#[inline(never)]
 pub fn fully_connected_i16<R: Rescale>(
     p: &FullyConnectedI16<'_, R>,
     x: &[i16],
@@ -174,6 +176,7 @@ pub struct FullyConnectedF32<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the parameters state.
+#[inline(never)]
 pub fn fully_connected_f32(
     p: &FullyConnectedF32<'_>,
     x: &[f32],
@@ -213,6 +216,7 @@ pub struct FullyConnectedHybrid<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the parameters state.
+#[inline(never)]
 pub fn fully_connected_hybrid(
     p: &FullyConnectedHybrid<'_>,
     x: &[f32],

@@ -58,6 +58,7 @@ pub struct TransposeConv2dI8<'a, R = Requantize<'a>> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn transpose_conv2d_i8<R: Rescale>(
     p: &TransposeConv2dI8<'_, R>,
     x: &[i8],
@@ -95,6 +96,7 @@ pub struct TransposeConv2dI16<'a, R = Requantize<'a>> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn transpose_conv2d_i16<R: Rescale>(
     p: &TransposeConv2dI16<'_, R>,
     x: &[i16],
@@ -132,6 +134,7 @@ pub struct TransposeConv2dF32<'a> {
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
 pub fn transpose_conv2d_f32(
     p: &TransposeConv2dF32<'_>,
     x: &[f32],

@@ -31,6 +31,8 @@
 //! # Features
 //!
 //! - `macros` (default): [`include_model!`].
+//! - `defmt`: `defmt::Format` for all public types. Errors are enums without strings, and nothing is
+//!   formatted on the device unless it is logged.
 //! - `tflite`: [`include_model!`] takes `.tflite` files too, and converts them.
 //!
 //! The code is in `systole-core`, so that the converter and the macro, which this crate re-exports,

@@ -9,7 +9,8 @@ pub struct Target {
     pub title: &'static str,
     /// The compiler's target triple.
     pub triple: &'static str,
-    /// `-C target-cpu`, where the triple alone does not use what the processor has.
+    /// `-C target-cpu`: the compiler orders instructions, and so uses registers, as it suits the
+    /// processor.
     pub cpu: Option<&'static str>,
     /// Boards with it, the one to be preferred first.
     pub boards: &'static [Board],
@@ -118,7 +119,7 @@ pub const TARGETS: [Target; 7] = [
         name: "cortex-m0",
         title: "M0",
         triple: "thumbv6m-none-eabi",
-        cpu: None,
+        cpu: Some("cortex-m0"),
         // A Cortex-M3 executes the same instructions where the M0's board has too little memory.
         boards: &[MICROBIT, AN385],
     },
@@ -126,28 +127,28 @@ pub const TARGETS: [Target; 7] = [
         name: "cortex-m3",
         title: "M3",
         triple: "thumbv7m-none-eabi",
-        cpu: None,
+        cpu: Some("cortex-m3"),
         boards: &[AN385],
     },
     Target {
         name: "cortex-m4",
         title: "M4",
         triple: "thumbv7em-none-eabihf",
-        cpu: None,
+        cpu: Some("cortex-m4"),
         boards: &[AN386],
     },
     Target {
         name: "cortex-m7",
         title: "M7",
         triple: "thumbv7em-none-eabihf",
-        cpu: None,
+        cpu: Some("cortex-m7"),
         boards: &[AN500],
     },
     Target {
         name: "cortex-m33",
         title: "M33",
         triple: "thumbv8m.main-none-eabihf",
-        cpu: None,
+        cpu: Some("cortex-m33"),
         boards: &[AN505],
     },
     Target {

@@ -2,6 +2,7 @@
 
 /// The type of a tensor's elements. The discriminants are the codes of the file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum DType {
     /// 8-bit signed integer, usually quantized.

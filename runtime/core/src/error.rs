@@ -4,6 +4,7 @@ use crate::{DType, Opcode};
 
 /// A file that [`crate::Model::from_bytes`] refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LoadError {
     /// The file does not begin with the magic bytes `SYSTOLE\0`.
     NotAModel,
@@ -90,6 +91,7 @@ pub enum LoadError {
 
 /// What is wrong with a tensor record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TensorRecordError {
     /// An element type, storage, layout or arena that this version does not know.
     Unknown,
@@ -106,6 +108,7 @@ pub enum TensorRecordError {
 
 /// What is wrong with an operator record. Operands are counted inputs first, then outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum OperatorError {
     /// An operand is not given, or is no tensor.
     Operand(u8),
@@ -133,6 +136,7 @@ pub enum OperatorError {
 
 /// An arena that does not serve a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SessionError {
     /// The arena is too small.
     ArenaTooSmall {
@@ -150,6 +154,7 @@ pub enum SessionError {
 
 /// An input or output that the model does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PortError {
     /// There are fewer.
     Index {
@@ -164,6 +169,7 @@ pub enum PortError {
 
 /// Data that does not fit a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TensorError {
     /// The tensor holds another type.
     Type {
@@ -190,6 +196,7 @@ pub enum TensorError {
 
 /// A run that could not go on. Validation at load rules it out; it is here so that nothing panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RunError {
     /// The operator that did not fit its tensors.
     pub op: u16,

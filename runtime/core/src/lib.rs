@@ -29,6 +29,8 @@ mod dtype;
 pub mod emit;
 mod error;
 pub mod format;
+#[cfg(feature = "defmt")]
+mod log;
 mod memory;
 mod model;
 pub mod ops;

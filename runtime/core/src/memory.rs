@@ -10,6 +10,7 @@ use crate::{Element, format::Storage};
 
 /// Where a tensor lies: a range of the arena or of the constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Place {
     pub(crate) storage: Storage,
     pub(crate) offset: usize,

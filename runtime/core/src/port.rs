@@ -4,6 +4,7 @@ use crate::DType;
 
 /// An input or output of a compiled-in model.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Port {
     /// Its name, where the file has names.
     pub name: Option<&'static str>,
@@ -17,6 +18,7 @@ pub struct Port {
 
 /// `real = scale × (q − zero_point)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Quantization {
     /// The distance of neighbouring values.
     pub scale: f32,

@@ -16,6 +16,7 @@ pub const SECTION_BYTES: usize = 16;
 
 /// The header's fields behind the magic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Header {
     /// Format version.
     pub version: u16,
@@ -62,6 +63,7 @@ impl Header {
 
 /// What a section holds; the codes of the section table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u16)]
 pub enum SectionKind {
     /// Indices of the input and output tensors.
@@ -101,6 +103,7 @@ impl SectionKind {
 
 /// An entry of the section table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Section {
     /// A [`SectionKind`], or a code that this version does not know.
     pub kind: u16,

@@ -4,6 +4,7 @@ use super::{u16_at, u32_at};
 
 /// What a metadata entry says; the codes of its `key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u16)]
 pub enum Key {
     /// Name of the tensor with this index.
@@ -24,6 +25,7 @@ pub enum Key {
 
 /// One string of the metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Entry<'m> {
     /// A [`Key`]'s code, or one that this version does not know.
     pub key: u16,

@@ -52,6 +52,7 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// How an operator rounds when it scales an accumulator; the codes of a record's `rounding` byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum RoundingCode {
     /// The operator does not requantize.

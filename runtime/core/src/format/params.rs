@@ -4,6 +4,7 @@ use super::PARAMS_BYTES;
 
 /// A field of a parameter record, for `docs/format.md` and `systole inspect`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Field {
     /// The field's name.
     pub name: &'static str,

@@ -11,6 +11,7 @@ pub const FLAG_UNSIGNED: u8 = 1;
 
 /// Where a tensor's bytes are; the codes of a record's `storage` byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum Storage {
     /// In the arena; `offset` counts from its start.
@@ -21,6 +22,7 @@ pub enum Storage {
 
 /// A tensor as the file states it, before validation.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TensorRecord {
     /// Code of a [`crate::DType`].
     pub dtype: u8,

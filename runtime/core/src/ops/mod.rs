@@ -43,6 +43,7 @@ macro_rules! operators {
 
         /// The operators of this version. The discriminants are the codes of the file format.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[repr(u16)]
         pub enum Opcode {
             $(#[doc = $doc] $variant = $code,)*
