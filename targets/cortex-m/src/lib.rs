@@ -7,6 +7,11 @@ use cortex_m as _;
 pub use cortex_m_rt::entry;
 pub use systole_support::*;
 
+#[cfg_attr(feature = "rp2040", path = "../boards/rp2040/light.rs")]
+#[cfg_attr(feature = "rp2350", path = "../boards/rp2350/light.rs")]
+mod light;
+pub use light::light;
+
 #[cfg(feature = "rp2040")]
 #[unsafe(link_section = ".boot2")]
 #[used]

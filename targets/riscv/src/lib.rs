@@ -7,6 +7,11 @@ use riscv as _;
 pub use riscv_rt::entry;
 pub use systole_support::*;
 
+// The light of boards without a driver here.
+#[path = "../../cortex-m/src/light.rs"]
+mod light;
+pub use light::light;
+
 #[cfg(feature = "esp32c3")]
 mod esp32c3;
 

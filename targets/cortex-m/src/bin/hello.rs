@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use board::{Singleton, entry, exit, pass_done, pause, stand_in::Pwm};
+use board::{Singleton, entry, exit, light, pass_done, pause};
 use systole_apps::hello::{Hello, dim};
 
 static MODEL: Singleton<Hello> = Singleton::new(Hello::new());
@@ -12,9 +12,8 @@ const STEP: usize = 8;
 
 #[entry]
 fn main() -> ! {
-    let Some(model) = MODEL.take() else { exit(false) };
-    // Any output with `SetDutyCycle`: a channel of the board's timer goes here.
-    let mut light = Pwm;
+    // Any output with `SetDutyCycle` will do.
+    let (Some(model), Some(mut light)) = (MODEL.take(), light()) else { exit(false) };
     loop {
         for phase in (0..=u8::MAX).step_by(STEP) {
             if dim(model, phase, &mut light).is_err() {
