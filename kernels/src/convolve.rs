@@ -401,8 +401,10 @@ impl<X: Copy> Position<'_, X> {
                 continue;
             }
             let start = self.start(tap_y) + channel;
-            row.get_mut(..left * depth)?.fill(outside);
-            row.get_mut(right * depth..)?.fill(outside);
+            if right - left < kernel_w {
+                row.get_mut(..left * depth)?.fill(outside);
+                row.get_mut(right * depth..)?.fill(outside);
+            }
             let row = row.get_mut(left * depth..right * depth)?;
             if dense {
                 fill_from(row, part(self.x, start, row.len())?);

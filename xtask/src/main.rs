@@ -15,6 +15,8 @@ mod firmware;
 mod jobs;
 mod measure;
 mod models;
+#[cfg(test)]
+mod page;
 mod paths;
 mod peers;
 mod qemu;
