@@ -48,9 +48,10 @@ const HARDWARE: [(&str, &str, &str); 6] = [
     (CORTEX_M, "rp2350", "cortex-m33"),
     (RISCV, "esp32c3", "riscv32imac"),
 ];
-/// What `defmt` would do where a program has no handler for its panics. Its linker script names it,
-/// so it is linked, but never called.
-const DEFMT_DEFAULT: &str = "__defmt_default_panic";
+/// Panics that `defmt` brings. What it does where a program has no handler for its own: its linker
+/// script names it, so it is linked, but never called. And, on hardware, those of `defmt-rtt` where
+/// logging is entered twice.
+const DEFMT: [&str; 3] = ["__defmt_default_panic", "_defmt_acquire", "_defmt_release"];
 /// The program that loads models, and so holds the kernels of all operators, needed or not. It is run,
 /// but not audited: some of those kernels still divide by what the compiler cannot tell from zero.
 const LOADER: &str = "update";
@@ -97,7 +98,7 @@ impl Port {
 
     fn check_one(&self, name: &str, elf: &Path) -> Result<Checked> {
         let program = Program::read(elf)?;
-        let findings = audit::findings(&program, &[DEFMT_DEFAULT.to_owned()]);
+        let findings = audit::findings(&program, &DEFMT.map(str::to_owned));
         if let Some(finding) = findings.first().filter(|_| name != LOADER) {
             let (count, elf) = (findings.len(), elf.display());
             return Err(failed!("{name}: {count} finds of `cargo xtask audit {elf}`: {finding}"));
