@@ -35,7 +35,9 @@ pub struct Port {
 pub struct Checked {
     /// Its name.
     pub name: String,
-    /// Bytes of flash and of statics, and of stack where it prints them.
+    /// Whether it was audited.
+    pub audited: bool,
+    /// Bytes of flash and of statics, and of stack where it has run.
     pub sizes: (u64, u64, Option<u64>),
 }
 
@@ -88,11 +90,14 @@ impl Port {
     /// For the first that is not built, is not clean, or does not end well.
     pub fn check(&self) -> Result<Vec<Checked>> {
         let package = paths::repository().join(self.package);
-        let folder = firmware::build_package(self.target, &package, |command| {
-            command.args(["--release", "--bins", "--features", self.feature]);
-        })?;
         let mut names = programs()?;
         names.retain(|name| name != LOADER || !SMALL.contains(&self.feature));
+        let folder = firmware::build_package(self.target, &package, |command| {
+            command.args(["--release", "--features", self.feature]);
+            for name in &names {
+                command.args(["--bin", name]);
+            }
+        })?;
         names.iter().map(|name| self.check_one(name, &folder.join(name))).collect()
     }
 
@@ -103,10 +108,10 @@ impl Port {
             let (count, elf) = (findings.len(), elf.display());
             return Err(failed!("{name}: {count} finds of `cargo xtask audit {elf}`: {finding}"));
         }
-        let printed = self.board.map(|board| qemu::run(board, elf, LIMIT)).transpose()?;
-        let stack = printed.as_deref().and_then(audit::stack);
+        let run = |board| qemu::run_and_look_at_stack(board, elf, &program, LIMIT);
+        let stack = self.board.map(run).transpose()?.map(|(_, stack)| stack);
         let sizes = (program.flash(), program.statics(), stack);
-        Ok(Checked { name: name.to_owned(), sizes })
+        Ok(Checked { name: name.to_owned(), audited: name != LOADER, sizes })
     }
 }
 
@@ -114,7 +119,10 @@ impl std::fmt::Display for Checked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (flash, statics, stack) = self.sizes;
         write!(f, "{}: flash {flash}, statics {statics}", self.name)?;
-        stack.map_or(Ok(()), |stack| write!(f, ", stack {stack}"))
+        if let Some(stack) = stack {
+            write!(f, ", stack {stack}")?;
+        }
+        if self.audited { Ok(()) } else { write!(f, "; not audited") }
     }
 }
 

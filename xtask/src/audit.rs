@@ -28,7 +28,7 @@ pub struct Arguments {
     /// and what only they call
     #[arg(long, value_name = "PATH")]
     allow: Vec<String>,
-    /// Run the programs on this board, and read `stack=BYTES` from what they print
+    /// Run the programs on this board, to their end, and report the stack's high-water mark
     #[arg(long, value_name = "BOARD", value_parser = PossibleValuesParser::new(
         TARGETS.iter().flat_map(|target| target.boards).map(|board| board.name)))]
     run: Option<String>,
@@ -125,11 +125,7 @@ pub fn command(arguments: &Arguments) -> Result<String> {
             Some(name) => {
                 let board =
                     targets::board(name).ok_or_else(|| Error::Usage(format!("no board {name}")))?;
-                let printed = qemu::run(board, path, LIMIT)?;
-                let stack = stack(&printed).ok_or_else(|| {
-                    failed!("{}: printed no line stack=BYTES:\n{printed}", path.display())
-                })?;
-                Some(stack)
+                Some(qemu::run_and_look_at_stack(board, path, &program, LIMIT)?.1)
             }
         };
         let findings = findings(&program, &arguments.allow);
@@ -180,15 +176,6 @@ pub fn findings(program: &Program, allow: &[String]) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// The number behind the last `stack=`: decimal, or hexadecimal after `0x`.
-pub fn stack(printed: &str) -> Option<u64> {
-    let (_, rest) = printed.rsplit_once("stack=")?;
-    let hexadecimal = rest.strip_prefix("0x");
-    let (digits, radix) = hexadecimal.map_or((rest, 10), |rest| (rest, 16));
-    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
-    u64::from_str_radix(digits.get(..end)?, radix).ok()
 }
 
 impl Audit {
@@ -275,14 +262,6 @@ mod tests {
         {
             assert_eq!(kind(path), None, "{path}");
         }
-    }
-
-    #[test]
-    fn the_stack_is_the_last_that_was_printed() {
-        assert_eq!(stack("label=yes\nstack=1234\nstack=1,\n"), Some(1));
-        assert_eq!(stack("INFO stack=0x1f0 bytes"), Some(0x1f0));
-        assert_eq!(stack("stack=\n"), None);
-        assert_eq!(stack("nothing"), None);
     }
 
     const MANIFEST: &str = "[package]\nname = \"audited\"\nedition = \"2024\"\n[workspace]\n\

@@ -21,6 +21,9 @@ pub struct Arguments {
     /// for every board
     #[arg(long)]
     all: bool,
+    /// Only the applications
+    #[arg(long)]
+    applications: bool,
     /// Builds at a time
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -32,7 +35,11 @@ const MORE: usize = 3;
 
 /// The command.
 pub fn command(arguments: &Arguments) -> Result<String> {
-    let jobs = if arguments.all { every() } else { subset() };
+    let jobs = match arguments {
+        Arguments { applications: true, .. } => Vec::new(),
+        Arguments { all: true, .. } => every(),
+        _ => subset(),
+    };
     let start = Instant::now();
     let results = jobs::run_all(&jobs, arguments.jobs, |job, result| match result {
         None => println!("skipped  {}: no folder ../shared with its files", job.name()),
@@ -54,7 +61,8 @@ pub fn command(arguments: &Arguments) -> Result<String> {
         match port.check() {
             Ok(applications) => {
                 for application in applications {
-                    println!("clean    {} for {application}", port.feature);
+                    let what = if application.audited { "clean" } else { "runs" };
+                    println!("{what:<8} {}, {application}", port.feature);
                     good += 1;
                 }
             }

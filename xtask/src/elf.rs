@@ -23,6 +23,8 @@ pub struct Program {
     pub symbols: Vec<Symbol>,
     /// Bytes between the statics and the stack's top, where the linker script names both.
     pub stack_room: Option<u64>,
+    /// The address above the stack.
+    pub stack_top: Option<u64>,
 }
 
 /// A section that is part of the device's memory.
@@ -93,15 +95,15 @@ impl Program {
         let address = |name: &str| {
             file.symbols().find(|symbol| symbol.name() == Ok(name)).map(|symbol| symbol.address())
         };
-        let stack_room = address("_stack_start")
-            .zip(address("__sheap"))
-            .and_then(|(top, statics)| top.checked_sub(statics));
+        let stack_top = address("_stack_start");
+        let stack_room =
+            stack_top.zip(address("__sheap")).and_then(|(top, statics)| top.checked_sub(statics));
         let isa = match file.architecture() {
             object::Architecture::Arm => Isa::Thumb,
             object::Architecture::Riscv32 => Isa::RiscV32,
             _ => Isa::Other,
         };
-        Ok(Self { isa, sections, symbols, stack_room })
+        Ok(Self { isa, sections, symbols, stack_room, stack_top })
     }
 
     /// Bytes of flash: code, constants, and what statics are initialized with.

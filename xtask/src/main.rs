@@ -12,6 +12,7 @@ mod calls;
 mod elf;
 mod error;
 mod firmware;
+mod gdb;
 mod jobs;
 mod measure;
 mod models;
