@@ -53,6 +53,16 @@ impl Line {
         }
     }
 
+    /// Prints it to QEMU's standard error, where it does not disturb what `defmt` writes.
+    #[cfg(feature = "semihosting")]
+    pub(crate) fn report(mut self) {
+        use semihosting::io::{Write, stderr};
+        let _ = self.0.push('\n');
+        if let Ok(mut out) = stderr() {
+            let _ = out.write_all(self.0.as_bytes());
+        }
+    }
+
     /// Prints it: over RTT, framed by `defmt`, which `probe-rs run` decodes.
     #[cfg(feature = "rtt")]
     pub fn print(self) {

@@ -3,6 +3,9 @@
 
 mod console;
 mod singleton;
+#[cfg(feature = "semihosting")]
+#[path = "../../bench/src/stack.rs"]
+mod stack;
 pub mod stand_in;
 
 #[cfg(feature = "rtt")]
@@ -11,9 +14,18 @@ use systole_log as _;
 pub use console::Line;
 pub use singleton::Singleton;
 
+/// To be called first. In QEMU the stack is painted, so that its high-water mark can be told at the
+/// end; a board starts like any other.
+#[inline(always)]
+pub fn start() {
+    #[cfg(feature = "semihosting")]
+    stack::paint();
+}
+
 /// Ends the program. In QEMU the exit status says whether all went well; on a board a line does.
 #[cfg(feature = "semihosting")]
 pub fn exit(done: bool) -> ! {
+    Line::new().text("stack=").number(stack::high_water() as i32).report();
     semihosting::process::exit(i32::from(!done))
 }
 

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use board::{Line, Singleton, entry, exit, pass_done, stand_in::Accelerometer};
+use board::{Line, Singleton, entry, exit, pass_done, stand_in::Accelerometer, start};
 use systole_apps::gesture::{Gestures, Lis3dh};
 
 /// What a LIS3DH's output registers held during still, shake, circle, tap and still.
@@ -14,6 +14,7 @@ const ADDRESS: u8 = Lis3dh::<Accelerometer>::ADDRESS;
 
 #[entry]
 fn main() -> ! {
+    start();
     let Some(gestures) = GESTURES.take() else { exit(false) };
     loop {
         // The board's I2C bus goes here. With it, samples do not end.

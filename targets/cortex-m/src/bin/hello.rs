@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use board::{Singleton, entry, exit, light, pass_done, pause};
+use board::{Singleton, entry, exit, light, pass_done, pause, start};
 use systole_apps::hello::{Hello, dim};
 
 static MODEL: Singleton<Hello> = Singleton::new(Hello::new());
@@ -12,6 +12,7 @@ const STEP: usize = 8;
 
 #[entry]
 fn main() -> ! {
+    start();
     // Any output with `SetDutyCycle` will do.
     let (Some(model), Some(mut light)) = (MODEL.take(), light()) else { exit(false) };
     loop {

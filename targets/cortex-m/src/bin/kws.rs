@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use board::{Singleton, entry, exit, pass_done, pause};
+use board::{Singleton, entry, exit, pass_done, pause, start};
 use systole_apps::kws::{Kws, WINDOW, listen};
 use systole_log as _;
 
@@ -10,6 +10,7 @@ static MODEL: Singleton<Kws> = Singleton::new(Kws::new());
 
 #[entry]
 fn main() -> ! {
+    start();
     let Some(model) = MODEL.take() else { exit(false) };
     loop {
         // A product fills the window from a microphone here.

@@ -5,6 +5,7 @@
 use board::{
     Line, Singleton, entry, exit, pass_done,
     stand_in::{Flash, FlashMemory, Serial},
+    start,
 };
 use systole::{Aligned, Arena, Session};
 use systole_apps::{
@@ -24,6 +25,7 @@ static ARENA: Singleton<Arena<{ LIMITS.arena_bytes }>> = Singleton::new(Arena::n
 
 #[entry]
 fn main() -> ! {
+    start();
     let (Some(memory), Some(arena)) = (MEMORY.take(), ARENA.take()) else { exit(false) };
     // Of the board's flash, a part that the program does not use goes here.
     let Some(mut slots) = Slots::new(Flash::new(memory), LIMITS) else { exit(false) };
