@@ -26,6 +26,8 @@ const MOST: u64 = 64 << 10;
 const CHUNK: usize = 1024;
 /// Bytes of code in front of a call in which its number is loaded.
 const NEAR: usize = 40;
+/// The same behind a call, for the one that follows.
+const BEHIND: usize = 8;
 /// Semihosting's ways to end a program: SYS_EXIT and SYS_EXIT_EXTENDED.
 const EXITS: [u32; 2] = [0x18, 0x20];
 
@@ -70,8 +72,10 @@ fn host_calls(program: &Program) -> Vec<u64> {
             }
             let address = section.address + at as u64 + offset;
             all.push(address);
-            let before = section.data.get(at.saturating_sub(NEAR)..at).unwrap_or_default();
-            let loads = |exit: &&[u8]| before.windows(exit.len()).any(|bytes| bytes == *exit);
+            // Behind it, too: where one way to end fails, the other one follows.
+            let (from, to) = (at.saturating_sub(NEAR), at + call.len() + BEHIND);
+            let around = section.data.get(from..to.min(section.data.len())).unwrap_or_default();
+            let loads = |exit: &&[u8]| around.windows(exit.len()).any(|bytes| bytes == *exit);
             if exits.iter().any(loads) {
                 ends.push(address);
             }
