@@ -178,7 +178,10 @@ impl<'a, A: Arithmetic, F: Finish<A::Acc>> Convolution<'a, A, F> {
             // In pairs of positions, and what is left of them.
             let mut pairs = x.chunks_exact((2 * filter).max(1));
             let mut outputs = y.chunks_exact_mut((2 * channels).max(1));
-            for (x, y) in pairs.by_ref().zip(outputs.by_ref()) {
+            for x in pairs.by_ref() {
+                // Not zipped: that divides by the chunks' length, out of sight of `max` when built
+                // for size, and so might panic.
+                let y = outputs.next().ok_or(Mismatch)?;
                 let (x0, x1) = x.split_at_checked(filter).ok_or(Mismatch)?;
                 let (y0, y1) = y.split_at_mut_checked(channels).ok_or(Mismatch)?;
                 let mut accs = self.arithmetic.dots([x0, x1], rows);

@@ -107,9 +107,10 @@ const BLOCK: usize = 8;
 const PATCH: usize = 25;
 
 /// Convolves `x` with `weights` and stores what `finish` makes of the sums to `y`. `outside` is the
-/// activation that stands for zero, where taps outside the image count.
+/// activation that stands for zero, where taps outside the image count. Where it is `SHARED`, an
+/// input channel has any number of outputs, else one: less code.
 #[inline(always)]
-pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>>(
+pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>, const SHARED: bool>(
     arithmetic: M,
     g: &Geometry,
     outside: Option<M::X>,
@@ -128,6 +129,7 @@ pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>>(
         || kernel_h == 0
         || kernel_w == 0
         || multiplier.checked_mul(input_c) != Some(channels)
+        || (multiplier != 1 && !SHARED)
         || volume([kernel_h, kernel_w, channels])? != weights.len()
         || image.checked_mul(batches) != Some(x.len())
         || out.checked_mul(batches) != Some(y.len())
@@ -142,7 +144,7 @@ pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>>(
         for (out_y, y) in y.chunks_exact_mut(row).enumerate() {
             let rows = &g.window.rows(out_y, kernel_h, input_h);
             let row = Row { arithmetic, g, outside, x, weights, rows, finish };
-            if multiplier == 1 {
+            if !SHARED || multiplier == 1 {
                 row.channels::<false>(0, 0, channels, y)?;
                 continue;
             }

@@ -42,12 +42,12 @@ pub struct DepthwiseConv2dI8<'a, R = Requantize<'a>> {
 }
 
 /// `y = clamp(rescale(bias + Σ (x − input_zero_point)·(w − weights_zero_point)) + output_offset)`,
-/// channel by channel, with weights whose zero point is 0.
+/// channel by channel, one output for each input channel, with weights whose zero point is 0.
 ///
 /// # Errors
 ///
-/// [`Mismatch`] where a slice does not have the length that the shapes state, or the weights have a
-/// zero point.
+/// [`Mismatch`] where a slice does not have the length that the shapes state, the weights have a
+/// zero point or an input channel several outputs.
 #[inline(never)]
 pub fn depthwise_conv2d_i8<R: Rescale>(
     p: &DepthwiseConv2dI8<'_, R>,
@@ -57,7 +57,25 @@ pub fn depthwise_conv2d_i8<R: Rescale>(
     if p.weights_zero_point != 0 {
         return Err(Mismatch);
     }
-    with(I8, p, x, y)
+    with::<R, false>(I8, p, x, y)
+}
+
+/// [`depthwise_conv2d_i8`] with any number of outputs for an input channel.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state, or the weights have a
+/// zero point.
+#[inline(never)]
+pub fn depthwise_conv2d_multiplied_i8<R: Rescale>(
+    p: &DepthwiseConv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    if p.weights_zero_point != 0 {
+        return Err(Mismatch);
+    }
+    with::<R, true>(I8, p, x, y)
 }
 
 /// [`depthwise_conv2d_i8`] with weights that have a zero point.
@@ -71,11 +89,11 @@ pub fn depthwise_conv2d_asymmetric_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    with(I8Offset(p.weights_zero_point as i16), p, x, y)
+    with::<R, true>(I8Offset(p.weights_zero_point as i16), p, x, y)
 }
 
 #[inline(always)]
-fn with<R: Rescale>(
+fn with<R: Rescale, const SHARED: bool>(
     arithmetic: impl Multiply<X = i8, W = i8, Acc = i32>,
     p: &DepthwiseConv2dI8<'_, R>,
     x: &[i8],
@@ -95,7 +113,7 @@ fn with<R: Rescale>(
         output: p.output_stage,
         element: PhantomData,
     };
-    depthwise(arithmetic, &g, outside, x, p.weights, y, &finish)
+    depthwise::<_, _, SHARED>(arithmetic, &g, outside, x, p.weights, y, &finish)
 }
 
 /// A depthwise convolution of int16 activations with int8 weights; neither has a zero point.
@@ -139,11 +157,11 @@ pub fn depthwise_conv2d_i16<R: Rescale>(
         Accumulate16::Narrow(bias, requantize) => {
             let output = p.output_stage;
             let finish = Requantized { bias, requantize, output, element: PhantomData };
-            depthwise(I16, &g, None, x, p.weights, y, &finish)
+            depthwise::<_, _, true>(I16, &g, None, x, p.weights, y, &finish)
         }
         Accumulate16::Wide(bias, requantize) => {
             let finish = RequantizedWide { bias, requantize, output: p.output_stage };
-            depthwise(I16Wide, &g, None, x, p.weights, y, &finish)
+            depthwise::<_, _, true>(I16Wide, &g, None, x, p.weights, y, &finish)
         }
     }
 }
@@ -186,7 +204,7 @@ pub fn depthwise_conv2d_f32(
     }
     let g = Geometry { input, output, kernel, window };
     let finish = Biased { bias: p.bias, activation: p.activation };
-    depthwise(F32, &g, None, x, p.weights, y, &finish)
+    depthwise::<_, _, true>(F32, &g, None, x, p.weights, y, &finish)
 }
 
 /// A depthwise convolution of f32 activations, quantized on the fly, with int8 weights.
@@ -241,7 +259,7 @@ pub fn depthwise_conv2d_hybrid(
         let activations = p.output_stage.quantize(x, quantized);
         let outside = Some(activations.zero_point);
         let finish = Dequantized { output: p.output_stage, activations };
-        depthwise(I8, &g, outside, quantized, p.weights, y, &finish)?;
+        depthwise::<_, _, true>(I8, &g, outside, quantized, p.weights, y, &finish)?;
     }
     Ok(())
 }
@@ -263,7 +281,12 @@ mod tests {
         let result = depthwise_conv2d_asymmetric_i8(p, x, y);
         if p.weights_zero_point == 0 {
             let mut symmetric = vec![0; y.len()];
-            assert_eq!(depthwise_conv2d_i8(p, x, &mut symmetric), result);
+            assert_eq!(depthwise_conv2d_multiplied_i8(p, x, &mut symmetric), result);
+            if p.input[3] == p.output[3] {
+                let mut plain = vec![0; y.len()];
+                assert_eq!(depthwise_conv2d_i8(p, x, &mut plain), result);
+                assert_eq!(plain, symmetric);
+            }
             if result.is_ok() {
                 assert_eq!(y, symmetric);
             }

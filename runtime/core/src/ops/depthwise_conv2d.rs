@@ -6,7 +6,7 @@ use systole_kernels::{
     Mismatch,
     depthwise_conv2d::{
         DepthwiseConv2dF32, DepthwiseConv2dHybrid, DepthwiseConv2dI8, DepthwiseConv2dI16,
-        depthwise_conv2d_asymmetric_i8, depthwise_conv2d_f32, depthwise_conv2d_hybrid, depthwise_conv2d_i8, depthwise_conv2d_i16,
+        depthwise_conv2d_asymmetric_i8, depthwise_conv2d_f32, depthwise_conv2d_hybrid, depthwise_conv2d_i8, depthwise_conv2d_i16, depthwise_conv2d_multiplied_i8,
     },
 };
 
@@ -107,6 +107,9 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
         match &self.kernel {
             Kernel::I8(kernel) if kernel.weights_zero_point != 0 => {
                 call!(machine, depthwise_conv2d_asymmetric_i8, kernel; [self.x] => self.y)
+            }
+            Kernel::I8(kernel) if kernel.input[3] != kernel.output[3] => {
+                call!(machine, depthwise_conv2d_multiplied_i8, kernel; [self.x] => self.y)
             }
             Kernel::I8(kernel) => {
                 call!(machine, depthwise_conv2d_i8, kernel; [self.x] => self.y)
