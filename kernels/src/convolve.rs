@@ -395,27 +395,30 @@ impl<X: Copy> Position<'_, X> {
     #[inline(never)]
     fn copy(&self, channel: usize, outside: X, patch: &mut [X]) -> Option<()> {
         let Plan { kernel_w, depth, window, dense, .. } = *self.plan;
-        let [_, _, _, input_c] = self.plan.input;
+        let [_, _, input_w, input_c] = self.plan.input;
         let Range { start: left, end: right } = self.columns.inside;
+        let (left, right) = (left * depth, right * depth);
+        let step = window.dilation_h * input_w * input_c;
+        let mut at = (self.rows.first * input_w + self.columns.first) * input_c + channel;
         // `max`: a kernel without weights does not come here, but the compiler does not know.
         for (tap_y, row) in patch.chunks_exact_mut((kernel_w * depth).max(1)).enumerate() {
             if !self.rows.inside.contains(&tap_y) {
                 row.fill(outside);
                 continue;
             }
-            let start = self.start(tap_y) + channel;
-            if right - left < kernel_w {
-                row.get_mut(..left * depth)?.fill(outside);
-                row.get_mut(right * depth..)?.fill(outside);
+            if right - left < row.len() {
+                row.get_mut(..left)?.fill(outside);
+                row.get_mut(right..)?.fill(outside);
             }
-            let row = row.get_mut(left * depth..right * depth)?;
+            let row = row.get_mut(left..right)?;
             if dense {
-                fill_from(row, part(self.x, start, row.len())?);
-                continue;
+                fill_from(row, part(self.x, at, row.len())?);
+            } else {
+                for (i, tap) in row.chunks_exact_mut(depth.max(1)).enumerate() {
+                    fill_from(tap, part(self.x, at + i * window.dilation_w * input_c, depth)?);
+                }
             }
-            for (i, tap) in row.chunks_exact_mut(depth.max(1)).enumerate() {
-                fill_from(tap, part(self.x, start + i * window.dilation_w * input_c, depth)?);
-            }
+            at += step;
         }
         Some(())
     }

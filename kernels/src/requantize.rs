@@ -279,9 +279,10 @@ fn of_channel<T: Copy + Default>(all: &[T], channel: usize) -> T {
 #[inline(always)]
 pub(crate) fn of_channels<T: Copy + Default, const C: usize>(all: &[T], channel: usize) -> [T; C] {
     // Looked up as a whole, so that channels are not checked one by one.
-    match all.get(channel..).and_then(|rest| rest.first_chunk()) {
-        Some(block) => *block,
-        None => of_some_channels(all, channel),
+    match (all.get(channel..).and_then(|rest| rest.first_chunk()), all) {
+        (Some(block), _) => *block,
+        (None, [only]) => [*only; C],
+        (None, _) => of_some_channels(all, channel),
     }
 }
 
