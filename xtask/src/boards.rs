@@ -58,7 +58,7 @@ pub fn command(arguments: &Arguments) -> Result<String> {
         }
     }
     for port in applications::ports(arguments.all) {
-        match port.check() {
+        match port.check(arguments.all) {
             Ok(applications) => {
                 for application in applications {
                     let what = if application.audited { "clean" } else { "runs" };
