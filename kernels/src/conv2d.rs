@@ -6,8 +6,6 @@
 //! Source: `reference_integer_ops::ConvPerChannel` (int8, int16), `reference_ops::Conv` (f32, legacy
 //! uint8) and `HybridConvPerChannel` of LiteRT; TFLite Micro has all but the last.
 
-use core::marker::PhantomData;
-
 use crate::Mismatch;
 pub use crate::convolve::Windows;
 use crate::convolve::{Convolution, Geometry, Padding, volume};
@@ -64,12 +62,7 @@ impl<R: Rescale> Conv2dI8<'_, R> {
         let outside = Some(self.input_zero_point as i8);
         let padding = Padding { outside, weights_zero_point };
         let g = Geometry { input, output, kernel, window };
-        let finish = Requantized {
-            bias: self.bias,
-            requantize: self.requantize,
-            output: self.output_stage,
-            element: PhantomData,
-        };
+        let finish = Requantized::new(self.bias, self.requantize, self.output_stage);
         Convolution::new(I8, &g, padding, self.weights, finish)
     }
 }
@@ -154,8 +147,7 @@ pub fn conv2d_i16<R: Rescale>(
     let g = Geometry { input, output, kernel, window };
     match p.accumulate {
         Accumulate16::Narrow(bias, requantize) => {
-            let output = p.output_stage;
-            let finish = Requantized { bias, requantize, output, element: PhantomData };
+            let finish = Requantized::new(bias, requantize, p.output_stage);
             Convolution::new(I16, &g, Padding::ZERO, p.weights, finish)?.run(x, y)
         }
         Accumulate16::Wide(bias, requantize) => {

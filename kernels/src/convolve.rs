@@ -2,8 +2,8 @@
 //!
 //! A convolution is a product of matrices: windows, one a row, by filters, one a row. Where windows
 //! lie in the image one behind the other, as with kernels of one pixel, the image is the matrix;
-//! else as many windows as fit are copied to the stack. Each block of four filters then passes over
-//! all windows, so that its biases and scales are looked up once. Windows that are too large for the
+//! else as many windows as fit are copied to the stack. Each pair of filters then passes over all
+//! windows, so that its biases and scales are looked up once. Windows that are too large for the
 //! stack are summed tap by tap; their taps are long, so that this costs little.
 
 use core::ops::Range;
@@ -225,9 +225,8 @@ impl<'a, A: Arithmetic, F: Finish<A::Acc>> Convolution<'a, A, F> {
         y: &mut [F::Y],
     ) -> Result<(), Mismatch> {
         let Plan { kernel_h, kernel_w, depth, filter, group, .. } = self.plan;
-        let y = y.get_mut(g * group..(g + 1) * group).ok_or(Mismatch)?;
-        for (block, y) in y.chunks_mut(ROWS).enumerate() {
-            let channel = g * group + block * ROWS;
+        let end = (g + 1) * group;
+        for channel in (g * group..end).step_by(ROWS) {
             let rows = rows_of(self.weights, filter, channel)?;
             let mut accs = [A::Acc::default(); ROWS];
             let mut sum = 0_i32;
@@ -253,9 +252,7 @@ impl<'a, A: Arithmetic, F: Finish<A::Acc>> Convolution<'a, A, F> {
             let offset = sum.wrapping_mul(self.padding.weights_zero_point);
             let accs = accs.map(|acc| self.arithmetic.less(acc, offset));
             let [results] = self.finish.finish(&self.finish.block::<ROWS>(channel), [accs]);
-            for (y, result) in y.iter_mut().zip(results) {
-                *y = result;
-            }
+            store(y, channel..(channel + ROWS).min(end), results)?;
         }
         Ok(())
     }
@@ -327,9 +324,7 @@ impl Plan {
         let dense = groups == 1 && (window.dilation_w == 1 || kernel_w == 1);
         Ok(Self { input, output, kernel_h, kernel_w, window, depth, filter, groups, group, dense })
     }
-}
 
-impl Plan {
     fn windows(&self, copyable: bool) -> Windows {
         if self.is_product() {
             Windows::Adjacent
@@ -398,7 +393,8 @@ impl<X: Copy> Position<'_, X> {
         let [_, _, input_w, input_c] = self.plan.input;
         let Range { start: left, end: right } = self.columns.inside;
         let (left, right) = (left * depth, right * depth);
-        let step = window.dilation_h * input_w * input_c;
+        // Behind the last row it may lie anywhere; nobody reads there.
+        let step = window.dilation_h.wrapping_mul(input_w * input_c);
         let mut at = (self.rows.first * input_w + self.columns.first) * input_c + channel;
         // `max`: a kernel without weights does not come here, but the compiler does not know.
         for (tap_y, row) in patch.chunks_exact_mut((kernel_w * depth).max(1)).enumerate() {
@@ -418,7 +414,7 @@ impl<X: Copy> Position<'_, X> {
                     fill_from(tap, part(self.x, at + i * window.dilation_w * input_c, depth)?);
                 }
             }
-            at += step;
+            at = at.wrapping_add(step);
         }
         Some(())
     }
@@ -429,17 +425,11 @@ impl<X: Copy> Position<'_, X> {
         if !self.rows.inside.contains(&tap_y) || !self.columns.inside.contains(&tap_x) {
             return None;
         }
-        let [_, _, _, input_c] = self.plan.input;
-        let step = (tap_x - self.columns.inside.start) * self.plan.window.dilation_w;
-        Some(self.start(tap_y) + step * input_c)
-    }
-
-    /// Where in the image the first tap inside of tap row `tap_y`, one of those inside, is.
-    #[inline(always)]
-    fn start(&self, tap_y: usize) -> usize {
         let [_, _, input_w, input_c] = self.plan.input;
-        let row = self.rows.first + (tap_y - self.rows.inside.start) * self.plan.window.dilation_h;
-        (row * input_w + self.columns.first) * input_c
+        let Window { dilation_h, dilation_w, .. } = self.plan.window;
+        let row = self.rows.first + (tap_y - self.rows.inside.start) * dilation_h;
+        let column = self.columns.first + (tap_x - self.columns.inside.start) * dilation_w;
+        Some((row * input_w + column) * input_c)
     }
 }
 

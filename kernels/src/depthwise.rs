@@ -103,8 +103,8 @@ impl Multiply for F32 {
 /// Channels whose sums are held at once: two vectors of four, or most registers of a Cortex-M.
 const BLOCK: usize = 8;
 
-/// Taps of the largest window whose weights are copied to the stack: 5×5.
-const PATCH: usize = 25;
+/// Taps of the largest window whose weights are copied to the stack, of kernels three taps wide.
+const PATCH: usize = 24;
 
 /// Convolves `x` with `weights` and stores what `finish` makes of the sums to `y`. `outside` is the
 /// activation that stands for zero, where taps outside the image count. Where it is `SHARED`, an
@@ -181,13 +181,14 @@ impl<M: Multiply, F: Finish<M::Acc>> Row<'_, M, F> {
         y: &mut [F::Y],
     ) -> Result<(), Mismatch> {
         let [kernel_h, kernel_w] = self.g.kernel;
-        let small = !SHARED && kernel_h * kernel_w <= PATCH && self.outside.is_some();
+        let three_wide =
+            !SHARED && kernel_w == 3 && kernel_h <= PATCH / 3 && self.outside.is_some();
         let mut channel = first;
         while channel < end {
             let x = if SHARED { input_channel } else { input_channel + (channel - first) };
             let left = end - channel;
             channel += match left {
-                BLOCK.. if small => self.small(x, channel, y).map(|()| BLOCK),
+                BLOCK.. if three_wide => self.three_wide(x, channel, y).map(|()| BLOCK),
                 BLOCK.. => self.by_taps::<BLOCK, SHARED>(x, channel, y).map(|()| BLOCK),
                 _ => self.by_taps::<1, SHARED>(x, channel, y).map(|()| 1),
             }
@@ -196,10 +197,11 @@ impl<M: Multiply, F: Finish<M::Acc>> Row<'_, M, F> {
         Ok(())
     }
 
-    /// A block of output channels from `channel` on, at all positions of the row. The weights are
-    /// copied to the stack, where they follow each other.
+    /// A block of output channels from `channel` on, at all positions of the row, where the kernel is
+    /// three taps wide, as almost all are. The weights are copied to the stack, where they follow
+    /// each other.
     #[inline(never)]
-    fn small(&self, input_channel: usize, channel: usize, y: &mut [F::Y]) -> Option<()> {
+    fn three_wide(&self, input_channel: usize, channel: usize, y: &mut [F::Y]) -> Option<()> {
         let Geometry { kernel: [kernel_h, kernel_w], window, .. } = *self.g;
         let ([_, _, input_w, input_c], [.., channels]) = (self.g.input, self.g.output);
         let outside = [self.outside?; BLOCK];
@@ -209,29 +211,33 @@ impl<M: Multiply, F: Finish<M::Acc>> Row<'_, M, F> {
         for (tap, to) in weights.iter_mut().enumerate() {
             *to = *self.weights.get(tap * channels + channel..)?.first_chunk()?;
         }
-        let steps = [window.dilation_h * input_w * input_c, window.dilation_w * input_c];
+        let steps = self.steps();
         let image_row = self.rows.first * input_w;
         for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
             let columns = window.columns(out_x, kernel_w, input_w);
             let first = (image_row + columns.first) * input_c + input_channel;
             let x = self.x.get(first..)?;
-            let accs = match kernel_w {
-                3 => self.three_wide(x, steps, &columns, weights, &outside)?,
-                _ => self.any_wide(x, steps, &columns, kernel_w, weights, &outside)?,
-            };
+            let accs = self.sums(x, steps, &columns, weights, &outside)?;
             [*y.get_mut(channel..)?.first_chunk_mut()?] = self.finish.finish_apart(&scales, [accs]);
         }
         Some(())
     }
 
-    /// The sums of a block where the kernel is three taps wide, as almost all are. `x` begins with
-    /// the first tap inside of the image, rows and columns of taps are `steps` apart; taps outside
-    /// read `outside`.
+    /// Elements of the image from one row of taps to the next, and from one column to the next. Behind
+    /// the last tap inside they may lead anywhere; nobody reads there.
+    #[inline(always)]
+    fn steps(&self) -> [usize; 2] {
+        let ([_, _, input_w, input_c], window) = (self.g.input, self.g.window);
+        [window.dilation_h.wrapping_mul(input_w * input_c), window.dilation_w.wrapping_mul(input_c)]
+    }
+
+    /// The sums of a block whose kernel is three taps wide. `x` begins with the first tap inside of
+    /// the image, rows and columns of taps are `steps` apart; taps outside read `outside`.
     ///
     /// A function of its own, because its sums and addresses are all that a Cortex-M has registers
     /// for; there it takes half the instructions of the loop over any number of taps.
     #[inline(never)]
-    fn three_wide(
+    fn sums(
         &self,
         x: &[M::X],
         [step_y, step_x]: [usize; 2],
@@ -280,38 +286,6 @@ impl<M: Multiply, F: Finish<M::Acc>> Row<'_, M, F> {
         Some(())
     }
 
-    /// The sums of a block for any window; taps outside of the image read `outside`, and `x` begins
-    /// with the first tap inside.
-    #[inline(never)]
-    fn any_wide(
-        &self,
-        x: &[M::X],
-        [step_y, step_x]: [usize; 2],
-        columns: &Taps,
-        kernel_w: usize,
-        weights: &[[M::W; BLOCK]],
-        outside: &[M::X; BLOCK],
-    ) -> Option<[M::Acc; BLOCK]> {
-        let mut accs = [M::Acc::default(); BLOCK];
-        let mut row = 0;
-        for (tap_y, weights) in weights.chunks_exact(kernel_w.max(1)).enumerate() {
-            let inside = self.rows.inside.contains(&tap_y);
-            let mut at = row;
-            for (tap_x, w) in weights.iter().enumerate() {
-                let x = if inside && columns.inside.contains(&tap_x) {
-                    let x = x.get(at..)?.first_chunk()?;
-                    at += step_x;
-                    x
-                } else {
-                    outside
-                };
-                accs = self.tap(accs, x, w);
-            }
-            row += if inside { step_y } else { 0 };
-        }
-        Some(accs)
-    }
-
     /// Adds one tap of a block.
     #[inline(always)]
     fn tap(
@@ -338,18 +312,19 @@ impl<M: Multiply, F: Finish<M::Acc>> Row<'_, M, F> {
         let ([_, _, input_w, input_c], [.., channels]) = (self.g.input, self.g.output);
         let outside = self.outside.map(|x| [x; B]);
         let scales = self.finish.block::<B>(channel);
+        let [step_y, step_x] = self.steps();
         for (out_x, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
             let columns = window.columns(out_x, kernel_w, input_w);
             let mut accs = [M::Acc::default(); B];
             let mut w = self.weights.get(channel..)?;
-            let mut in_y = self.rows.first;
+            let mut row = (self.rows.first * input_w + columns.first) * input_c + input_channel;
             for tap_y in 0..kernel_h {
                 let inside = self.rows.inside.contains(&tap_y);
-                let mut at = (in_y * input_w + columns.first) * input_c + input_channel;
+                let mut at = row;
                 for tap_x in 0..kernel_w {
                     let x = if inside && columns.inside.contains(&tap_x) {
                         let x = self.x.get(at..)?;
-                        at += window.dilation_w * input_c;
+                        at = at.wrapping_add(step_x);
                         Some(x)
                     } else {
                         outside.as_ref().map(<[M::X; B]>::as_slice)
@@ -359,7 +334,7 @@ impl<M: Multiply, F: Finish<M::Acc>> Row<'_, M, F> {
                     }
                     w = w.get(channels..).unwrap_or_default();
                 }
-                in_y += if inside { window.dilation_h } else { 0 };
+                row = if inside { row.wrapping_add(step_y) } else { row };
             }
             [*y.get_mut(channel..)?.first_chunk_mut()?] = self.finish.finish_apart(&scales, [accs]);
         }

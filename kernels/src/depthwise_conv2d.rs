@@ -4,8 +4,6 @@
 //!
 //! Source: `reference_integer_ops::DepthwiseConvPerChannel` of LiteRT and TFLite Micro.
 
-use core::marker::PhantomData;
-
 use crate::Mismatch;
 use crate::convolve::{Geometry, volume};
 use crate::depthwise::{F32, I8, I8Offset, I16, I16Wide, Multiply, depthwise};
@@ -54,10 +52,7 @@ pub fn depthwise_conv2d_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    if p.weights_zero_point != 0 {
-        return Err(Mismatch);
-    }
-    with::<R, false>(I8, p, x, y)
+    symmetric::<R, false>(p, x, y)
 }
 
 /// [`depthwise_conv2d_i8`] with any number of outputs for an input channel.
@@ -72,10 +67,7 @@ pub fn depthwise_conv2d_multiplied_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    if p.weights_zero_point != 0 {
-        return Err(Mismatch);
-    }
-    with::<R, true>(I8, p, x, y)
+    symmetric::<R, true>(p, x, y)
 }
 
 /// [`depthwise_conv2d_i8`] with weights that have a zero point.
@@ -93,6 +85,18 @@ pub fn depthwise_conv2d_asymmetric_i8<R: Rescale>(
 }
 
 #[inline(always)]
+fn symmetric<R: Rescale, const SHARED: bool>(
+    p: &DepthwiseConv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    if p.weights_zero_point != 0 {
+        return Err(Mismatch);
+    }
+    with::<R, SHARED>(I8, p, x, y)
+}
+
+#[inline(always)]
 fn with<R: Rescale, const SHARED: bool>(
     arithmetic: impl Multiply<X = i8, W = i8, Acc = i32>,
     p: &DepthwiseConv2dI8<'_, R>,
@@ -107,12 +111,7 @@ fn with<R: Rescale, const SHARED: bool>(
     let g = Geometry { input, output, kernel, window };
     // The folded bias takes the input's zero point from every tap, so those outside must give it.
     let outside = Some(p.input_zero_point as i8);
-    let finish = Requantized {
-        bias: p.bias,
-        requantize: p.requantize,
-        output: p.output_stage,
-        element: PhantomData,
-    };
+    let finish = Requantized::new(p.bias, p.requantize, p.output_stage);
     depthwise::<_, _, SHARED>(arithmetic, &g, outside, x, p.weights, y, &finish)
 }
 
@@ -155,8 +154,7 @@ pub fn depthwise_conv2d_i16<R: Rescale>(
     let g = Geometry { input, output, kernel, window };
     match p.accumulate {
         Accumulate16::Narrow(bias, requantize) => {
-            let output = p.output_stage;
-            let finish = Requantized { bias, requantize, output, element: PhantomData };
+            let finish = Requantized::new(bias, requantize, p.output_stage);
             depthwise::<_, _, true>(I16, &g, None, x, p.weights, y, &finish)
         }
         Accumulate16::Wide(bias, requantize) => {

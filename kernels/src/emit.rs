@@ -77,15 +77,17 @@ impl<'c> Source<'c> {
         String::from(inner)
     }
 
-    /// Begins a struct or a variant, of the module that the compiler calls `module`.
-    pub fn open(&mut self, module: &str, name: &str, bracket: &str) {
+    /// Writes the name of a unit struct or variant, of the module that the compiler calls `module`.
+    pub fn name(&mut self, module: &str, name: &str) {
         let path = self.path(&format!("{module}::{name}"));
         self.text.push_str(&path);
+    }
+
+    /// Begins a struct or a variant, of the module that the compiler calls `module`.
+    pub fn open(&mut self, module: &str, name: &str, bracket: &str) {
+        self.name(module, name);
         self.text.push_str(bracket);
         self.separate.push(false);
-        if bracket.is_empty() {
-            self.separate.pop();
-        }
     }
 
     /// One field of the struct that was opened last.

@@ -58,10 +58,16 @@ impl Quantized for i16 {
 /// int32 sums to quantized outputs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Requantized<'a, Y, R> {
-    pub bias: &'a [i32],
-    pub requantize: R,
-    pub output: Output,
-    pub element: core::marker::PhantomData<Y>,
+    bias: &'a [i32],
+    requantize: R,
+    output: Output,
+    element: core::marker::PhantomData<Y>,
+}
+
+impl<'a, Y, R> Requantized<'a, Y, R> {
+    pub(crate) fn new(bias: &'a [i32], requantize: R, output: Output) -> Self {
+        Self { bias, requantize, output, element: core::marker::PhantomData }
+    }
 }
 
 impl<Y: Quantized, R: Rescale> Finish<i32> for Requantized<'_, Y, R> {

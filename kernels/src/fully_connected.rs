@@ -3,8 +3,6 @@
 //! Source: `reference_integer_ops::FullyConnected` and `FullyConnectedPerChannel` of LiteRT and
 //! TFLite Micro.
 
-use core::marker::PhantomData;
-
 use crate::Mismatch;
 use crate::conv2d::{
     Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, conv2d_f32, conv2d_hybrid, conv2d_i16,
@@ -87,12 +85,7 @@ pub fn fully_connected_vector_i8<R: Rescale>(
     {
         return Err(Mismatch);
     }
-    let finish = Requantized {
-        bias: p.bias,
-        requantize: p.requantize,
-        output: p.output_stage,
-        element: PhantomData,
-    };
+    let finish = Requantized::new(p.bias, p.requantize, p.output_stage);
     let offset = match weights_zero_point {
         0 => 0,
         zero_point => I8.sum(x).wrapping_mul(zero_point).wrapping_neg(),

@@ -352,57 +352,44 @@ fn rescale_any<R: Rounding, const C: usize>(block: &FixedBlock<C>, mut accs: [i3
 #[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Float32<'a>(pub &'a [f32]);
 
-impl Rescale for Float32<'_> {
-    #[inline(always)]
-    fn rescale(&self, acc: i32, channel: usize) -> i32 {
-        // `as` saturates, and turns NaN into 0.
-        libm::rintf(acc as f32 * of_channel(self.0, channel)) as i32
-    }
-
-    /// The scales themselves.
-    type Block<const C: usize> = [f32; C];
-
-    #[inline(always)]
-    fn block<const C: usize>(&self, channel: usize) -> Self::Block<C> {
-        of_channels(self.0, channel)
-    }
-
-    #[inline(always)]
-    fn rescale_block<const C: usize>(scales: &Self::Block<C>, mut accs: [i32; C]) -> [i32; C] {
-        for (acc, scale) in accs.iter_mut().zip(scales) {
-            *acc = Float32(&[*scale]).rescale(*acc, 0);
-        }
-        accs
-    }
-}
-
 /// [`Requantize::Float64`] as a [`Rescale`].
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct Float64<'a>(pub &'a [f64]);
 
-impl Rescale for Float64<'_> {
-    #[inline(always)]
-    fn rescale(&self, acc: i32, channel: usize) -> i32 {
-        libm::round(f64::from(acc) * of_channel(self.0, channel)) as i32
-    }
+macro_rules! real_scales {
+    ($scales:ident of $real:ty: $scaled:expr) => {
+        impl Rescale for $scales<'_> {
+            /// The scales themselves.
+            type Block<const C: usize> = [$real; C];
 
-    /// The scales themselves.
-    type Block<const C: usize> = [f64; C];
+            #[inline(always)]
+            fn rescale(&self, acc: i32, channel: usize) -> i32 {
+                $scaled(acc, of_channel(self.0, channel))
+            }
 
-    #[inline(always)]
-    fn block<const C: usize>(&self, channel: usize) -> Self::Block<C> {
-        of_channels(self.0, channel)
-    }
+            #[inline(always)]
+            fn block<const C: usize>(&self, channel: usize) -> Self::Block<C> {
+                of_channels(self.0, channel)
+            }
 
-    #[inline(always)]
-    fn rescale_block<const C: usize>(scales: &Self::Block<C>, mut accs: [i32; C]) -> [i32; C] {
-        for (acc, scale) in accs.iter_mut().zip(scales) {
-            *acc = Float64(&[*scale]).rescale(*acc, 0);
+            #[inline(always)]
+            fn rescale_block<const C: usize>(
+                scales: &Self::Block<C>,
+                mut accs: [i32; C],
+            ) -> [i32; C] {
+                for (acc, scale) in accs.iter_mut().zip(scales) {
+                    *acc = $scaled(*acc, *scale);
+                }
+                accs
+            }
         }
-        accs
-    }
+    };
 }
+
+// `as` saturates, and turns NaN into 0.
+real_scales!(Float32 of f32: |acc: i32, scale: f32| libm::rintf(acc as f32 * scale) as i32);
+real_scales!(Float64 of f64: |acc: i32, scale: f64| libm::round(f64::from(acc) * scale) as i32);
 
 /// The scales of an operator that sums int16 activations in 64 bits.
 ///

@@ -8,8 +8,6 @@
 //! Source: `reference_integer_ops::TransposeConv` (int8, int16) and `reference_ops::TransposeConv`
 //! (f32, legacy uint8) of LiteRT and TFLite Micro.
 
-use core::marker::PhantomData;
-
 use crate::Mismatch;
 use crate::convolve::{cut, part, rows_of, volume};
 use crate::dot::{Arithmetic, F32, I8Centred, I16, I16Wide, ROWS};
@@ -68,12 +66,7 @@ pub fn transpose_conv2d_i8<R: Rescale>(
         input_zero_point: p.input_zero_point as i16,
         weights_zero_point: p.weights_zero_point as i16,
     };
-    let finish = Requantized {
-        bias: p.bias,
-        requantize: p.requantize,
-        output: p.output_stage,
-        element: PhantomData,
-    };
+    let finish = Requantized::new(p.bias, p.requantize, p.output_stage);
     transpose_convolve(arithmetic, &p.shape, p.bias.len(), x, p.weights, y, &finish)
 }
 
@@ -104,8 +97,7 @@ pub fn transpose_conv2d_i16<R: Rescale>(
 ) -> Result<(), Mismatch> {
     match p.accumulate {
         Accumulate16::Narrow(bias, requantize) => {
-            let output = p.output_stage;
-            let finish = Requantized { bias, requantize, output, element: PhantomData };
+            let finish = Requantized::new(bias, requantize, p.output_stage);
             transpose_convolve(I16, &p.shape, bias.len(), x, p.weights, y, &finish)
         }
         Accumulate16::Wide(bias, requantize) => {

@@ -71,6 +71,6 @@ fn variant(path: &str, fields: &Fields) -> (Tokens, Tokens) {
             };
             (quote! { ( #(#idents),* ) }, print)
         }
-        Fields::Unit => (quote! {}, quote! { source.open(module_path!(), #path, ""); }),
+        Fields::Unit => (quote! {}, quote! { source.name(module_path!(), #path); }),
     }
 }
