@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use systole_core::Model;
+use systole_core::{AlignedBytes, Model};
 
 use crate::{
-    aligned::AlignedBytes,
     compile::{Compiled, compile},
     error::{Class, Error, Result, bail, error},
     graph::Graph,

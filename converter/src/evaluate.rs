@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use systole_core::{Model, Session};
+use systole_core::{AlignedBytes, Model, Session};
 
 use crate::{
-    aligned::AlignedBytes,
     compile::compile,
     error::{Result, bail, error},
     graph::{Graph, Node, TensorId},

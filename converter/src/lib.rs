@@ -14,7 +14,6 @@
 //! [`mod@write`] lays the file out. [`convert`] runs them all.
 #![forbid(unsafe_code)]
 
-mod aligned;
 pub mod arena;
 pub mod arena_map;
 pub mod compile;
@@ -37,8 +36,8 @@ pub mod table16;
 pub mod tflite;
 pub mod write;
 
-pub use aligned::AlignedBytes;
 pub use convert::{Converted, convert, convert_file, load_file};
 pub use error::{Class, Error, Result};
 pub use options::{Match, Names, Options};
 pub use report::Report;
+pub use systole_core::AlignedBytes;

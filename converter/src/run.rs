@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use systole_core::{DType, Model, Session, TensorInfo};
+use systole_core::{AlignedBytes, DType, Model, Session, TensorInfo};
 use zerocopy::FromBytes;
 
 use crate::{
-    aligned::AlignedBytes,
     error::{Result, Within, bail, error},
     npz::Array,
 };
@@ -40,7 +39,7 @@ pub fn run(model: &Model<'_>, inputs: &[Array], mut progress: impl FnMut()) -> R
         for (index, output) in outputs.iter_mut().enumerate() {
             let tensor =
                 session.output(index).map_err(|problem| error!(InvalidGraph, "{problem}"))?;
-            let flip = if tensor.info().is_unsigned() { 0x80 } else { 0 };
+            let flip = tensor.info().sign_flip();
             output.bytes.extend(tensor.stored_bytes().iter().map(|byte| byte ^ flip));
         }
         progress();

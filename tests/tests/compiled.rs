@@ -56,7 +56,7 @@ fn session(file: &[u8], inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
     for (index, bytes) in inputs.iter().enumerate() {
         let mut input = session.input(index).unwrap();
-        let flip = if input.info().is_unsigned() { 0x80 } else { 0 };
+        let flip = input.info().sign_flip();
         let stored: Vec<u8> = bytes.iter().map(|byte| byte ^ flip).collect();
         input.copy_stored(&stored).unwrap();
     }
@@ -64,7 +64,7 @@ fn session(file: &[u8], inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
     (0..model.output_count())
         .map(|index| {
             let output = session.output(index).unwrap();
-            let flip = if output.info().is_unsigned() { 0x80 } else { 0 };
+            let flip = output.info().sign_flip();
             output.stored_bytes().iter().map(|byte| byte ^ flip).collect()
         })
         .collect()
@@ -211,7 +211,7 @@ fn compiled_models_answer_as_sessions_do() {
                 fs::write(data.join(format!("{index}.{kind}.{i}")), array).unwrap();
             }
         }
-        let _ = writeln!(modules, "#[allow(dead_code, unused)] mod m{index};");
+        let _ = writeln!(modules, "#[allow(unused, reason = \"generated\")] mod m{index};");
         let (inputs, outputs) = (inputs.len(), outputs.len());
         let _ = writeln!(list, "    ({name:?}, {inputs}, {outputs}, m{index}::run),");
     }

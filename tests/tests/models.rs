@@ -161,7 +161,7 @@ fn layers(path: &Path, golden: &Path) -> Result<(), String> {
             let tensors = &converted.compiled.written.tensors;
             let index = tensors.iter().position(|other| other == slot).ok_or("slot not written")?;
             let tensor = session.tensor(index as u16).ok_or("tensor not in the file")?;
-            let flip = if tensor.info().is_unsigned() { 0x80 } else { 0 };
+            let flip = tensor.info().sign_flip();
             let got = Array {
                 name: want.name.clone(),
                 dtype: tensor.info().dtype(),

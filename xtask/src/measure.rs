@@ -304,7 +304,7 @@ fn outputs(
     if request.form == Form::Interpreter {
         for sample in &mut outputs {
             for (bytes, info) in sample.iter_mut().zip(model.outputs()) {
-                let flip = if info.is_unsigned() { 0x80 } else { 0 };
+                let flip = info.sign_flip();
                 bytes.iter_mut().for_each(|byte| *byte ^= flip);
             }
         }

@@ -45,7 +45,7 @@ fn stored(model: &Model<'_>, arrays: &[Array], index: usize) -> Result<Vec<Vec<u
         .map_err(|problem| failed!("the model cannot run: {problem}"))?;
     run::load_sample(&mut session, arrays, index)?;
     let bytes = |info: TensorInfo<'_>| {
-        let flip = if info.is_unsigned() { 0x80 } else { 0 };
+        let flip = info.sign_flip();
         let bytes = arena.as_slice().get(info.offset()..info.offset() + info.bytes());
         bytes.unwrap_or_default().iter().map(|byte| byte ^ flip).collect()
     };

@@ -82,7 +82,7 @@ fn interpreter(
 ) {
     let mut writes = String::new();
     for (index, info) in model.inputs().enumerate() {
-        let flip = if info.is_unsigned() { 0x80 } else { 0 };
+        let flip = info.sign_flip();
         let _ = writeln!(
             out,
             "static INPUT_{index}: [[u8; {}]; SAMPLES] = [{}];",
@@ -193,19 +193,12 @@ fn rows(
     Ok(out)
 }
 
+/// The Rust type of an element, of those that have literals.
 fn rust_type(info: &TensorInfo<'_>) -> Result<&'static str> {
-    Ok(match info.dtype() {
-        DType::I8 => "i8",
-        DType::U8 | DType::Bool => "u8",
-        DType::I16 => "i16",
-        DType::U16 => "u16",
-        DType::I32 => "i32",
-        DType::U32 => "u32",
-        DType::I64 => "i64",
-        DType::F32 => "f32",
-        DType::F64 => "f64",
-        DType::F16 => return Err(failed!("models with f16 inputs or outputs are not measured")),
-    })
+    match info.dtype() {
+        DType::F16 => Err(failed!("models with f16 inputs or outputs are not measured")),
+        dtype => Ok(emit::rust_type(dtype)),
+    }
 }
 
 /// The elements in `bytes` as literals.

@@ -1,10 +1,9 @@
 //! What the tests of passes share: graphs of one chain, and a run before and after a pass.
 
-use systole_core::{DType, Model, Session};
+use systole_core::{AlignedBytes, DType, Model, Session};
 
 use super::Pass;
 use crate::{
-    aligned::AlignedBytes,
     compile::compile,
     graph::{Graph, Node, Tensor, TensorId},
     ops::Op,

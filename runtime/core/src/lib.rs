@@ -21,6 +21,8 @@ extern crate alloc;
 extern crate std;
 
 mod aligned;
+#[cfg(feature = "emit")]
+mod aligned_bytes;
 mod call;
 #[doc(hidden)]
 pub mod compiled;
@@ -41,6 +43,8 @@ mod tensor;
 mod validate;
 
 pub use aligned::{Aligned, Arena};
+#[cfg(feature = "emit")]
+pub use aligned_bytes::AlignedBytes;
 pub use dtype::{DType, Element};
 pub use error::{
     LoadError, OperatorError, PortError, RunError, SessionError, TensorError, TensorRecordError,

@@ -3,7 +3,7 @@
 use systole_kernels::Shape;
 
 use crate::{
-    DType, LoadError, Opcode, Record,
+    DType, LoadError, Opcode, Quantization, Record,
     format::{
         Entries, Entry, FLAG_UNSIGNED, Key, OPERATOR_BYTES, Storage, TENSOR_BYTES, TensorRecord,
         u16_at, u32_at,
@@ -217,6 +217,17 @@ impl<'m> TensorInfo<'m> {
     /// Whether users see uint8 while the memory holds int8.
     pub fn is_unsigned(&self) -> bool {
         self.flags & FLAG_UNSIGNED != 0
+    }
+
+    /// What turns stored bytes into those that users see, and back, by exclusive or: the sign bit
+    /// where users see uint8 while the memory holds int8, else nothing.
+    pub fn sign_flip(&self) -> u8 {
+        if self.is_unsigned() { 0x80 } else { 0 }
+    }
+
+    /// How integers in memory stand for real numbers.
+    pub(crate) fn stored_quantization(&self) -> Quantization {
+        Quantization { scale: self.scale, zero_point: self.stored_zero_point() }
     }
 
     /// The dimensions.

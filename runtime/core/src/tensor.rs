@@ -4,9 +4,6 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{DType, Element, TensorError, TensorInfo};
 
-/// What users flip on the way between uint8 and the int8 that is stored.
-const SIGN_BIT: u8 = 0x80;
-
 /// An output, or an input to be read.
 #[derive(Debug, Clone, Copy)]
 pub struct Tensor<'m, 'a> {
@@ -56,7 +53,7 @@ impl<'m, 'a> Tensor<'m, 'a> {
     pub fn copy_to<T: Element>(&self, out: &mut [T]) -> Result<(), TensorError> {
         check_type::<T>(&self.info)?;
         check_length(&self.info, out.len())?;
-        let flip = if self.info.is_unsigned() { SIGN_BIT } else { 0 };
+        let flip = self.info.sign_flip();
         for (to, from) in out.as_mut_bytes().iter_mut().zip(self.bytes) {
             *to = from ^ flip;
         }
@@ -69,19 +66,18 @@ impl<'m, 'a> Tensor<'m, 'a> {
     /// [`TensorError::Length`]; [`TensorError::NotReal`] for integers without scale.
     pub fn dequantize_into(&self, out: &mut [f32]) -> Result<(), TensorError> {
         check_length(&self.info, out.len())?;
-        let (scale, zero_point) = (self.info.scale(), self.info.stored_zero_point());
-        let real = |q: i32| scale * (q - zero_point) as f32;
+        let quantization = self.info.stored_quantization();
         match self.info.dtype {
             DType::F32 => return self.copy_to(out),
-            DType::I8 if scale > 0.0 => {
+            DType::I8 if quantization.scale > 0.0 => {
                 for (to, &from) in out.iter_mut().zip(self.bytes) {
-                    *to = real(i32::from(from as i8));
+                    *to = quantization.dequantize(from as i8);
                 }
             }
-            DType::I16 if scale > 0.0 => {
+            DType::I16 if quantization.scale > 0.0 => {
                 for (to, from) in out.iter_mut().zip(self.bytes.chunks_exact(2)) {
                     let q = from.first_chunk().map_or(0, |&bytes| i16::from_le_bytes(bytes));
-                    *to = real(i32::from(q));
+                    *to = quantization.dequantize(q);
                 }
             }
             tensor => return Err(TensorError::NotReal { tensor }),
@@ -107,7 +103,7 @@ impl<'m, 'a> TensorMut<'m, 'a> {
     pub fn copy_from<T: Element>(&mut self, data: &[T]) -> Result<(), TensorError> {
         check_type::<T>(&self.info)?;
         check_length(&self.info, data.len())?;
-        let flip = if self.info.is_unsigned() { SIGN_BIT } else { 0 };
+        let flip = self.info.sign_flip();
         for (to, from) in self.bytes.iter_mut().zip(data.as_bytes()) {
             *to = from ^ flip;
         }
@@ -133,19 +129,17 @@ impl<'m, 'a> TensorMut<'m, 'a> {
     /// [`TensorError::Length`]; [`TensorError::NotReal`] for integers without scale.
     pub fn quantize_from(&mut self, data: &[f32]) -> Result<(), TensorError> {
         check_length(&self.info, data.len())?;
-        let (scale, zero_point) = (self.info.scale(), self.info.stored_zero_point());
-        let quantized = |x: f32| (libm::roundf(x / scale) as i32).saturating_add(zero_point);
+        let quantization = self.info.stored_quantization();
         match self.info.dtype {
             DType::F32 => return self.copy_from(data),
-            DType::I8 if scale > 0.0 => {
+            DType::I8 if quantization.scale > 0.0 => {
                 for (to, &from) in self.bytes.iter_mut().zip(data) {
-                    *to = quantized(from).clamp(i8::MIN.into(), i8::MAX.into()) as u8;
+                    *to = quantization.quantize_i8(from) as u8;
                 }
             }
-            DType::I16 if scale > 0.0 => {
+            DType::I16 if quantization.scale > 0.0 => {
                 for (to, &from) in self.bytes.chunks_exact_mut(2).zip(data) {
-                    let q = quantized(from).clamp(i16::MIN.into(), i16::MAX.into()) as i16;
-                    to.copy_from_slice(&q.to_le_bytes());
+                    to.copy_from_slice(&quantization.quantize_i16(from).to_le_bytes());
                 }
             }
             tensor => return Err(TensorError::NotReal { tensor }),

@@ -2,33 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-/// The alignment that the format needs.
-const ALIGNMENT: usize = 16;
+use systole_core::AlignedBytes;
 
 /// A model's file.
 pub(crate) struct File {
     /// Where it is, absolute.
     pub(crate) path: String,
-    /// Its bytes as `.systole`, where the file itself is of another format.
-    pub(crate) converted: Option<Vec<u8>>,
-    memory: Vec<u8>,
-    start: usize,
+    /// Its bytes as `.systole`.
+    pub(crate) bytes: AlignedBytes,
+    /// Whether the file itself is of another format.
+    pub(crate) converted: bool,
 }
 
 impl File {
     fn new(path: &Path, bytes: &[u8], converted: bool) -> Result<Self, String> {
         let path = path.to_str().ok_or_else(|| format!("{}: not UTF-8", path.display()))?;
-        let mut memory = vec![0; bytes.len() + ALIGNMENT];
-        let start = memory.as_ptr().align_offset(ALIGNMENT);
-        memory[start..start + bytes.len()].copy_from_slice(bytes);
-        memory.truncate(start + bytes.len());
-        let converted = converted.then(|| bytes.to_vec());
-        Ok(Self { path: path.into(), converted, memory, start })
-    }
-
-    /// The bytes of the `.systole` file, at a multiple of 16.
-    pub(crate) fn aligned(&self) -> &[u8] {
-        &self.memory[self.start..]
+        Ok(Self { path: path.into(), bytes: AlignedBytes::from(bytes), converted })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proc_macro::TokenStream;
 use proc_macro2::{Literal, TokenStream as Tokens};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 use syn::{
     Attribute, Ident, LitStr, Token, Visibility,
     parse::{Parse, ParseStream},
@@ -64,19 +64,17 @@ fn expand(include: &Include) -> syn::Result<Tokens> {
     let file = file::read(&path.value()).map_err(error)?;
     // Named in the expansion, so that a change of the file compiles it again.
     let source = Literal::string(&file.path);
-    let bytes = match &file.converted {
-        None => quote!(include_bytes!(#source)),
-        Some(bytes) => {
-            let bytes = Literal::byte_string(bytes);
-            quote!(#bytes)
-        }
+    let bytes = if file.converted {
+        Literal::byte_string(file.bytes.as_slice()).into_token_stream()
+    } else {
+        quote!(include_bytes!(#source))
     };
     let options = systole_core::emit::Options {
         name: &name.to_string(),
         visibility: "pub",
         file: "model_file!()",
     };
-    let items = systole_core::emit::rust(file.aligned(), options)
+    let items = systole_core::emit::rust(file.bytes.as_slice(), options)
         .map_err(|why| error(format!("{}: {why}", path.value())))?;
     let items: Tokens = items.parse().map_err(|why| error(format!("the model's source: {why}")))?;
     let module = format_ident!("systole_model_{}", name.to_string().to_lowercase());

@@ -13,6 +13,7 @@ mod ports;
 mod writer;
 
 use ports::Ports;
+pub use ports::rust_type;
 pub(crate) use writer::{Form, Writer};
 
 /// What the source is to be called, and where it finds the model's bytes.

@@ -215,7 +215,8 @@ impl Ports {
     }
 }
 
-fn rust_type(dtype: DType) -> &'static str {
+/// The Rust type of an element, as source that [`super::rust`] writes calls it.
+pub fn rust_type(dtype: DType) -> &'static str {
     match dtype {
         DType::I8 => "i8",
         DType::U8 | DType::Bool => "u8",

@@ -85,8 +85,7 @@ impl<'c> Writer<'c> {
             Form::Each => arguments.push(format!("&[{}]", inputs.join(", "))),
             Form::Apart | Form::InPlace => arguments.extend(inputs),
         }
-        let used =
-            if arguments.iter().any(|argument| argument.contains("inputs.")) { "" } else { "_" };
+        let used = if x.iter().any(|x| x.storage == Storage::Arena) { "" } else { "_" };
         arguments.push(String::from(names));
         let _ = write!(
             self.body,

@@ -1,4 +1,6 @@
-//! Heap memory with the alignment that files and arenas need.
+//! Heap memory with the alignment that files and arenas need: for hosts.
+
+use alloc::{vec, vec::Vec};
 
 use zerocopy::IntoBytes;
 
@@ -20,13 +22,13 @@ impl AlignedBytes {
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        const { assert!(align_of::<Block>() == systole_core::format::ALIGNMENT) };
-        &self.blocks.as_slice().as_bytes()[..self.length]
+        const { assert!(align_of::<Block>() == crate::format::ALIGNMENT) };
+        self.blocks.as_slice().as_bytes().get(..self.length).unwrap_or_default()
     }
 
     /// The bytes, to be written.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.blocks.as_mut_slice().as_mut_bytes()[..self.length]
+        self.blocks.as_mut_slice().as_mut_bytes().get_mut(..self.length).unwrap_or_default()
     }
 }
 
