@@ -81,21 +81,11 @@ pub fn build(
     let include = target_dir.join("model.rs");
     write_changed(&model, file).map_err(io)?;
     write_changed(&include, source(&model)?.as_bytes()).map_err(io)?;
-    let flags = target.cpu.map(|cpu| format!("target-cpu={cpu}"));
-    let flags: Vec<&str> = flags.iter().flat_map(|cpu| ["-C", cpu]).collect();
-    let mut command = toolchain.build(target.triple, &target_dir, &flags);
-    command.current_dir(paths::repository().join("targets/bench"));
-    command.args(["--profile", opt.profile(), "--bin", form.name(), "--bin", "harness"]);
-    command.env("SYSTOLE_BENCH_BOARD", board.name).env("SYSTOLE_BENCH_MODEL", &include);
-    let output =
-        command.output().map_err(|problem| failed!("cargo cannot be started: {problem}"))?;
-    if !output.status.success() {
-        return Err(failed!(
-            "the firmware for {} was not built:\n{}",
-            target.name,
-            String::from_utf8_lossy(&output.stderr)
-        ));
-    }
+    let package = paths::repository().join("targets/bench");
+    run_cargo(toolchain, target, &target_dir, &package, |command| {
+        command.args(["--profile", opt.profile(), "--bin", form.name(), "--bin", "harness"]);
+        command.env("SYSTOLE_BENCH_BOARD", board.name).env("SYSTOLE_BENCH_MODEL", &include);
+    })?;
     let folder = tempfile::tempdir_in(&target_dir).map_err(io)?;
     let made = target_dir.join(target.triple).join(opt.profile());
     let copy = |name: &str| {

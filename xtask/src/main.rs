@@ -13,6 +13,7 @@ mod elf;
 mod error;
 mod firmware;
 mod gdb;
+mod hex;
 mod jobs;
 mod measure;
 mod models;

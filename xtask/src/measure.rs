@@ -15,7 +15,7 @@ use crate::{
     elf::Program,
     error::{Error, Result, failed},
     firmware::{self, Opt},
-    qemu,
+    hex, jobs, qemu,
     readings::Readings,
     samples::Samples,
     source::{self, Form, symbols},
@@ -159,7 +159,7 @@ pub fn command(arguments: &Arguments) -> Result<String> {
     } else {
         measured.to_string()
     };
-    if measured.outputs_match && measured.golden_match != Some(false) {
+    if jobs::check(&measured).is_ok() {
         return Ok(text);
     }
     print!("{text}");
@@ -354,10 +354,9 @@ impl Measurement {
 
     /// The figures; the keys are part of the interface.
     pub fn to_value(&self) -> Value {
-        let hex =
-            |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digits = |bytes: &Vec<u8>| hex::encode(bytes);
         let outputs: Vec<Vec<String>> =
-            self.outputs.iter().map(|sample| sample.iter().map(hex).collect()).collect();
+            self.outputs.iter().map(|sample| sample.iter().map(digits).collect()).collect();
         let mut value = json!({
             "target": self.target,
             "board": self.board,

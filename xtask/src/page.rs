@@ -1,13 +1,21 @@
 //! The project of `docs/microcontrollers.md`, from the page itself: files, commands and what they
 //! print.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use crate::{
     error::{Result, failed},
-    paths,
+    paths, qemu,
     toolchain::Toolchain,
 };
+
+/// How long the program may take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The page, in the repository.
 pub const PAGE: &str = "docs/microcontrollers.md";
@@ -67,15 +75,14 @@ pub fn run(page: &str, folder: &Path, toolchain: Toolchain) -> Result<String> {
     }
     let runner = quoted(&config, "runner = ").next().unwrap_or_default();
     let mut words = runner.split(' ');
-    let output = std::process::Command::new("timeout")
-        .arg("60")
-        .args(words.by_ref())
+    let child = Command::new(words.next().unwrap_or_default())
+        .args(words)
         .arg(target_dir.join(&triple).join("release/digits"))
-        .stdin(std::process::Stdio::null())
-        .output()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
         .map_err(io)?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() { Ok(text) } else { Err(failed!("the page's program: {text}")) }
+    qemu::wait(child, "the page's program", LIMIT)
 }
 
 /// The strings of the line that begins with `key`.

@@ -56,7 +56,7 @@ fn run_with<T: Send>(
     std::thread::scope(|scope| {
         let child = spawn(board, elf, arguments)?;
         let beside = scope.spawn(meanwhile);
-        let printed = wait(child, board, elf, limit)?;
+        let printed = wait(child, &format!("{} on {}", elf.display(), board.name), limit)?;
         let done = beside.join().map_err(|_| failed!("what ran beside QEMU panicked"))?;
         Ok((printed, done))
     })
@@ -79,8 +79,11 @@ fn spawn(board: &Board, elf: &Path, more: &[&str]) -> Result<Child> {
     })
 }
 
-/// What it printed, when it has ended well.
-fn wait(mut child: Child, board: &Board, elf: &Path, limit: Duration) -> Result<String> {
+/// What `child` printed to the pipe, when it has ended well; errors call it `name`.
+///
+/// # Errors
+/// Where it reports failure, or takes longer than `limit`.
+pub fn wait(mut child: Child, name: &str, limit: Duration) -> Result<String> {
     let output = child.stdout.take().map(|pipe| std::thread::spawn(move || drain(pipe)));
     let errors = child.stderr.take().map(|pipe| std::thread::spawn(move || drain(pipe)));
     let start = Instant::now();
@@ -91,12 +94,7 @@ fn wait(mut child: Child, board: &Board, elf: &Path, limit: Duration) -> Result<
                 // Both fail only where it has ended meanwhile.
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(failed!(
-                    "{} on {} did not end within {} s",
-                    elf.display(),
-                    board.name,
-                    limit.as_secs()
-                ));
+                return Err(failed!("{name} did not end within {} s", limit.as_secs()));
             }
             Ok(None) => std::thread::sleep(POLL),
             Err(problem) => return Err(failed!("QEMU: {problem}")),
@@ -105,11 +103,7 @@ fn wait(mut child: Child, board: &Board, elf: &Path, limit: Duration) -> Result<
     let [output, errors] = [output, errors]
         .map(|thread| thread.and_then(|thread| thread.join().ok()).unwrap_or_default());
     if !status.success() {
-        return Err(failed!(
-            "{} on {} ended with {status}; it printed:\n{output}{errors}",
-            elf.display(),
-            board.name
-        ));
+        return Err(failed!("{name} ended with {status}; it printed:\n{output}{errors}"));
     }
     Ok(output)
 }

@@ -1,6 +1,9 @@
 //! What the bench firmware prints: lines `name=value`, numbers in hexadecimal.
 
-use crate::error::{Result, failed};
+use crate::{
+    error::{Result, failed},
+    hex,
+};
 
 /// A reading of the counter, see [`crate::targets::Counter::instructions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,7 @@ impl Readings {
             let (name, value) = line.split_once('=').ok_or_else(wrong)?;
             match name {
                 "stack" => readings.stack = Some(number(value).ok_or_else(wrong)?),
-                "output" => readings.outputs.push(bytes(value).ok_or_else(wrong)?),
+                "output" => readings.outputs.push(hex::decode(value).ok_or_else(wrong)?),
                 _ => {
                     let (wraps, ticks) = value.split_once(',').ok_or_else(wrong)?;
                     let (Some(wraps), Some(ticks)) = (number(wraps), number(ticks)) else {
@@ -55,16 +58,6 @@ impl Readings {
 /// `0x` and up to eight hexadecimal digits, or the digits alone.
 fn number(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
-}
-
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect()
 }
 
 #[cfg(test)]
