@@ -138,6 +138,15 @@ fn names_in_models_cannot_control_the_terminal() {
 }
 
 #[test]
+fn inspect_says_what_a_program_has_to_link() {
+    let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/digits.tflite");
+    let output = systole(&["inspect", digits]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let says = "operators![I8: Conv2d, DepthwiseConv2d, AveragePool2d, FullyConnected, Softmax]\n";
+    assert!(text.contains(says), "{text}");
+}
+
+#[test]
 fn limits_refuse_what_is_above_them() {
     for (option, limit) in [("--max-arena", "16"), ("--max-work", "100")] {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -222,8 +222,8 @@ pub struct Conv2dHybrid<'a> {
 pub fn conv2d_hybrid(
     p: &Conv2dHybrid<'_>,
     x: &[f32],
-    scratch: &mut [i8],
     y: &mut [f32],
+    scratch: &mut [i8],
 ) -> Result<(), Mismatch> {
     let Conv2dHybrid { input, output, kernel, window, .. } = *p;
     let ([batches, h, w, c], [output_batches, out_h, out_w, channels]) = (input, output);
@@ -370,7 +370,7 @@ mod tests {
                     weights: &weights, output_stage,
                 };
                 let mut y = vec![0.0; g.output.iter().product()];
-                conv2d_hybrid(&p, &x, &mut vec![0; x.len() / g.input[0]], &mut y).unwrap();
+                conv2d_hybrid(&p, &x, &mut y, &mut vec![0; x.len() / g.input[0]]).unwrap();
                 y
             })?;
         }

@@ -233,8 +233,8 @@ pub struct DepthwiseConv2dHybrid<'a> {
 pub fn depthwise_conv2d_hybrid(
     p: &DepthwiseConv2dHybrid<'_>,
     x: &[f32],
-    scratch: &mut [i8],
     y: &mut [f32],
+    scratch: &mut [i8],
 ) -> Result<(), Mismatch> {
     let DepthwiseConv2dHybrid { input, output, kernel, window, .. } = *p;
     let ([batches, h, w, c], [output_batches, out_h, out_w, channels]) = (input, output);
@@ -388,7 +388,7 @@ mod tests {
                 };
                 let mut y = vec![0.0; g.output.iter().product()];
                 let scratch = &mut vec![0; x.len() / g.input[0]];
-                depthwise_conv2d_hybrid(&p, &x, scratch, &mut y).unwrap();
+                depthwise_conv2d_hybrid(&p, &x, &mut y, scratch).unwrap();
                 y
             })?;
         }

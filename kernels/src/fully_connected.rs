@@ -213,8 +213,8 @@ pub struct FullyConnectedHybrid<'a> {
 pub fn fully_connected_hybrid(
     p: &FullyConnectedHybrid<'_>,
     x: &[f32],
-    scratch: &mut [i8],
     y: &mut [f32],
+    scratch: &mut [i8],
 ) -> Result<(), Mismatch> {
     let p = Conv2dHybrid {
         input: [p.batches, 1, 1, p.inputs],
@@ -224,7 +224,7 @@ pub fn fully_connected_hybrid(
         weights: p.weights,
         output_stage: p.output_stage,
     };
-    conv2d_hybrid(&p, x, scratch, y)
+    conv2d_hybrid(&p, x, y, scratch)
 }
 
 #[cfg(test)]
@@ -348,7 +348,7 @@ mod tests {
                     batches, inputs, outputs, weights: &weights, output_stage,
                 };
                 let mut y = vec![0.0; batches * outputs];
-                fully_connected_hybrid(&p, &x, &mut vec![0; inputs], &mut y).unwrap();
+                fully_connected_hybrid(&p, &x, &mut y, &mut vec![0; inputs]).unwrap();
                 y
             })?;
         }

@@ -1,5 +1,5 @@
 //! Single operators and small graphs: every case of `tests/operators`, converted under both
-//! `--match`es, gives the goldens' bytes.
+//! `--match`es, gives the goldens' bytes, and the same bytes with the kernels of its types alone.
 //!
 //! Run a part by name: `cargo test -p systole-tests --test operators -- conv_2d`.
 
@@ -11,7 +11,7 @@ use systole_converter::{
     npz::{self, Array},
     run,
 };
-use systole_core::Model;
+use systole_core::{DType, Model, Opcode, Operators, Row};
 use systole_tests::{FLOAT_TOLERANCE, compare_within, repository};
 
 /// Goldens that are not reproduced, with the reason. They are listed as ignored.
@@ -31,6 +31,33 @@ const LESS_EXACT: &[(&str, f64)] = &[
     // Eigen's tanh is off by up to three units in the last place, and 1 + tanh cancels.
     ("gelu_f32_approximate::litert", 1e-4),
 ];
+
+/// Every operator for every type of output by itself, so that a case runs with no more kernels than
+/// firmware would link for it.
+const BY_TYPE: Operators = {
+    const ROWS: [[Row; Opcode::ALL.len()]; 9] = [
+        rows::<{ DType::I8 as u8 }>(),
+        rows::<{ DType::U8 as u8 }>(),
+        rows::<{ DType::I16 as u8 }>(),
+        rows::<{ DType::I32 as u8 }>(),
+        rows::<{ DType::U32 as u8 }>(),
+        rows::<{ DType::I64 as u8 }>(),
+        rows::<{ DType::Bool as u8 }>(),
+        rows::<{ DType::F16 as u8 }>(),
+        rows::<{ DType::F32 as u8 }>(),
+    ];
+    Operators::new(ROWS.as_flattened())
+};
+
+const fn rows<const OUTPUT: u8>() -> [Row; Opcode::ALL.len()] {
+    let mut rows = [Opcode::ALL[0].row::<OUTPUT>(); Opcode::ALL.len()];
+    let mut i = 0;
+    while i < rows.len() {
+        rows[i] = Opcode::ALL[i].row::<OUTPUT>();
+        i += 1;
+    }
+    rows
+}
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -96,6 +123,12 @@ fn check(
     let model = Model::from_bytes(converted.file.as_slice()).map_err(|error| error.to_string())?;
     let inputs = numbered(arrays, "in.");
     let outputs = run::run(&model, &inputs, || {}).map_err(|error| error.to_string())?;
+    let by_type = Model::with_operators(converted.file.as_slice(), BY_TYPE);
+    let by_type = by_type.map_err(|error| error.to_string())?;
+    let again = run::run(&by_type, &inputs, || {}).map_err(|error| error.to_string())?;
+    if outputs.iter().zip(&again).any(|(all, by_type)| all.bytes != by_type.bytes) {
+        return Err("other bytes with the kernels of its types alone".to_owned());
+    }
     let goldens = numbered(arrays, prefix);
     if goldens.len() != outputs.len() {
         return Err(format!("{} outputs, {} goldens", outputs.len(), goldens.len()));

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use systole_converter::{AlignedBytes, Converted, Names, Options, convert_file, npz, run};
 use systole_core::{
-    Aligned, Arena, DType, LoadError, Model, PortError, Session, SessionError, TensorError,
+    Aligned, Arena, DType, LoadError, Model, Opcode, PortError, Session, SessionError, TensorError,
+    operators,
 };
 use systole_tests::{compare, repository};
 
@@ -81,6 +82,42 @@ fn damage_and_truncation_are_found() {
     newer.as_mut_slice()[8] = 2;
     let error = Model::from_bytes(newer.as_slice()).unwrap_err();
     assert_eq!(error, LoadError::Version { found: 2, supported: 1 });
+}
+
+#[test]
+fn operators_that_are_not_linked_are_refused_by_name() {
+    let file = digits().file;
+    let with = |operators| Model::with_operators(file.as_slice(), operators);
+    let missing = |op, opcode| LoadError::NotLinked { op, opcode, output: DType::I8 };
+    let model = Model::from_bytes(file.as_slice()).unwrap();
+    let found: Vec<Opcode> =
+        (0..model.operator_count() as u16).map(|op| model.operator(op).unwrap().opcode()).collect();
+    use Opcode::{Conv2d, DepthwiseConv2d, Softmax};
+    assert_eq!((found[0], found[1], found[7]), (Conv2d, DepthwiseConv2d, Softmax));
+
+    assert_eq!(with(operators![]).unwrap_err(), missing(0, Conv2d));
+    let error = with(operators![Conv2d, AveragePool2d, FullyConnected, Softmax]).unwrap_err();
+    assert_eq!(error, missing(1, DepthwiseConv2d));
+    let says = "operator 1 (depthwise_conv2d to int8) is not linked into this program";
+    assert_eq!(error.to_string(), says);
+    // Kernels for another type do not help.
+    let error = with(operators![
+        I8: Conv2d, DepthwiseConv2d, AveragePool2d, FullyConnected;
+        I16: Softmax
+    ]);
+    assert_eq!(error.unwrap_err(), missing(7, Softmax));
+}
+
+#[test]
+fn a_model_with_the_operators_that_it_has_gives_the_same_bytes() {
+    let file = digits().file;
+    let images = arrays("digits.inputs.npz");
+    let all = Model::from_bytes(file.as_slice()).unwrap();
+    let its = operators![I8: Conv2d, DepthwiseConv2d, AveragePool2d, FullyConnected, Softmax];
+    let few = Model::with_operators(file.as_slice(), its).unwrap();
+    assert_eq!(few.work(), all.work());
+    let want = &arrays("digits.outputs.npz")[0];
+    compare(&run::run(&few, &images, || {}).unwrap()[0], want).unwrap();
 }
 
 #[test]

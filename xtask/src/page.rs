@@ -26,6 +26,7 @@ const FILES: &[(&str, &str)] = &[
     ("`.cargo/config.toml`:", ".cargo/config.toml"),
     ("`memory.x`,", "memory.x"),
     ("`src/main.rs`:", "src/main.rs"),
+    ("`src/loaded.rs`, for example:", "src/loaded.rs"),
 ];
 
 /// What the page says is printed.
@@ -58,6 +59,8 @@ pub fn run(page: &str, folder: &Path, toolchain: Toolchain) -> Result<String> {
         fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(io)?;
         fs::write(path, block_behind(page, mark)?).map_err(io)?;
     }
+    // The program does not need this one; a library makes the compiler look at it.
+    fs::write(folder.join("src/lib.rs"), "#![no_std]\npub mod loaded;\n").map_err(io)?;
     let model = paths::repository().join("models/digits.tflite");
     let converted = systole_converter::convert_file(&model, &systole_converter::Options::default())
         .map_err(|problem| failed!("{problem}"))?;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use systole_converter::{Class, Error, Result, arena_map, load_file};
 use systole_core::{
-    Model, Operator, TensorInfo,
+    DType, Model, Opcode, Operator, TensorInfo,
     format::{Key, NO_TENSOR, RoundingCode},
 };
 
@@ -74,7 +74,27 @@ fn summary(text: &mut String, model: &Model<'_>, bytes: usize) -> std::fmt::Resu
             writeln!(text, "{what:<8} {index} {}", describe(info))?;
         }
     }
-    Ok(())
+    writeln!(text, "linked by  {}", linked(model))
+}
+
+/// The operators that a program has to link for the model, as the runtime's macro takes them.
+fn linked(model: &Model<'_>) -> String {
+    let mut groups: Vec<(DType, Vec<Opcode>)> = Vec::new();
+    for operator in model_operators(model) {
+        let Ok(output) = operator.record().output(0) else { continue };
+        let (dtype, opcode) = (output.stored_dtype(), operator.opcode());
+        match groups.iter_mut().find(|(group, _)| *group == dtype) {
+            None => groups.push((dtype, vec![opcode])),
+            Some((_, opcodes)) if opcodes.contains(&opcode) => {}
+            Some((_, opcodes)) => opcodes.push(opcode),
+        }
+    }
+    let group = |(dtype, opcodes): &(DType, Vec<Opcode>)| {
+        let names: Vec<String> = opcodes.iter().map(|opcode| format!("{opcode:?}")).collect();
+        format!("{dtype:?}: {}", names.join(", "))
+    };
+    let groups: Vec<String> = groups.iter().map(group).collect();
+    format!("operators![{}]", groups.join("; "))
 }
 
 /// Type, shape, quantization and name of a tensor on one line.

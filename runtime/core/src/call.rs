@@ -3,24 +3,29 @@
 
 use systole_kernels::Mismatch;
 
-use crate::memory::Memory;
+use crate::memory::{Memory, Outputs};
 
 /// What an operator's `run` hands its kernel calls to.
 pub(crate) trait Machine {
+    /// The kernels that it has.
+    type Outputs: Outputs;
+
     /// Takes one call: `run` executes it, `describe` states it.
     fn call(
         &mut self,
         #[cfg(feature = "emit")] describe: impl FnOnce(&mut crate::emit::Writer<'_>),
-        run: impl FnOnce(&mut Memory<'_, '_>) -> Result<(), Mismatch>,
+        run: impl FnOnce(&mut Memory<'_, '_, Self::Outputs>) -> Result<(), Mismatch>,
     ) -> Result<(), Mismatch>;
 }
 
-impl Machine for Memory<'_, '_> {
+impl<O: Outputs> Machine for Memory<'_, '_, O> {
+    type Outputs = O;
+
     #[inline(always)]
     fn call(
         &mut self,
         #[cfg(feature = "emit")] _describe: impl FnOnce(&mut crate::emit::Writer<'_>),
-        run: impl FnOnce(&mut Memory<'_, '_>) -> Result<(), Mismatch>,
+        run: impl FnOnce(&mut Self) -> Result<(), Mismatch>,
     ) -> Result<(), Mismatch> {
         run(self)
     }

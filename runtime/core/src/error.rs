@@ -73,6 +73,15 @@ pub enum LoadError {
         /// The code found.
         opcode: u16,
     },
+    /// The program does not link this operator for this type, see [`crate::operators!`].
+    NotLinked {
+        /// The operator's index.
+        op: u16,
+        /// Which operator it is.
+        opcode: Opcode,
+        /// The type of its first output.
+        output: DType,
+    },
     /// An operator record is invalid.
     Operator {
         /// The operator's index.
@@ -234,6 +243,10 @@ impl core::fmt::Display for LoadError {
             }
             Self::UnknownOperator { op, opcode } => {
                 write!(f, "operator {op} has code {opcode}, which this version does not know")
+            }
+            Self::NotLinked { op, opcode, output } => {
+                let name = opcode.name();
+                write!(f, "operator {op} ({name} to {output}) is not linked into this program")
             }
             Self::Operator { op, opcode, error } => {
                 write!(f, "operator {op} ({}): {error}", opcode.name())

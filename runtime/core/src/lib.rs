@@ -35,6 +35,7 @@ pub mod format;
 mod log;
 mod memory;
 mod model;
+mod operators;
 pub mod ops;
 mod port;
 mod record;
@@ -50,6 +51,9 @@ pub use error::{
     LoadError, OperatorError, PortError, RunError, SessionError, TensorError, TensorRecordError,
 };
 pub use model::{Model, Operator, TensorInfo};
+pub use operators::Operators;
+#[doc(hidden)]
+pub use operators::Row;
 pub use ops::Opcode;
 pub use port::{Port, Quantization};
 pub use record::Record;

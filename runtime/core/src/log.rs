@@ -4,7 +4,8 @@
 use defmt::{Format, Formatter, write};
 
 use crate::{
-    Aligned, Arena, Model, Operator, Record, Session, Tensor, TensorInfo, TensorMut,
+    Aligned, Arena, Model, Operator, Operators, Record, Row, Session, Tensor, TensorInfo,
+    TensorMut,
     format::{Entries, ParamsReader, ParamsWriter},
     memory::{Inputs, Memory},
 };
@@ -63,6 +64,18 @@ impl Format for Operator<'_> {
     }
 }
 
+impl Format for Operators {
+    fn format(&self, formatter: Formatter<'_>) {
+        write!(formatter, "{} operators", self.iter().count());
+    }
+}
+
+impl Format for Row {
+    fn format(&self, formatter: Formatter<'_>) {
+        write!(formatter, "{} to {}", self.opcode, self.output);
+    }
+}
+
 impl Format for Record<'_> {
     fn format(&self, formatter: Formatter<'_>) {
         write!(
@@ -87,7 +100,7 @@ impl Format for Entries<'_> {
     }
 }
 
-impl Format for Memory<'_, '_> {
+impl<O> Format for Memory<'_, '_, O> {
     fn format(&self, formatter: Formatter<'_>) {
         write!(formatter, "Memory({} bytes)", self.arena.len());
     }

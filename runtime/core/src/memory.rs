@@ -3,10 +3,12 @@
 //! Public for the source of models that are compiled in, where places are constants and what is
 //! inlined shrinks to additions; nobody else meets it.
 
+use core::marker::PhantomData;
+
 use systole_kernels::{Mismatch, broadcast::Operand};
 use zerocopy::FromBytes;
 
-use crate::{Element, format::Storage};
+use crate::{DType, Element, format::Storage};
 
 /// Where a tensor lies: a range of the arena or of the constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +39,33 @@ impl Place {
     }
 }
 
-/// The memory that operators work on.
+/// The memory that operators work on, lent to the kernels whose outputs are `O`.
 #[derive(Debug)]
-pub struct Memory<'m, 'a> {
+pub struct Memory<'m, 'a, O = Only<0>> {
     pub(crate) constants: &'m [u8],
     pub(crate) arena: &'a mut [u8],
+    outputs: PhantomData<O>,
+}
+
+/// Which kernels there are, by the type of their first output. Known while compiling, so that the
+/// calls of all others are no part of the program.
+pub trait Outputs {
+    /// Whether kernels with outputs of this type are called.
+    fn include(kernel: DType) -> bool;
+}
+
+/// Kernels for outputs of the type with this code, those for integers of its width among them, which
+/// move elements of any type; all kernels where the code is 0.
+#[derive(Debug)]
+pub struct Only<const DTYPE: u8>;
+
+impl<const DTYPE: u8> Outputs for Only<DTYPE> {
+    #[inline(always)]
+    fn include(kernel: DType) -> bool {
+        let integer = !matches!(kernel, DType::F16 | DType::F32 | DType::F64);
+        DType::from_code(DTYPE)
+            .is_none_or(|only| kernel as u8 == DTYPE || (integer && kernel.size() == only.size()))
+    }
 }
 
 /// What is left of the arena when an operator's outputs are taken out of it, and the constants.
@@ -77,14 +101,29 @@ impl<'a> Inputs<'a> {
 impl<'a> Memory<'static, 'a> {
     /// An arena alone: the constants of a model that is compiled in are statics.
     pub const fn new(arena: &'a mut [u8]) -> Self {
-        Self { constants: &[], arena }
+        Self::beside(&[], arena)
     }
 }
 
-impl Memory<'_, '_> {
+impl<'m, 'a> Memory<'m, 'a> {
+    /// An arena, and constants that are operands.
+    pub(crate) const fn beside(constants: &'m [u8], arena: &'a mut [u8]) -> Self {
+        Self { constants, arena, outputs: PhantomData }
+    }
+
+    /// The same, for fewer kernels.
+    pub(crate) fn only<O: Outputs>(&mut self) -> Memory<'m, '_, O> {
+        Memory { constants: self.constants, arena: &mut *self.arena, outputs: PhantomData }
+    }
+}
+
+impl<O: Outputs> Memory<'_, '_, O> {
     /// One output, and the inputs beside it.
     #[inline(always)]
     pub fn output<T: Element>(&mut self, y: Place) -> Result<(&mut [T], Inputs<'_>), Mismatch> {
+        if !O::include(T::DTYPE) {
+            return Err(Mismatch);
+        }
         let (below, rest) = self.arena.split_at_mut_checked(y.offset).ok_or(Mismatch)?;
         let (y_bytes, above) = rest.split_at_mut_checked(y.bytes).ok_or(Mismatch)?;
         let y_elements = <[T]>::mut_from_bytes(y_bytes).map_err(|_| Mismatch)?;
@@ -99,6 +138,9 @@ impl Memory<'_, '_> {
         first: Place,
         second: Place,
     ) -> Result<(&mut [T], &mut [U], Inputs<'_>), Mismatch> {
+        if !O::include(T::DTYPE) {
+            return Err(Mismatch);
+        }
         let swapped = second.offset < first.offset;
         let (low, high) = if swapped { (second, first) } else { (first, second) };
         let (below, rest) = self.arena.split_at_mut_checked(low.offset).ok_or(Mismatch)?;
@@ -134,7 +176,7 @@ mod tests {
             *byte = i as u8;
         }
         let constants = [99_u8, 98];
-        let mut memory = Memory { constants: &constants, arena: bytes };
+        let mut memory = Memory::beside(&constants, bytes);
         let (high, low, inputs) = memory.outputs2::<i8, i32>(arena(32, 4), arena(8, 8)).unwrap();
         assert_eq!((high.len(), low.len()), (4, 2));
         assert_eq!(inputs.get::<u8>(arena(0, 2)).unwrap(), [0, 1]);
@@ -148,7 +190,7 @@ mod tests {
     #[test]
     fn overlapping_or_outside_places_are_refused() {
         let mut backing = Arena::<32>::new();
-        let mut memory = Memory { constants: &[], arena: backing.as_mut_slice() };
+        let mut memory = Memory::new(backing.as_mut_slice());
         assert!(memory.outputs2::<i8, i8>(arena(0, 8), arena(7, 8)).is_err());
         assert!(memory.output::<i8>(arena(30, 3)).is_err());
         assert!(memory.output::<i32>(arena(2, 4)).is_err());

@@ -3,13 +3,13 @@
 use systole_kernels::Shape;
 
 use crate::{
-    DType, LoadError, Opcode, Quantization, Record,
+    DType, LoadError, Opcode, Operators, Quantization, Record,
     format::{
         Entries, Entry, FLAG_UNSIGNED, Key, OPERATOR_BYTES, Storage, TENSOR_BYTES, TensorRecord,
         u16_at, u32_at,
     },
     memory::Place,
-    ops, validate,
+    validate,
 };
 
 /// A `.systole` file, read in place: it borrows the bytes and owns nothing.
@@ -25,6 +25,7 @@ pub struct Model<'m> {
     pub(crate) arena_bytes: u32,
     pub(crate) arena_lower_bound: u32,
     pub(crate) macs: u64,
+    pub(crate) linked: Operators,
 }
 
 /// What a file says of a tensor.
@@ -57,7 +58,17 @@ impl<'m> Model<'m> {
     /// # Errors
     /// [`LoadError`] says what is wrong, and at which record.
     pub fn from_bytes(bytes: &'m [u8]) -> Result<Self, LoadError> {
-        validate::load(bytes)
+        validate::load(bytes, Operators::ALL)
+    }
+
+    /// As [`Model::from_bytes`], for a file that has no other operators than these; the kernels of
+    /// others are not linked. See [`operators!`](crate::operators!).
+    ///
+    /// # Errors
+    /// [`LoadError::NotLinked`], which names the first operator that is not among them, and those
+    /// of [`Model::from_bytes`].
+    pub fn with_operators(bytes: &'m [u8], operators: Operators) -> Result<Self, LoadError> {
+        validate::load(bytes, operators)
     }
 
     /// Bytes of arena that a session needs.
@@ -81,8 +92,9 @@ impl<'m> Model<'m> {
     pub fn work(&self) -> u64 {
         let records = (0..self.operator_count() as u16).filter_map(|op| Record::new(self, op));
         records.fold(0, |sum, record| {
-            let work = Opcode::from_code(record.opcode()).map_or(0, |op| ops::work(op, &record));
-            sum.saturating_add(work)
+            let row =
+                Opcode::from_code(record.opcode()).and_then(|op| self.linked.find(op, &record));
+            sum.saturating_add(row.map_or(0, |row| (row.work)(&record)))
         })
     }
 

@@ -4,7 +4,6 @@ use crate::{
     Model, PortError, RunError, SessionError, Tensor, TensorMut,
     format::{ALIGNMENT, Storage},
     memory::Memory,
-    ops,
 };
 
 /// A model and the arena that it runs in.
@@ -105,9 +104,10 @@ impl<'m, 'a> Session<'m, 'a> {
     /// None for a model that [`Model::from_bytes`] accepted.
     pub fn step(&mut self) -> Result<bool, RunError> {
         if let Some(operator) = self.model.operator(self.next) {
-            let mut memory = Memory { constants: self.model.constants(), arena: &mut *self.arena };
-            ops::run(operator.opcode(), operator.record(), &mut memory)
-                .map_err(|_| RunError { op: self.next })?;
+            let error = RunError { op: self.next };
+            let mut memory = Memory::beside(self.model.constants(), &mut *self.arena);
+            let row = self.model.linked.find(operator.opcode(), operator.record()).ok_or(error)?;
+            (row.run)(operator.record(), &mut memory).map_err(|_| error)?;
             self.next += 1;
         }
         let more = usize::from(self.next) < self.model.operator_count();

@@ -4,24 +4,23 @@
 //! has been seen to hold. Nothing in a file can make this loop: it walks each section once.
 
 use crate::{
-    LoadError, Model, Opcode, OperatorError, TensorInfo, TensorRecordError,
+    LoadError, Model, Opcode, OperatorError, Operators, TensorInfo, TensorRecordError,
     error::TensorRecordError as Bad,
     format::{
         self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, MAGIC, OPERATOR_BYTES,
         SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES, TensorRecord, VERSION, u16_at,
         u32_at,
     },
-    ops,
     record::Record,
 };
 
 /// The most outputs that an operator of this version has; each is compared with all operands.
 const MAX_OUTPUTS: usize = 4;
 
-/// Checks `bytes` from the magic to the last operator.
-pub(crate) fn load(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
+/// Checks `bytes` from the magic to the last operator, of which all must be `linked`.
+pub(crate) fn load(bytes: &[u8], linked: Operators) -> Result<Model<'_>, LoadError> {
     let header = header(bytes)?;
-    let model = sections(bytes, &header)?;
+    let model = sections(bytes, &header, linked)?;
     for tensor in 0..model.tensor_count() as u16 {
         self::tensor(&model, tensor).map_err(|error| LoadError::Tensor { tensor, error })?;
     }
@@ -60,7 +59,11 @@ fn header(bytes: &[u8]) -> Result<Header, LoadError> {
 }
 
 /// Finds the sections and checks that their lengths are whole records.
-fn sections<'m>(bytes: &'m [u8], header: &Header) -> Result<Model<'m>, LoadError> {
+fn sections<'m>(
+    bytes: &'m [u8],
+    header: &Header,
+    linked: Operators,
+) -> Result<Model<'m>, LoadError> {
     // Indexed by kind code; 0 is no kind.
     let mut found: [Option<&[u8]>; 9] = [None; 9];
     for i in 0..usize::from(header.sections) {
@@ -117,6 +120,7 @@ fn sections<'m>(bytes: &'m [u8], header: &Header) -> Result<Model<'m>, LoadError
         arena_bytes: u32_at(arenas, 0).unwrap_or(0),
         arena_lower_bound: u32_at(arenas, 4).unwrap_or(0),
         macs: header.macs,
+        linked,
     })
 }
 
@@ -186,8 +190,12 @@ fn operator(model: &Model<'_>, op: u16) -> Result<usize, LoadError> {
     if record.output_count() > MAX_OUTPUTS {
         return Err(refuse(OperatorError::OperandCount));
     }
-    overlap(&record, ops::in_place(opcode)).map_err(refuse)?;
-    ops::validate(opcode, &record).map_err(refuse)?;
+    let Some(row) = model.linked.find(opcode, &record) else {
+        let output = record.output(0).map_err(refuse)?.stored_dtype();
+        return Err(LoadError::NotLinked { op, opcode, output });
+    };
+    overlap(&record, opcode.in_place_inputs()).map_err(refuse)?;
+    (row.validate)(&record).map_err(refuse)?;
     Ok(record.input_count() + record.output_count())
 }
 

@@ -1,7 +1,7 @@
 //! Updates of models: whatever goes wrong, the old model stays in use.
 
 use embedded_io::{ErrorKind, ErrorType, Read};
-use systole::{Aligned, Arena, LoadError, Model, Session};
+use systole::{Aligned, Arena, DType, LoadError, Model, Opcode, Operators, Session, operators};
 use systole_apps::{
     gesture::Gesture,
     hello::Hello,
@@ -17,6 +17,7 @@ use flash::{Flash, Torn};
 type Nrf = Flash<4, 1024>;
 
 const LIMITS: Limits = Limits {
+    operators: operators![I8: FullyConnected],
     arena_bytes: Hello::ARENA_BYTES,
     work: 10_000,
     input: Hello::INPUT,
@@ -190,8 +191,9 @@ fn errors_say_what_was_wrong() {
     long[12..16].copy_from_slice(&3841_u32.to_le_bytes());
     let error = slots.receive(&mut Serial(&long));
     assert_eq!(error, Err(Error::TooLarge { bytes: 3841, slot: 3840 }));
-    let error = slots.receive(&mut Serial(&other));
-    assert_eq!(error, Err(Error::Refused(Refused::Arena { needed: 512 })));
+    let error = slots.receive(&mut Serial(&other)).unwrap_err();
+    let (opcode, output) = (Opcode::Conv2d, DType::I8);
+    assert_eq!(error, Error::Invalid(LoadError::NotLinked { op: 0, opcode, output }));
     assert!(uses(&slots.release(), &old));
 }
 
@@ -201,7 +203,9 @@ fn models_that_do_not_fit_the_board_are_refused() {
     let refusal = |limits, model: &[u8]| {
         Slots::new(Nrf::new(), limits).unwrap().receive(&mut Serial(model)).unwrap_err()
     };
-    let ample = Limits { arena_bytes: 4096, work: 1_000_000, ..LIMITS };
+    let all = Limits { operators: Operators::ALL, ..LIMITS };
+    assert_eq!(refusal(all, &other), Error::Refused(Refused::Arena { needed: 512 }));
+    let ample = Limits { arena_bytes: 4096, work: 1_000_000, ..all };
     assert_eq!(refusal(ample, &other), Error::Refused(Refused::Input));
     let error = refusal(Limits { output: Hello::OUTPUT, input: Gesture::INPUT, ..ample }, &other);
     assert_eq!(error, Error::Refused(Refused::Output));

@@ -43,7 +43,7 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
     for index in 0..model.operator_count() as u16 {
         let Some(operator) = model.operator(index) else { break };
         // A machine that writes does not fail, and the records have been validated.
-        let _ = ops::run(operator.opcode(), operator.record(), &mut writer);
+        let _ = ops::describe(operator.opcode(), operator.record(), &mut writer);
         let _ = writeln!(steps, "        // {index}: {}", operator.opcode().name());
         steps.push_str(&core::mem::take(&mut writer.body));
         let _ = writeln!(steps, "        after({index});");

@@ -11,7 +11,7 @@ use systole_kernels::{
 use crate::{
     call::Machine,
     format::Storage,
-    memory::{Memory, Place},
+    memory::{Memory, Only, Place},
 };
 
 /// How a kernel takes its inputs.
@@ -33,6 +33,8 @@ pub(crate) struct Writer<'c> {
 }
 
 impl Machine for Writer<'_> {
+    type Outputs = Only<0>;
+
     fn call(
         &mut self,
         describe: impl FnOnce(&mut Self),

@@ -153,7 +153,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 call!(machine, conv2d_f32, kernel; [self.x] => self.y)
             }
             Kernel::Hybrid(kernel, scratch) => {
-                call!(machine, conv2d_hybrid, kernel; [self.x] => *scratch, self.y)
+                call!(machine, conv2d_hybrid, kernel; [self.x] => self.y, *scratch)
             }
         }
     }

@@ -121,7 +121,7 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
                 call!(machine, depthwise_conv2d_f32, kernel; [self.x] => self.y)
             }
             Kernel::Hybrid(kernel, scratch) => {
-                call!(machine, depthwise_conv2d_hybrid, kernel; [self.x] => *scratch, self.y)
+                call!(machine, depthwise_conv2d_hybrid, kernel; [self.x] => self.y, *scratch)
             }
         }
     }

@@ -129,7 +129,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 call!(machine, fully_connected_f32, kernel; [self.x] => self.y)
             }
             Kernel::Hybrid(kernel, scratch) => {
-                call!(machine, fully_connected_hybrid, kernel; [self.x] => *scratch, self.y)
+                call!(machine, fully_connected_hybrid, kernel; [self.x] => self.y, *scratch)
             }
         }
     }

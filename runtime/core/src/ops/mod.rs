@@ -6,7 +6,7 @@
 
 use systole_kernels::Mismatch;
 
-use crate::{OperatorError, Record, call::Machine};
+use crate::{DType, OperatorError, Record, Row, call::Machine, memory::Only};
 
 mod axis;
 mod elementwise;
@@ -36,7 +36,7 @@ pub(crate) trait Operator<'m>: Sized {
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch>;
 }
 
-/// Expands the registry: the modules, [`Opcode`], its names, and the dispatch.
+/// Expands the registry: the modules, [`Opcode`], its names, and the rows by which operators are called.
 macro_rules! operators {
     ($($code:literal $variant:ident $module:ident $name:literal $doc:literal,)*) => {
         $(pub mod $module;)*
@@ -83,19 +83,33 @@ macro_rules! operators {
             }
         }
 
-        pub(crate) fn validate(opcode: Opcode, record: &Record<'_>) -> Result<(), OperatorError> {
-            match opcode {
-                $(Opcode::$variant => $module::$variant::decode(record).map(|_| ()),)*
+        impl Opcode {
+            /// What a program links of the operator: its kernels whose first output has the type
+            /// with the code `OUTPUT`, or all where that is 0. To be evaluated while compiling: in a
+            /// running program it would link all operators.
+            #[doc(hidden)]
+            pub const fn row<const OUTPUT: u8>(self) -> Row {
+                match self {
+                    $(Self::$variant => Row {
+                        opcode: self,
+                        output: DType::from_code(OUTPUT),
+                        validate: |record| $module::$variant::decode(record).map(|_| ()),
+                        work: |record| $module::$variant::work(record),
+                        run: |record, memory| {
+                            let operator = $module::$variant::decode(record);
+                            operator.map_err(|_| Mismatch)?.run(&mut memory.only::<Only<OUTPUT>>())
+                        },
+                    },)*
+                }
             }
         }
 
-        pub(crate) fn work(opcode: Opcode, record: &Record<'_>) -> u64 {
-            match opcode {
-                $(Opcode::$variant => $module::$variant::work(record),)*
-            }
-        }
+        /// All operators, in the order of the list.
+        pub(crate) const ROWS: &[Row] = &[$(Opcode::$variant.row::<0>(),)*];
 
-        pub(crate) fn run(
+        /// Hands the calls of an operator to a machine that writes them down.
+        #[cfg(feature = "emit")]
+        pub(crate) fn describe(
             opcode: Opcode,
             record: &Record<'_>,
             machine: &mut impl Machine,
@@ -107,10 +121,6 @@ macro_rules! operators {
             }
         }
     };
-}
-
-pub(crate) fn in_place(opcode: Opcode) -> &'static [usize] {
-    opcode.in_place_inputs()
 }
 
 operators! {

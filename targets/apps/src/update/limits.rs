@@ -1,10 +1,12 @@
 //! What a model may ask of the board.
 
-use systole::{Model, Port, TensorInfo};
+use systole::{Model, Operators, Port, TensorInfo};
 
 /// What the application has for a model, and what it feeds it.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// What its operators may be: those that the program links.
+    pub operators: Operators,
     /// Bytes of its arena.
     pub arena_bytes: usize,
     /// The most elementary steps that an inference may take, see [`Model::work`]: a valid file can

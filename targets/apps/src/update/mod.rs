@@ -135,7 +135,8 @@ impl<F: MappedFlash> Slots<F> {
         }
 
         let header = Header { sequence, length };
-        let model = Model::from_bytes(self.file(slot, header)).map_err(Error::Invalid)?;
+        let model = Model::with_operators(self.file(slot, header), self.limits.operators)
+            .map_err(Error::Invalid)?;
         self.limits.check(&model).map_err(Error::Refused)?;
         // From here on the new model is the one.
         let bytes = header.to_bytes();
@@ -192,7 +193,7 @@ impl<F: MappedFlash> Slots<F> {
     }
 
     fn load(&self, slot: usize, header: Header) -> Option<Active<'_>> {
-        let model = Model::from_bytes(self.file(slot, header)).ok()?;
+        let model = Model::with_operators(self.file(slot, header), self.limits.operators).ok()?;
         self.limits.check(&model).ok()?;
         Some(Active { slot, sequence: header.sequence, model })
     }

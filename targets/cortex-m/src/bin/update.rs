@@ -7,7 +7,7 @@ use board::{
     stand_in::{Flash, FlashMemory, Serial},
     start,
 };
-use systole::{Aligned, Arena, Session};
+use systole::{Aligned, Arena, Operators, Session, operators};
 use systole_apps::{
     hello::Hello,
     update::{Error, Limits, Slots},
@@ -17,8 +17,24 @@ use systole_apps::{
 static SINE: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../../models/hello.systole"));
 static OTHER: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../../models/vowels.systole"));
 
-const LIMITS: Limits =
-    Limits { arena_bytes: 256, work: 10_000, input: Hello::INPUT, output: Hello::OUTPUT };
+/// What models may be made of, later ones too. Nothing else is linked: all operators are a megabyte.
+const OPERATORS: Operators = operators![
+    I8: FullyConnected,
+    Conv2d,
+    DepthwiseConv2d,
+    AveragePool2d,
+    MaxPool2d,
+    Add,
+    Softmax
+];
+
+const LIMITS: Limits = Limits {
+    operators: OPERATORS,
+    arena_bytes: 256,
+    work: 10_000,
+    input: Hello::INPUT,
+    output: Hello::OUTPUT,
+};
 
 static MEMORY: Singleton<FlashMemory> = Singleton::new(Flash::MEMORY);
 static ARENA: Singleton<Arena<{ LIMITS.arena_bytes }>> = Singleton::new(Arena::new());
