@@ -27,22 +27,34 @@ pub struct Converted {
     pub compiled: Compiled,
 }
 
+/// A model as it was read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The network, before any pass.
+    pub graph: Graph,
+    /// Bytes of the model's file.
+    pub bytes: usize,
+}
+
+/// Reads the model in `path`.
+///
+/// # Errors
+/// Says what in the model is wrong or not supported, with the file's name; `Io` where it cannot be
+/// read.
+pub fn import_file(path: &Path, options: &Options) -> Result<Source> {
+    let bytes = read(path)?;
+    let graph = if is_onnx(path) { Err(no_onnx()) } else { tflite::import(&bytes, options) };
+    let graph = graph.map_err(|error| error.within(path.display().to_string()))?;
+    Ok(Source { graph, bytes: bytes.len() })
+}
+
 /// Converts the bytes of a TFLite model.
 ///
 /// # Errors
 /// Says what in the model is wrong or not supported.
 pub fn convert(bytes: &[u8], options: &Options) -> Result<Converted> {
-    let mut graph = tflite::import(bytes, options)?;
-    let imported = graph.nodes.len();
-    let passes = passes::run(&mut graph)?;
-    let compiled = compile(&graph, options)?;
-    let file = AlignedBytes::from(&compiled.written.bytes[..]);
-    // What the runtime would refuse must not leave the converter.
-    let model = Model::from_bytes(file.as_slice())
-        .map_err(|problem| error!(InvalidGraph, "the converted model is not valid: {problem}"))?;
-    check_work(&model, options)?;
-    let report = Report::new(bytes.len(), imported, passes, &compiled);
-    Ok(Converted { file, report, graph, compiled })
+    let graph = tflite::import(bytes, options)?;
+    convert_source(Source { graph, bytes: bytes.len() }, options)
 }
 
 /// Reads `path` and converts it.
@@ -50,9 +62,40 @@ pub fn convert(bytes: &[u8], options: &Options) -> Result<Converted> {
 /// # Errors
 /// As [`convert`], with the file's name; `Io` where it cannot be read.
 pub fn convert_file(path: &Path, options: &Options) -> Result<Converted> {
-    let bytes = read(path)?;
-    let converted = if is_onnx(path) { Err(no_onnx()) } else { convert(&bytes, options) };
-    converted.map_err(|error| error.within(path.display().to_string()))
+    let source = import_file(path, options)?;
+    convert_source(source, options).map_err(|error| error.within(path.display().to_string()))
+}
+
+/// Converts a model that was read.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_source(source: Source, options: &Options) -> Result<Converted> {
+    let Source { mut graph, bytes } = source;
+    let imported = graph.nodes.len();
+    let passes = passes::run(&mut graph)?;
+    finish(graph, bytes, imported, passes, options)
+}
+
+/// Compiles a graph that passes have run over, and checks the result.
+///
+/// # Errors
+/// Those of compiling; `TooLarge` for models beyond the limits.
+pub(crate) fn finish(
+    graph: Graph,
+    bytes: usize,
+    imported: usize,
+    passes: Vec<passes::Applied>,
+    options: &Options,
+) -> Result<Converted> {
+    let compiled = compile(&graph, options)?;
+    let file = AlignedBytes::from(&compiled.written.bytes[..]);
+    // What the runtime would refuse must not leave the converter.
+    let model = Model::from_bytes(file.as_slice())
+        .map_err(|problem| error!(InvalidGraph, "the converted model is not valid: {problem}"))?;
+    check_work(&model, options)?;
+    let report = Report::new(bytes, imported, passes, &compiled);
+    Ok(Converted { file, report, graph, compiled })
 }
 
 fn is_onnx(path: &Path) -> bool {

@@ -1,4 +1,4 @@
-//! Converts trained TFLite models to `.systole` files.
+//! Converts trained TFLite models to `.systole` files, and quantizes float ones.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), systole_converter::Error> {
@@ -11,11 +11,13 @@
 //!
 //! The stages, each in a module: [`tflite`] imports a [`graph`], [`passes`] simplify it, [`lower`]
 //! computes every number that a kernel needs, [`arena`] and [`planner`] give tensors their places,
-//! [`mod@write`] lays the file out. [`convert`] runs them all.
+//! [`mod@write`] lays the file out. [`convert`] runs them all. In between, [`mod@calibrate`] and
+//! [`mod@quantize`] make integers of float models.
 #![forbid(unsafe_code)]
 
 pub mod arena;
 pub mod arena_map;
+pub mod calibrate;
 pub mod compile;
 mod convert;
 pub mod emit;
@@ -24,11 +26,13 @@ mod evaluate;
 pub mod graph;
 pub mod lower;
 pub mod macs;
+pub mod metric;
 pub mod npz;
 pub mod ops;
 mod options;
 pub mod passes;
 pub mod planner;
+pub mod quantize;
 mod report;
 pub mod run;
 pub mod scale;
@@ -36,7 +40,9 @@ pub mod table16;
 pub mod tflite;
 pub mod write;
 
-pub use convert::{Converted, convert, convert_file, load_file};
+pub use convert::{
+    Converted, Source, convert, convert_file, convert_source, import_file, load_file,
+};
 pub use error::{Class, Error, Result};
 pub use options::{Match, Names, Options};
 pub use report::Report;

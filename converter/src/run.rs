@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use systole_core::{AlignedBytes, DType, Model, Session, TensorInfo};
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
     error::{Result, Within, bail, error},
@@ -66,7 +66,7 @@ fn write_sample(session: &mut Session<'_, '_>, inputs: &[&Array], sample: usize)
 }
 
 /// The array for each input, in the order of the inputs.
-fn match_inputs<'a>(model: &Model<'_>, arrays: &'a [Array]) -> Result<Vec<&'a Array>> {
+pub(crate) fn match_inputs<'a>(model: &Model<'_>, arrays: &'a [Array]) -> Result<Vec<&'a Array>> {
     let infos: Vec<TensorInfo<'_>> = model.inputs().collect();
     let named: HashMap<&str, &Array> =
         arrays.iter().rev().map(|array| (&array.name[..], array)).collect();
@@ -163,6 +163,25 @@ fn write_input(
         DType::F64 => copy!(f64),
     };
     copied.map_err(|problem| error!(InvalidData, "{problem}"))
+}
+
+/// An array of a quantized output as float32, `scale × (q − zero_point)`; others as they are.
+pub fn dequantized(array: &Array, info: &TensorInfo<'_>) -> Array {
+    let real = |q: i32| info.scale() * q.saturating_sub(info.zero_point()) as f32;
+    let reals: Vec<f32> = match array.dtype {
+        DType::I8 if info.scale() > 0.0 => {
+            array.bytes.iter().map(|&byte| real((byte as i8).into())).collect()
+        }
+        DType::U8 if info.scale() > 0.0 => {
+            array.bytes.iter().map(|&byte| real(byte.into())).collect()
+        }
+        DType::I16 if info.scale() > 0.0 => {
+            let chunks = array.bytes.chunks_exact(2);
+            chunks.map(|bytes| real(i16::from_le_bytes([bytes[0], bytes[1]]).into())).collect()
+        }
+        _ => return array.clone(),
+    };
+    Array { dtype: DType::F32, bytes: reals.as_bytes().to_vec(), ..array.clone() }
 }
 
 /// A port's name, or one made from its position where names were stripped.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use systole_converter::{Class, Error, Names, Result, convert_file};
+use systole_converter::{Class, Error, Names, Result, convert_source, import_file};
 
-use super::{Conversion, to_json, write_whole};
+use super::{Conversion, quantize, to_json, write_whole};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -16,6 +16,8 @@ pub(super) struct Arguments {
     output: PathBuf,
     #[command(flatten)]
     conversion: Conversion,
+    #[command(flatten)]
+    quantization: quantize::Quantization,
     /// Which tensor names to keep in the file
     #[arg(long, value_enum, default_value_t = KeepNames::Ports)]
     names: KeepNames,
@@ -50,7 +52,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         })?;
         options.labels = text.lines().map(str::to_owned).collect();
     }
-    let converted = convert_file(&arguments.model, &options)?;
+    let source = import_file(&arguments.model, &options)?;
+    let converted = match arguments.quantization.asked() {
+        true => {
+            let matching_given = arguments.conversion.matching.is_some();
+            arguments.quantization.convert(source, &mut options, matching_given)
+        }
+        false => convert_source(source, &options),
+    };
+    let place = |error: Error| error.within(arguments.model.display().to_string());
+    let converted = converted.map_err(place)?;
     write_whole(&arguments.output, converted.file.as_slice())?;
     if arguments.json {
         return Ok(to_json(&converted.report.to_json()));

@@ -7,6 +7,7 @@ mod convert;
 mod demo;
 mod emit;
 mod inspect;
+mod quantize;
 mod run;
 
 use std::{
@@ -55,9 +56,9 @@ struct Later {
 /// What all commands that convert have in common.
 #[derive(Debug, Args)]
 struct Conversion {
-    /// Whose answers to reproduce, bit for bit
-    #[arg(long = "match", value_enum, default_value_t = Matching::Tflm, value_name = "RUNTIME")]
-    matching: Matching,
+    /// Whose answers to reproduce, bit for bit [default: tflm; native for models quantized here]
+    #[arg(long = "match", value_enum, value_name = "RUNTIME")]
+    matching: Option<Matching>,
     /// Refuse models that need a larger arena, in bytes
     #[arg(long, default_value_t = 512 << 20, value_name = "BYTES")]
     max_arena: usize,
@@ -69,7 +70,7 @@ struct Conversion {
 impl Conversion {
     fn options(&self) -> Options {
         Options {
-            matching: self.matching.into(),
+            matching: self.matching.map_or(Match::default(), Match::from),
             max_arena: self.max_arena,
             max_work: self.max_work,
             names: Names::All,

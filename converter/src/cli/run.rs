@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// Write the outputs to this file instead of printing them
     #[arg(short, long, value_name = "Y.npz")]
     output: Option<PathBuf>,
+    /// Give quantized outputs as float32. Inputs may be float32 always
+    #[arg(long)]
+    float_io: bool,
     #[command(flatten)]
     conversion: Conversion,
     /// Print outputs as JSON
@@ -55,6 +58,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     };
     let outputs = run::run(&model, &inputs, || bar.inc(1)).map_err(place)?;
     bar.finish_and_clear();
+    let outputs = match arguments.float_io {
+        true => outputs
+            .iter()
+            .zip(model.outputs())
+            .map(|(array, info)| run::dequantized(array, &info))
+            .collect(),
+        false => outputs,
+    };
     if let Some(path) = &arguments.output {
         npz::write(path, &outputs)?;
     }

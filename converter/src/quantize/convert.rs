@@ -1,0 +1,72 @@
+//! The whole way from a float model to a quantized file.
+
+use std::path::PathBuf;
+
+use super::{Recipe, Scheme, prepare, quantize};
+use crate::{
+    calibrate::{Calibration, calibrate},
+    convert::{Converted, Source, finish},
+    error::{Result, bail, error},
+    npz::Array,
+    options::Options,
+    passes,
+};
+
+/// What to quantize a model with.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// How.
+    pub recipe: Recipe,
+    /// Samples to calibrate with, an array per input.
+    pub samples: Option<Vec<Array>>,
+    /// States of calibrations of the same model with other samples, as files.
+    pub states: Vec<PathBuf>,
+    /// Where to write the state of this calibration.
+    pub save: Option<PathBuf>,
+}
+
+/// Quantizes a model that was read, and compiles it. `progress` is called after each sample.
+///
+/// # Errors
+/// `InvalidData` where samples or recipe do not fit the model; those of conversion.
+pub fn convert_quantized(
+    source: Source,
+    options: &Options,
+    job: &Job,
+    progress: &(dyn Fn() + Sync),
+) -> Result<Converted> {
+    let Source { mut graph, bytes } = source;
+    let imported = graph.nodes.len();
+    let mut passes = passes::run(&mut graph)?;
+    if job.recipe.quantize != Scheme::None {
+        passes.extend(prepare(&mut graph)?);
+        let calibration = calibration(&graph, job, progress)?;
+        let quantized = quantize(&graph, &calibration, &job.recipe)?;
+        passes.extend(quantized.passes);
+        graph = quantized.graph;
+    }
+    finish(graph, bytes, imported, passes, options)
+}
+
+/// What is known of the activations of a prepared graph: from samples, from files, or from both.
+fn calibration(
+    graph: &crate::graph::Graph,
+    job: &Job,
+    progress: &(dyn Fn() + Sync),
+) -> Result<Calibration> {
+    let mut calibration = Calibration::read(graph, &job.states)?;
+    match &job.samples {
+        Some(samples) => calibration.merge(&calibrate(graph, samples, progress)?)?,
+        None if job.states.is_empty() => bail!(
+            InvalidData,
+            "quantization needs samples to calibrate with (--calibrate X.npz), or the state of a \
+             calibration (--calibration-in A.json)"
+        ),
+        None => {}
+    }
+    if let Some(path) = &job.save {
+        std::fs::write(path, calibration.to_json())
+            .map_err(|problem| error!(Io, "{}: cannot be written: {problem}", path.display()))?;
+    }
+    Ok(calibration)
+}

@@ -1,0 +1,168 @@
+//! Folds what is added to channels, or multiplied with them, into the layer with weights in front or
+//! behind: batch normalization after convolutions, normalization of inputs.
+
+use systole_core::DType;
+
+use super::linear::{Linear, activation, window};
+use crate::{
+    error::Result,
+    graph::{Graph, Node, Tensor, TensorId},
+    ops::{Op, binary::Arithmetic},
+    scale::Activation,
+};
+
+/// `factor × x + offset` for each channel, the innermost axis.
+#[derive(Debug, Clone, PartialEq)]
+struct PerChannel {
+    factors: Vec<f64>,
+    offsets: Vec<f64>,
+}
+
+/// Folds all that can be; counts the operators that went.
+///
+/// # Errors
+/// None for valid graphs.
+pub fn run(graph: &mut Graph) -> Result<usize> {
+    let before = graph.nodes.len();
+    let mut index = 0;
+    while index < graph.nodes.len() {
+        if fold_into_layer_before(graph, index)? || fold_into_layer_behind(graph, index)? {
+            graph.nodes.remove(index);
+            index = index.saturating_sub(1);
+        } else {
+            index += 1;
+        }
+    }
+    Ok(before - graph.nodes.len())
+}
+
+/// What a node computes of its one activation, where that is a product or sum per channel.
+fn per_channel(graph: &Graph, node: &Node) -> Result<Option<(TensorId, PerChannel)>> {
+    let Op::Binary(binary) = &node.op else { return Ok(None) };
+    let (Some(a), Some(b)) = (node.inputs[0], node.inputs[1]) else { return Ok(None) };
+    let (x, constant, reversed) = match (graph[a].is_constant(), graph[b].is_constant()) {
+        (false, true) => (a, b, false),
+        (true, false) => (b, a, true),
+        _ => return Ok(None),
+    };
+    let (tensor, y) = (&graph[x], &graph[node.outputs[0]]);
+    let Some(&channels) = tensor.shape.last() else { return Ok(None) };
+    let elements = graph[constant].elements();
+    let along_channels =
+        elements == 1 || (elements == channels && graph[constant].shape.last() == Some(&channels));
+    if tensor.dtype != DType::F32 || tensor.shape != y.shape || !along_channels {
+        return Ok(None);
+    }
+    let values: Vec<f32> = graph[constant].values()?;
+    let of = |operation: &dyn Fn(f64) -> (f64, f64)| {
+        let pairs = (0..channels).map(|channel| operation(values[channel % elements].into()));
+        let (factors, offsets) = pairs.unzip();
+        PerChannel { factors, offsets }
+    };
+    let affine = match (binary.operation, reversed) {
+        (Arithmetic::Mul, _) => of(&|c| (c, 0.0)),
+        (Arithmetic::Add, _) => of(&|c| (1.0, c)),
+        (Arithmetic::Sub, false) => of(&|c| (1.0, -c)),
+        (Arithmetic::Sub, true) => of(&|c| (-1.0, c)),
+        (Arithmetic::Div, false) => of(&|c| (1.0 / c, 0.0)),
+        _ => return Ok(None),
+    };
+    let finite = affine.factors.iter().chain(&affine.offsets).all(|x| x.is_finite());
+    Ok(finite.then_some((x, affine)))
+}
+
+/// `factor × (W x + b) + offset` is a layer of its own.
+fn fold_into_layer_before(graph: &mut Graph, index: usize) -> Result<bool> {
+    let Some((x, affine)) = per_channel(graph, &graph.nodes[index])? else { return Ok(false) };
+    let Some(writer) = graph.writer(x) else { return Ok(false) };
+    let Some(layer) = Linear::of(graph, &graph.nodes[writer]) else { return Ok(false) };
+    let only = graph.readers(x).count() == 1 && !graph.outputs.contains(&x);
+    let bare = activation(&graph.nodes[writer].op) == Activation::None;
+    if !only || !bare || affine.factors.len() != layer.outputs {
+        return Ok(false);
+    }
+    let mut weights: Vec<f32> = graph[layer.weights].values()?;
+    for (at, w) in weights.iter_mut().enumerate() {
+        *w = (f64::from(*w) * affine.factors[layer.place(at).output]) as f32;
+    }
+    let pairs = affine.factors.iter().zip(&affine.offsets);
+    let bias = super::weights::bias(graph, &layer)?;
+    let bias = bias.iter().zip(pairs).map(|(&b, (m, a))| (f64::from(b) * m + a) as f32).collect();
+    let Op::Binary(binary) = &graph.nodes[index].op else { return Ok(false) };
+    let fused = binary.activation;
+    let output = graph.nodes[index].outputs.clone();
+    replace(graph, writer, &layer, &weights, bias);
+    let node = &mut graph.nodes[writer];
+    node.outputs = output;
+    match &mut node.op {
+        Op::Conv2d(op) => op.activation = fused,
+        Op::DepthwiseConv2d(op) => op.activation = fused,
+        Op::TransposeConv2d(op) => op.activation = fused,
+        Op::FullyConnected(op) => op.activation = fused,
+        _ => {}
+    }
+    Ok(true)
+}
+
+/// Factors of channels that differ by more than this, and offsets that differ by more than their
+/// size, are not folded into the layer behind: they make channels alike that are not, and one scale
+/// for all would lose the small ones.
+const ALIKE: f64 = 4.0;
+
+/// `W (factor × x + offset) + b` is a layer of its own, unless zeros are padded in between.
+fn fold_into_layer_behind(graph: &mut Graph, index: usize) -> Result<bool> {
+    let Some((x, affine)) = per_channel(graph, &graph.nodes[index])? else { return Ok(false) };
+    let Op::Binary(binary) = &graph.nodes[index].op else { return Ok(false) };
+    let y = graph.nodes[index].outputs[0];
+    let bare = binary.activation == Activation::None && !graph.outputs.contains(&y);
+    let readers: Vec<usize> = graph.readers(y).collect();
+    let (&[reader], true) = (&readers[..], bare) else { return Ok(false) };
+    let Some(layer) = Linear::of(graph, &graph.nodes[reader]) else { return Ok(false) };
+    let channels = affine.factors.len();
+    let padded = match (window(&graph.nodes[reader].op), &graph.nodes[reader].op) {
+        (Some(window), _) => window.padding != Default::default(),
+        // Which taps meet an output differs from one to the next.
+        (None, op) => matches!(op, Op::TransposeConv2d(_)),
+    };
+    let sizes = || affine.factors.iter().map(|m| m.abs());
+    let (least, most) = (sizes().fold(f64::INFINITY, f64::min), sizes().fold(0.0, f64::max));
+    let shifts = affine.offsets.iter().any(|&a| a != 0.0);
+    let (low, high) = affine
+        .offsets
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |ends, &a| (ends.0.min(a), ends.1.max(a)));
+    let alike = most <= ALIKE * least && high - low <= high.abs().max(low.abs());
+    if graph.nodes[reader].inputs[0] != Some(y)
+        || !layer.inputs.is_multiple_of(channels)
+        || (padded && shifts)
+        || !alike
+    {
+        return Ok(false);
+    }
+    let mut weights: Vec<f32> = graph[layer.weights].values()?;
+    let bias = super::weights::bias(graph, &layer)?;
+    let mut sums: Vec<f64> = bias.into_iter().map(f64::from).collect();
+    for (at, w) in weights.iter_mut().enumerate() {
+        let place = layer.place(at);
+        let channel = place.input % channels;
+        sums[place.output] += f64::from(*w) * affine.offsets[channel];
+        *w = (f64::from(*w) * affine.factors[channel]) as f32;
+    }
+    let bias = sums.into_iter().map(|sum| sum as f32).collect();
+    replace(graph, reader, &layer, &weights, bias);
+    graph.nodes[reader].inputs[0] = Some(x);
+    Ok(true)
+}
+
+/// Gives a layer new weights and a new bias; others that read the old ones keep them.
+fn replace(graph: &mut Graph, node: usize, layer: &Linear, weights: &[f32], bias: Vec<f32>) {
+    let old = &graph[layer.weights];
+    let weights = Tensor::constant(&old.name[..], old.shape.clone(), weights);
+    let name = layer.bias.map_or(String::new(), |id| graph[id].name.clone());
+    let bias = Tensor::constant(name, vec![layer.outputs], &bias);
+    let weights = graph.add_tensor(weights);
+    let bias = graph.add_tensor(bias);
+    let inputs = &mut graph.nodes[node].inputs;
+    inputs.truncate(1);
+    inputs.extend([Some(weights), Some(bias)]);
+}

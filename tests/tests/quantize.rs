@@ -1,0 +1,145 @@
+//! Float models that are quantized here keep their accuracy on data that they were not calibrated
+//! with. Where the shared folder is not there each test says that it was skipped.
+
+use std::path::{Path, PathBuf};
+
+use systole_converter::{
+    Match, Options, convert_file, import_file,
+    metric::{self, Metric},
+    npz::{self, Array},
+    quantize::{Job, Recipe, convert_quantized},
+};
+use systole_core::Model;
+use systole_tests::shared;
+
+/// A float model with data to calibrate with, and other data to measure on.
+struct Case {
+    model: PathBuf,
+    calibration: Vec<Array>,
+    test: Vec<Array>,
+    labels: Array,
+}
+
+/// The case of `folder/name`, `None` with a word where the shared folder is not there.
+fn case(name: &str) -> Option<Case> {
+    let Some(shared) = shared() else {
+        println!("SKIPPED: {name}, because there is no folder ../shared (SYSTOLE_SHARED)");
+        return None;
+    };
+    let model = shared.join("models").join(name).with_extension("tflite");
+    let beside = |suffix: &str| {
+        let dotted = model.with_extension(format!("{suffix}.npz"));
+        let stem = model.with_extension("").display().to_string();
+        let path = if dotted.exists() { dotted } else { format!("{stem}_{suffix}.npz").into() };
+        npz::read(&path).expect("the arrays are there")
+    };
+    let (test, labels) = metric::split_labels(beside("test"));
+    let (calibration, labels) = (beside("calibration"), labels.expect("test data has labels"));
+    Some(Case { calibration, test, labels, model })
+}
+
+/// The outputs of a model file's bytes.
+fn outputs(file: &[u8], inputs: &[Array]) -> Vec<Vec<f32>> {
+    let model = Model::from_bytes(file).expect("a valid model");
+    metric::outputs(&model, inputs).expect("the model runs")
+}
+
+fn float_outputs(path: &Path, inputs: &[Array]) -> Vec<Vec<f32>> {
+    let converted = convert_file(path, &Options::default()).expect("the float model converts");
+    outputs(converted.file.as_slice(), inputs)
+}
+
+impl Case {
+    fn quantized(&self, recipe: Recipe) -> Vec<u8> {
+        let options = Options { matching: Match::Native, ..Options::default() };
+        let job = Job { recipe, samples: Some(self.calibration.clone()), ..Job::default() };
+        let source = import_file(&self.model, &options).expect("the model is read");
+        let converted = convert_quantized(source, &options, &job, &|| {});
+        converted.expect("the model is quantized").file.as_slice().to_vec()
+    }
+
+    /// Accuracy of the float model and of the quantized one, in points.
+    fn accuracies(&self, recipe: Recipe) -> (f64, f64) {
+        let metric = Metric::of(&self.labels);
+        let measure = |outputs: Vec<Vec<f32>>| {
+            metric.measure(&outputs, &self.labels).expect("there is a label for each sample")
+        };
+        let file = systole_converter::AlignedBytes::from(&self.quantized(recipe)[..]);
+        (
+            measure(float_outputs(&self.model, &self.test)),
+            measure(outputs(file.as_slice(), &self.test)),
+        )
+    }
+}
+
+/// Asserts that int8 under the default recipe loses no more than 0.5 points.
+fn assert_kept(name: &str) {
+    let Some(case) = case(name) else { return };
+    let (float, int8) = case.accuracies(Recipe::default());
+    println!("{name}: float {float:.3}, int8 {int8:.3}");
+    assert!(float - int8 <= 0.5, "{name}: {float:.3} became {int8:.3}");
+}
+
+macro_rules! kept {
+    ($($test:ident $name:literal,)*) => {$(
+        #[test]
+        fn $test() {
+            assert_kept($name);
+        }
+    )*};
+}
+
+kept! {
+    kws_keeps_its_accuracy "mlperf_tiny/kws_float",
+    car_price_keeps_its_accuracy "trained/car_price",
+    digits_cnn_keeps_its_accuracy "trained/digits_cnn",
+    gestures_cnn_keeps_its_accuracy "trained/gestures_cnn",
+    channels_of_different_size_keep_their_accuracy "trained/dwsep_imbalanced",
+    unscaled_inputs_keep_their_accuracy "trained/car_price_raw",
+}
+
+#[test]
+fn without_equalization_channels_of_different_size_are_lost() {
+    let Some(case) = case("trained/dwsep_imbalanced") else { return };
+    let plain = Recipe { equalize: false, per_channel: false, ..Recipe::default() };
+    let (float, int8) = case.accuracies(plain);
+    println!("dwsep_imbalanced, per tensor, not equalized: float {float:.3}, int8 {int8:.3}");
+    assert!(float - int8 > 10.0, "{float:.3} became {int8:.3}");
+}
+
+/// Calibrations of parts of the samples, saved and merged, give the file that all samples at once
+/// give; and a second run gives the same bytes.
+#[test]
+fn merged_calibrations_equal_one() {
+    let Some(case) = case("mlperf_tiny/kws_float") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = Options { matching: Match::Native, ..Options::default() };
+    let convert = |job: &Job| {
+        let source = import_file(&case.model, &options).expect("the model is read");
+        let converted = convert_quantized(source, &options, job, &|| {});
+        converted.expect("the model is quantized").file.as_slice().to_vec()
+    };
+    let part = |range: std::ops::Range<usize>| -> Vec<Array> {
+        let of = |array: &Array| Array {
+            name: array.name.clone(),
+            dtype: array.dtype,
+            shape: [range.len()].into_iter().chain(array.shape[1..].iter().copied()).collect(),
+            bytes: range
+                .clone()
+                .flat_map(|i| array.sample(i).expect("in range").to_vec())
+                .collect(),
+        };
+        case.calibration.iter().map(of).collect()
+    };
+    let mut states = Vec::new();
+    for (name, range) in [("c", 61..100), ("a", 0..7), ("b", 7..61)] {
+        let path = folder.path().join(name).with_extension("json");
+        let job = Job { samples: Some(part(range)), save: Some(path.clone()), ..Job::default() };
+        convert(&job);
+        states.push(path);
+    }
+    let whole = Job { samples: Some(case.calibration.clone()), ..Job::default() };
+    let once = convert(&whole);
+    assert!(once == convert(&Job { states, ..Job::default() }), "merged states differ");
+    assert!(once == convert(&whole), "a second run differs");
+}
