@@ -1,6 +1,7 @@
 //! How good a model's answers are: against labels, or against the answers of another model.
 
-use systole_core::{DType, Model};
+use rayon::prelude::*;
+use systole_core::{AlignedBytes, DType, Model, Session, TensorInfo};
 use zerocopy::FromBytes;
 
 use crate::{
@@ -35,7 +36,7 @@ impl Metric {
         }
     }
 
-    /// Measures the first output of a model.
+    /// Measures the outputs of a model with one output.
     ///
     /// # Errors
     /// `InvalidData` where there is not one label per sample, or not one output per value.
@@ -114,21 +115,44 @@ impl Noise {
     }
 }
 
-/// The first output of `model` for every sample, as real numbers.
+/// The outputs of `model` for every sample, as real numbers, one behind the other; computed on all
+/// cores. Integers that stand for no real numbers, such as indices, are left out.
 ///
 /// # Errors
-/// Those of [`run::run`]; `UnsupportedFeature` for outputs that are no real numbers.
+/// `InvalidData` where the arrays do not fit; `UnsupportedFeature` for models without real outputs.
 pub fn outputs(model: &Model<'_>, inputs: &[Array]) -> Result<Vec<Vec<f32>>> {
-    let results = run::run(model, inputs, || {})?;
-    let (Some(array), Some(info)) = (results.first(), model.output(0)) else {
-        bail!(InvalidGraph, "the model has no output");
-    };
-    let array = run::dequantized(array, &info);
-    if array.dtype != DType::F32 {
-        bail!(UnsupportedFeature, "output '{}' is {}, no real number", array.name, array.dtype);
+    let real = |info: &TensorInfo<'_>| info.dtype() == DType::F32 || info.scale() > 0.0;
+    if !model.outputs().any(|info| real(&info)) {
+        bail!(UnsupportedFeature, "no output of the model is real numbers");
     }
-    let samples = array.shape.first().copied().unwrap_or(0);
-    Ok((0..samples).map(|sample| floats(array.sample(sample).unwrap_or_default())).collect())
+    let matched = run::match_inputs(model, inputs)?;
+    let samples = matched.first().map_or(0, |array| array.shape[0]);
+    let chunk = samples.div_ceil(4 * rayon::current_num_threads()).max(1);
+    let starts: Vec<usize> = (0..samples).step_by(chunk).collect();
+    let parts = starts.into_par_iter().map(|start| {
+        let mut arena = AlignedBytes::zeroed(model.arena_bytes());
+        let mut session = Session::new(model, arena.as_mut_slice())
+            .map_err(|problem| error!(TooLarge, "{problem}"))?;
+        let failed = |problem: &dyn std::fmt::Display| error!(InvalidGraph, "{problem}");
+        let mut part = Vec::new();
+        for sample in start..(start + chunk).min(samples) {
+            run::load_sample(&mut session, inputs, sample)?;
+            session.run().map_err(|problem| failed(&problem))?;
+            let mut all = Vec::new();
+            for index in 0..model.output_count() {
+                let tensor = session.output(index).map_err(|problem| failed(&problem))?;
+                if real(tensor.info()) {
+                    let mut values = vec![0.0; tensor.info().len()];
+                    tensor.dequantize_into(&mut values).map_err(|problem| failed(&problem))?;
+                    all.extend(values);
+                }
+            }
+            part.push(all);
+        }
+        Ok(part)
+    });
+    let parts: Vec<Vec<Vec<f32>>> = parts.collect::<Result<_>>()?;
+    Ok(parts.into_iter().flatten().collect())
 }
 
 /// The arrays that are inputs, and the labels, where there are any.

@@ -33,6 +33,19 @@ impl Array {
         let size = self.bytes.len().checked_div(samples)?;
         self.bytes.get(index * size..(index + 1) * size)
     }
+
+    /// An array of some of the samples.
+    #[must_use]
+    pub fn select(&self, samples: &[usize]) -> Self {
+        let rest = self.shape.iter().skip(1).copied();
+        let bytes = samples.iter().filter_map(|&sample| self.sample(sample)).flatten();
+        Self {
+            name: self.name.clone(),
+            dtype: self.dtype,
+            shape: [samples.len()].into_iter().chain(rest).collect(),
+            bytes: bytes.copied().collect(),
+        }
+    }
 }
 
 /// Reads all arrays of a file.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{compile::Compiled, lower::Source, passes::Applied};
+use crate::{compile::Compiled, lower::Source, passes::Applied, quantize::mixed::Mixed};
 
 /// The figures of a conversion. The keys of [`Report::to_json`] are part of the interface.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct Report {
     pub views: usize,
     /// What each pass changed.
     pub passes: Vec<Applied>,
+    /// What a search for layers of higher precision found.
+    pub mixed: Option<Mixed>,
 }
 
 impl Report {
@@ -62,6 +64,7 @@ impl Report {
             in_place: compiled.layout.in_place,
             views: slots.iter().filter(|slot| matches!(slot.source, Source::View(_))).count(),
             passes,
+            mixed: None,
         }
     }
 
@@ -81,6 +84,7 @@ impl Report {
             "in_place": self.in_place,
             "views": self.views,
             "passes": passes,
+            "mixed_precision": self.mixed.as_ref().map(Mixed::to_json),
         })
     }
 }
@@ -119,6 +123,9 @@ impl std::fmt::Display for Report {
         if !done.is_empty() {
             writeln!(f, "folded     {}", done.join(", "))?;
         }
-        Ok(())
+        match &self.mixed {
+            Some(mixed) => write!(f, "{mixed}"),
+            None => Ok(()),
+        }
     }
 }

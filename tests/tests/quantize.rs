@@ -7,7 +7,7 @@ use systole_converter::{
     Match, Options, convert_file, import_file,
     metric::{self, Metric},
     npz::{self, Array},
-    quantize::{Job, Recipe, convert_quantized},
+    quantize::{Job, Recipe, convert_quantized, mixed::Bound},
 };
 use systole_core::Model;
 use systole_tests::shared;
@@ -55,7 +55,7 @@ impl Case {
         let job = Job { recipe, samples: Some(self.calibration.clone()), ..Job::default() };
         let source = import_file(&self.model, &options).expect("the model is read");
         let converted = convert_quantized(source, &options, &job, &|| {});
-        converted.expect("the model is quantized").file.as_slice().to_vec()
+        converted.expect("the model is quantized").converted.file.as_slice().to_vec()
     }
 
     /// Accuracy of the float model and of the quantized one, in points.
@@ -93,7 +93,9 @@ kept! {
     kws_keeps_its_accuracy "mlperf_tiny/kws_float",
     car_price_keeps_its_accuracy "trained/car_price",
     digits_cnn_keeps_its_accuracy "trained/digits_cnn",
+    dwsep_keeps_its_accuracy "trained/dwsep",
     gestures_cnn_keeps_its_accuracy "trained/gestures_cnn",
+    gestures_tcn_keeps_its_accuracy "trained/gestures_tcn",
     channels_of_different_size_keep_their_accuracy "trained/dwsep_imbalanced",
     unscaled_inputs_keep_their_accuracy "trained/car_price_raw",
 }
@@ -107,6 +109,42 @@ fn without_equalization_channels_of_different_size_are_lost() {
     assert!(float - int8 > 10.0, "{float:.3} became {int8:.3}");
 }
 
+/// The autoencoder tells anomalies by the error of its reconstruction, which stays near.
+#[test]
+fn a_reconstruction_stays_near_the_float_models() {
+    let Some(case) = case("trained/autoencoder") else { return };
+    let float = float_outputs(&case.model, &case.test);
+    let file = systole_converter::AlignedBytes::from(&case.quantized(Recipe::default())[..]);
+    let sqnr = metric::sqnr(&float, &outputs(file.as_slice(), &case.test));
+    assert!(sqnr > 40.0, "{sqnr} dB");
+}
+
+/// Plain int8 makes classes equal that are close; the search raises fewer than half of the layers.
+#[test]
+fn a_bound_on_the_drop_is_met_with_few_layers_raised() {
+    let Some(case) = case("trained/gestures_tcn") else { return };
+    let options = Options { matching: Match::Native, ..Options::default() };
+    let plain = Recipe { precise_output: false, ..Recipe::default() };
+    let (float, int8) = case.accuracies(plain.clone());
+    assert!(float - int8 > 0.5, "plain int8 keeps {int8:.3} of {float:.3}: nothing to show");
+    let (inputs, labels) = (case.test.clone(), Some(case.labels.clone()));
+    let bound = Some(Bound { most: 0.5, inputs, labels });
+    let samples = Some(case.calibration.clone());
+    let job = Job { recipe: plain, samples, bound, ..Job::default() };
+    let source = import_file(&case.model, &options).expect("the model is read");
+    let quantized = convert_quantized(source, &options, &job, &|| {}).expect("it is quantized");
+    let mixed = quantized.converted.report.mixed.expect("layers were searched");
+    println!("{mixed}");
+    assert!(!mixed.raised.is_empty() && 2 * mixed.raised.len() < mixed.layers, "{mixed}");
+    // The file itself, and the recipe that was found, meet the bound.
+    let metric = Metric::of(&case.labels);
+    let outputs = outputs(quantized.converted.file.as_slice(), &case.test);
+    let after = metric.measure(&outputs, &case.labels).expect("labels fit");
+    assert!(float - after <= 0.5, "{float:.3} became {after:.3}");
+    let again = case.accuracies(quantized.recipe);
+    assert_eq!(again, (float, after), "the recipe does not reproduce the result");
+}
+
 /// Calibrations of parts of the samples, saved and merged, give the file that all samples at once
 /// give; and a second run gives the same bytes.
 #[test]
@@ -117,19 +155,11 @@ fn merged_calibrations_equal_one() {
     let convert = |job: &Job| {
         let source = import_file(&case.model, &options).expect("the model is read");
         let converted = convert_quantized(source, &options, job, &|| {});
-        converted.expect("the model is quantized").file.as_slice().to_vec()
+        converted.expect("the model is quantized").converted.file.as_slice().to_vec()
     };
     let part = |range: std::ops::Range<usize>| -> Vec<Array> {
-        let of = |array: &Array| Array {
-            name: array.name.clone(),
-            dtype: array.dtype,
-            shape: [range.len()].into_iter().chain(array.shape[1..].iter().copied()).collect(),
-            bytes: range
-                .clone()
-                .flat_map(|i| array.sample(i).expect("in range").to_vec())
-                .collect(),
-        };
-        case.calibration.iter().map(of).collect()
+        let samples: Vec<usize> = range.collect();
+        case.calibration.iter().map(|array| array.select(&samples)).collect()
     };
     let mut states = Vec::new();
     for (name, range) in [("c", 61..100), ("a", 0..7), ("b", 7..61)] {

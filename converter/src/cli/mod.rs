@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Convert a model to a .systole file
-    Convert(convert::Arguments),
+    Convert(Box<convert::Arguments>),
     /// Run a model on every sample of an .npz file
     Run(run::Arguments),
     /// Show operators, tensors, sizes, the arena map and metadata

@@ -5,9 +5,12 @@ use std::{io::IsTerminal, path::PathBuf};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use systole_converter::{
-    Class, Converted, Error, Match, Options, Result, Source,
+    Class, Converted, Error, Match, Options, Result, Source, metric,
     npz::{self, Array},
-    quantize::{Effort, Job, LayerRule, PortType, Precision, Recipe, Scheme, convert_quantized},
+    quantize::{
+        Effort, Job, LayerRule, PortType, Precision, Recipe, Scheme, convert_quantized,
+        mixed::Bound,
+    },
 };
 
 /// Quantization of float models.
@@ -37,6 +40,13 @@ pub(super) struct Quantization {
     /// Compute the layers whose name matches in int16
     #[arg(long, value_name = "PATTERN")]
     int16: Vec<String>,
+    /// Raise layers to int16, or float, until quantization costs no more than this: percentage points
+    /// where --validate holds `labels`. Without labels, the least ratio of signal to noise in dB
+    #[arg(long, value_name = "D", requires = "validate")]
+    max_drop: Option<f64>,
+    /// Samples to measure --max-drop on, with an array `labels` of classes or values
+    #[arg(long, value_name = "X.npz", requires = "max_drop")]
+    validate: Option<PathBuf>,
     /// Start from this recipe; other arguments change it
     #[arg(long, value_name = "R.toml")]
     recipe: Option<PathBuf>,
@@ -58,6 +68,9 @@ pub(super) struct Quantization {
     /// Do not correct biases for rounded weights
     #[arg(long)]
     no_bias_correction: bool,
+    /// Compute the last layer and the softmax behind it in int8 too
+    #[arg(long)]
+    no_precise_output: bool,
     /// `high` rounds weights so that outputs change least on the samples; takes longer
     #[arg(long, value_enum, value_name = "EFFORT")]
     effort: Option<WeightEffort>,
@@ -126,15 +139,22 @@ impl Quantization {
             samples: self.calibrate.as_deref().map(npz::read).transpose()?,
             states: self.calibration_in.clone(),
             save: self.calibration_out.clone(),
+            bound: self.bound()?,
         };
         let bar = progress(job.samples.as_deref());
-        let converted = convert_quantized(source, options, &job, &|| bar.inc(1));
+        let quantized = convert_quantized(source, options, &job, &|| bar.inc(1));
         bar.finish_and_clear();
-        let converted = converted?;
+        let quantized = quantized?;
         if let Some(path) = &self.recipe_out {
-            super::write_whole(path, job.recipe.to_toml()?.as_bytes())?;
+            super::write_whole(path, quantized.recipe.to_toml()?.as_bytes())?;
         }
-        Ok(converted)
+        Ok(quantized.converted)
+    }
+
+    fn bound(&self) -> Result<Option<Bound>> {
+        let (Some(most), Some(path)) = (self.max_drop, &self.validate) else { return Ok(None) };
+        let (inputs, labels) = metric::split_labels(npz::read(path)?);
+        Ok(Some(Bound { most, inputs, labels }))
     }
 
     fn recipe(&self) -> Result<Recipe> {
@@ -167,6 +187,7 @@ impl Quantization {
         recipe.per_channel &= !self.per_tensor;
         recipe.equalize &= !self.no_equalization;
         recipe.bias_correction &= !self.no_bias_correction;
+        recipe.precise_output &= !self.no_precise_output;
         match self.effort {
             Some(WeightEffort::Normal) => recipe.effort = Effort::Normal,
             Some(WeightEffort::High) => recipe.effort = Effort::High,

@@ -3,6 +3,8 @@
 use systole_core::DType;
 
 use super::{
+    head,
+    linear::Linear,
     pattern,
     recipe::{PortType, Precision, Recipe},
     rules::{Rule, real_inputs, real_outputs, rule},
@@ -12,8 +14,6 @@ use crate::{
     graph::{Graph, Node, TensorId},
     ops::{Op, binary::Arithmetic},
 };
-
-use super::linear::Linear;
 
 /// The precision of each node: what the recipe's rules say, where there is a kernel for it.
 ///
@@ -31,9 +31,10 @@ pub fn precisions(graph: &Graph, recipe: &Recipe) -> Result<Vec<Precision>> {
     if recipe.input_type == PortType::F32 {
         graph.inputs.iter().for_each(|id| raw[id.0] = true);
     }
+    let head = head::precisions(graph, recipe);
     let mut precisions = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
-        let mut named = None;
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let mut named = head.get(&index).copied();
         for (layer, used) in recipe.layers.iter().zip(&mut used) {
             if pattern::names(&layer.name, graph, node) {
                 named = Some(layer.precision);

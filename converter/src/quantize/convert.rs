@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{Recipe, Scheme, prepare, quantize};
+use super::{
+    Recipe, Scheme,
+    mixed::{self, Bound},
+    prepare, quantize,
+};
 use crate::{
     calibrate::{Calibration, calibrate},
     convert::{Converted, Source, finish},
@@ -23,6 +27,17 @@ pub struct Job {
     pub states: Vec<PathBuf>,
     /// Where to write the state of this calibration.
     pub save: Option<PathBuf>,
+    /// What quantization may cost, and what that is measured on.
+    pub bound: Option<Bound>,
+}
+
+/// A converted model, and the recipe that reproduces it.
+#[derive(Debug, Clone)]
+pub struct QuantizedModel {
+    /// The file, the graph and the report.
+    pub converted: Converted,
+    /// The recipe, with the layers that were raised.
+    pub recipe: Recipe,
 }
 
 /// Quantizes a model that was read, and compiles it. `progress` is called after each sample.
@@ -34,18 +49,27 @@ pub fn convert_quantized(
     options: &Options,
     job: &Job,
     progress: &(dyn Fn() + Sync),
-) -> Result<Converted> {
+) -> Result<QuantizedModel> {
     let Source { mut graph, bytes } = source;
     let imported = graph.nodes.len();
     let mut passes = passes::run(&mut graph)?;
-    if job.recipe.quantize != Scheme::None {
+    let (mut recipe, mut mixed) = (job.recipe.clone(), None);
+    if recipe.quantize != Scheme::None {
         passes.extend(prepare(&mut graph)?);
         let calibration = calibration(&graph, job, progress)?;
-        let quantized = quantize(&graph, &calibration, &job.recipe)?;
+        let samples = job.samples.as_deref();
+        if let Some(bound) = &job.bound {
+            let found = mixed::search(&graph, &calibration, samples, &recipe, bound, options)?;
+            recipe = found.recipe.clone();
+            mixed = Some(found);
+        }
+        let quantized = quantize(&graph, &calibration, samples, &recipe)?;
         passes.extend(quantized.passes);
         graph = quantized.graph;
     }
-    finish(graph, bytes, imported, passes, options)
+    let mut converted = finish(graph, bytes, imported, passes, options)?;
+    converted.report.mixed = mixed;
+    Ok(QuantizedModel { converted, recipe })
 }
 
 /// What is known of the activations of a prepared graph: from samples, from files, or from both.

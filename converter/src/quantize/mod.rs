@@ -3,13 +3,17 @@
 //! [`prepare`] rewrites the float graph so that it quantizes well, [`quantize`] turns it into
 //! integers. In between it is calibrated. `docs/quantization.md` says what is done and why.
 
+mod adaptive;
 pub mod assign;
+mod bias_correction;
 mod convert;
 mod equalize;
 mod fold;
+mod head;
 mod hybrid;
 pub mod layers;
 pub mod linear;
+pub mod mixed;
 mod parameters;
 pub mod pattern;
 mod recipe;
@@ -18,14 +22,18 @@ pub mod rules;
 mod sharing;
 mod weights;
 
-pub use convert::{Job, convert_quantized};
+pub use convert::{Job, QuantizedModel, convert_quantized};
+use linear::Linear;
 pub use parameters::{Affine, dtype};
+use rewrite::Rounded;
+
 pub use recipe::{Effort, LayerRule, PortType, Precision, Recipe, Scheme};
 
 use crate::{
     calibrate::Calibration,
     error::{Result, bail},
     graph::Graph,
+    npz::Array,
     passes::{self, Applied},
 };
 
@@ -57,12 +65,18 @@ pub struct Quantized {
     pub passes: Vec<Applied>,
 }
 
-/// Quantizes a graph that was prepared and calibrated.
+/// Quantizes a graph that was prepared and calibrated. `samples` are needed for effort high alone,
+/// which rounds weights after them.
 ///
 /// # Errors
 /// `InvalidData` for rules of the recipe that match no layer, and for tensors whose values have no
 /// range; those of the quantized operators.
-pub fn quantize(graph: &Graph, calibration: &Calibration, recipe: &Recipe) -> Result<Quantized> {
+pub fn quantize(
+    graph: &Graph,
+    calibration: &Calibration,
+    samples: Option<&[Array]>,
+    recipe: &Recipe,
+) -> Result<Quantized> {
     let (mut float, mut calibration) = (graph.clone(), calibration.clone());
     let mut passes = Vec::new();
     if recipe.equalize {
@@ -71,11 +85,30 @@ pub fn quantize(graph: &Graph, calibration: &Calibration, recipe: &Recipe) -> Re
     }
     let precisions = assign::precisions(&float, recipe)?;
     let scales = sharing::scales(&float, &precisions, &calibration, recipe.observer)?;
-    let round = |graph: &Graph, _: usize, layer: &linear::Linear, scales: &[f32]| {
-        Ok(rewrite::Rounded {
-            weights: weights::nearest(graph, layer, scales)?,
-            bias: weights::bias(graph, layer)?,
-        })
+    let seen = match (recipe.effort, samples) {
+        (Effort::Normal, _) => adaptive::Seen::default(),
+        (Effort::High, Some(samples)) => adaptive::Seen::collect(&float, samples)?,
+        (Effort::High, None) => bail!(
+            InvalidData,
+            "effort high needs samples (--calibrate); the state of a calibration is not enough"
+        ),
+    };
+    let round = |graph: &Graph, index: usize, layer: &Linear, scales: &[f32]| {
+        let (weights, bias): (Vec<f32>, _) =
+            (graph[layer.weights].values()?, weights::bias(graph, layer)?);
+        let nearest = weights::nearest(graph, layer, scales)?;
+        if let Some((rounded, means)) = seen.round(index, layer, &weights, scales, &nearest) {
+            let bias = bias.iter().zip(means).map(|(&b, mean)| (f64::from(b) - mean) as f32);
+            return Ok(Rounded { weights: rounded, bias: bias.collect() });
+        }
+        let node = &graph.nodes[index];
+        let input = node.inputs[0].filter(|_| recipe.bias_correction);
+        let Some(input) = input.and_then(|id| calibration.tensor(id)) else {
+            return Ok(Rounded { weights: nearest, bias });
+        };
+        let errors = bias_correction::errors(layer, &weights, &nearest, scales);
+        let bias = bias_correction::corrected(graph, node, layer, &errors, &bias, &input.means());
+        Ok(Rounded { weights: nearest, bias })
     };
     let mut graph = rewrite::rewrite(&float, &precisions, &scales, recipe, &round)?;
     passes::dead_code::run(&mut graph)?;

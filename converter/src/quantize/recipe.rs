@@ -89,6 +89,9 @@ pub struct Recipe {
     pub equalize: bool,
     /// Whether biases make up for the mean error of rounded weights.
     pub bias_correction: bool,
+    /// Whether the last layer is computed in int16, and the softmax behind it in float, where that is
+    /// a small part of the work and outputs are float: classes that are close are told apart.
+    pub precise_output: bool,
     /// How weights are rounded.
     pub effort: Effort,
     /// The type of inputs.
@@ -108,6 +111,7 @@ impl Default for Recipe {
             per_channel: true,
             equalize: true,
             bias_correction: true,
+            precise_output: true,
             effort: Effort::Normal,
             input_type: PortType::F32,
             output_type: PortType::F32,
