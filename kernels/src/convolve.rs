@@ -391,30 +391,30 @@ impl<X: Copy> Position<'_, X> {
     fn copy(&self, channel: usize, outside: X, patch: &mut [X]) -> Option<()> {
         let Plan { kernel_w, depth, window, dense, .. } = *self.plan;
         let [_, _, input_w, input_c] = self.plan.input;
-        let Range { start: left, end: right } = self.columns.inside;
-        let (left, right) = (left * depth, right * depth);
-        // Behind the last row it may lie anywhere; nobody reads there.
-        let step = window.dilation_h.wrapping_mul(input_w * input_c);
-        let mut at = (self.rows.first * input_w + self.columns.first) * input_c + channel;
+        let (rows, columns) = (&self.rows.inside, &self.columns.inside);
+        let width = kernel_w * depth;
+        let (above, rest) = patch.split_at_mut_checked(rows.start * width)?;
+        let (inside, below) = rest.split_at_mut_checked(rows.len() * width)?;
+        fill(above, outside);
+        fill(below, outside);
+        let (left, right) = (columns.start * depth, columns.end * depth);
+        // Taps that are neighbours in memory are copied as one.
+        let run = if dense { right - left } else { depth };
+        let step = window.dilation_h * input_w * input_c;
+        let mut start = (self.rows.first * input_w + self.columns.first) * input_c + channel;
         // `max`: a kernel without weights does not come here, but the compiler does not know.
-        for (tap_y, row) in patch.chunks_exact_mut((kernel_w * depth).max(1)).enumerate() {
-            if !self.rows.inside.contains(&tap_y) {
-                row.fill(outside);
-                continue;
+        for row in inside.chunks_exact_mut(width.max(1)) {
+            if right - left < width {
+                fill(row.get_mut(..left)?, outside);
+                fill(row.get_mut(right..)?, outside);
             }
-            if right - left < row.len() {
-                row.get_mut(..left)?.fill(outside);
-                row.get_mut(right..)?.fill(outside);
+            let mut at = start;
+            for tap in row.get_mut(left..right)?.chunks_exact_mut(run.max(1)) {
+                fill_from(tap, part(self.x, at, run)?);
+                // Behind the last tap it may lie anywhere; nobody reads there.
+                at = at.wrapping_add(window.dilation_w.wrapping_mul(input_c));
             }
-            let row = row.get_mut(left..right)?;
-            if dense {
-                fill_from(row, part(self.x, at, row.len())?);
-            } else {
-                for (i, tap) in row.chunks_exact_mut(depth.max(1)).enumerate() {
-                    fill_from(tap, part(self.x, at + i * window.dilation_w * input_c, depth)?);
-                }
-            }
-            at = at.wrapping_add(step);
+            start = start.wrapping_add(step);
         }
         Some(())
     }
@@ -472,10 +472,31 @@ fn store<Y: Copy>(y: &mut [Y], channels: Range<usize>, results: [Y; ROWS]) -> Re
     Ok(())
 }
 
-/// Copies a slice to one of its length; `copy_from_slice` would bring a panic along.
-#[inline(always)]
+/// `slice::fill`, not inlined: compilers unroll the loops around it where they see what it does.
+#[inline(never)]
+fn fill<T: Copy>(to: &mut [T], value: T) {
+    to.fill(value);
+}
+
+/// Copies a slice to one of its length; `copy_from_slice` would bring a panic along. Not inlined, as
+/// [`fill`]. In pairs of words where elements are bytes: a loop over less would be compiled to a
+/// call of memcpy, which takes its time with so few.
+#[inline(never)]
 fn fill_from<T: Copy>(to: &mut [T], from: &[T]) {
-    for (to, &from) in to.iter_mut().zip(from) {
-        *to = from;
+    let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<8>(), from.as_chunks::<8>());
+    for ([t0, t1, t2, t3, to @ ..], &[f0, f1, f2, f3, ref from @ ..]) in to.iter_mut().zip(from) {
+        [*t0, *t1, *t2, *t3] = [f0, f1, f2, f3];
+        *to = *from;
+    }
+    let ((to, to_last), (from, from_last)) =
+        (to_rest.as_chunks_mut::<4>(), from_rest.as_chunks::<4>());
+    if let ([to], [from]) = (to, from) {
+        *to = *from;
+    }
+    match (to_last, from_last) {
+        ([t0], &[f0]) => *t0 = f0,
+        ([t0, t1], &[f0, f1]) => [*t0, *t1] = [f0, f1],
+        ([t0, t1, t2], &[f0, f1, f2]) => [*t0, *t1, *t2] = [f0, f1, f2],
+        _ => {}
     }
 }

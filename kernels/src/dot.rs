@@ -1,11 +1,10 @@
 //! The inner loops that convolution and fully connected share: one or two runs of activations
-//! against the weights of two output channels.
-//!
-//! Two by two needs four loads for four multiplications where a single product needs two for one.
-//! Its four sums, four addresses and four factors are what the registers of a Cortex-M hold. In
-//! steps of 16 that is 2.3 instructions a product on a Cortex-M4, one by two is 2.7.
+//! against the weights of two output channels. [`dot_i8`] and [`dots_i8`] define what those of
+//! `arch/` compute.
 
 use core::slice::from_ref;
+
+use crate::arch;
 
 /// Output channels that are summed at once.
 pub(crate) const ROWS: usize = 2;
@@ -69,12 +68,12 @@ impl Arithmetic for I8 {
 
     #[inline(always)]
     fn dot(self, acc: [i32; ROWS], x: &[i8], w: [&[i8]; ROWS]) -> [i32; ROWS] {
-        dot_i8(acc, x, w)
+        arch::dot::dot_i8(acc, x, w)
     }
 
     #[inline(always)]
     fn dots(self, x: [&[i8]; 2], w: [&[i8]; ROWS]) -> [[i32; ROWS]; 2] {
-        dots_i8(x, w)
+        arch::dot::dots_i8([[0; ROWS]; 2], x, w)
     }
 
     #[inline(always)]
@@ -102,9 +101,9 @@ fn product(x: i8, w: i8) -> i32 {
     i32::from(i16::from(x) * i16::from(w))
 }
 
-/// `acc[o] + Σ x·w[o]`, a product at a time.
+/// `acc[o] + Σ x·w[o]`, a product at a time; the runs have one length.
 #[inline(always)]
-fn each([mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+pub fn dot_i8([mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
     for ((&x, &w0), &w1) in x.iter().zip(w0).zip(w1) {
         acc0 = acc0.wrapping_add(product(x, w0));
         acc1 = acc1.wrapping_add(product(x, w1));
@@ -112,9 +111,9 @@ fn each([mut acc0, mut acc1]: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32;
     [acc0, acc1]
 }
 
-/// `acc[p][o] + Σ x[p]·w[o]`, a product at a time.
+/// `acc[p][o] + Σ x[p]·w[o]`, a product at a time; the runs have one length.
 #[inline(always)]
-fn each_two(acc: [[i32; 2]; 2], [x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) -> [[i32; 2]; 2] {
+pub fn dots_i8(acc: [[i32; 2]; 2], [x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) -> [[i32; 2]; 2] {
     let [[mut acc00, mut acc01], [mut acc10, mut acc11]] = acc;
     for (((&x0, &x1), &w0), &w1) in x0.iter().zip(x1).zip(w0).zip(w1) {
         acc00 = acc00.wrapping_add(product(x0, w0));
@@ -124,51 +123,6 @@ fn each_two(acc: [[i32; 2]; 2], [x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) -> [
     }
     [[acc00, acc01], [acc10, acc11]]
 }
-
-/// A product at a time is what compilers turn into vectors.
-#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
-mod loops {
-    pub(super) use super::{each as dot_i8, each_two};
-
-    /// Not inlined: every rounding of every operator shares this code.
-    #[inline(never)]
-    pub(super) fn dots_i8(x: [&[i8]; 2], w: [&[i8]; 2]) -> [[i32; 2]; 2] {
-        each_two([[0; 2]; 2], x, w)
-    }
-}
-
-/// Cores without vectors spend less on the loop itself in large steps.
-#[cfg(any(target_arch = "arm", target_arch = "riscv32"))]
-mod loops {
-    use super::{each, each_two};
-
-    /// Products of a step.
-    const STEP: usize = 16;
-
-    #[inline(always)]
-    pub(super) fn dot_i8(mut acc: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
-        let (x, x_rest) = x.as_chunks::<STEP>();
-        let (w0, w0_rest) = w0.as_chunks::<STEP>();
-        let (w1, w1_rest) = w1.as_chunks::<STEP>();
-        for ((x, w0), w1) in x.iter().zip(w0).zip(w1) {
-            acc = each(acc, x, [w0, w1]);
-        }
-        each(acc, x_rest, [w0_rest, w1_rest])
-    }
-
-    #[inline(always)]
-    pub(super) fn dots_i8([x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) -> [[i32; 2]; 2] {
-        let mut acc = [[0; 2]; 2];
-        let ((x0, x0_rest), (x1, x1_rest)) = (x0.as_chunks::<STEP>(), x1.as_chunks::<STEP>());
-        let ((w0, w0_rest), (w1, w1_rest)) = (w0.as_chunks::<STEP>(), w1.as_chunks::<STEP>());
-        for (((x0, x1), w0), w1) in x0.iter().zip(x1).zip(w0).zip(w1) {
-            acc = each_two(acc, [x0, x1], [w0, w1]);
-        }
-        each_two(acc, [x0_rest, x1_rest], [w0_rest, w1_rest])
-    }
-}
-
-use loops::{dot_i8, dots_i8};
 
 /// int8 activations and weights, each with a zero point that is taken off before they are
 /// multiplied: for operators in which it cannot be folded.

@@ -34,6 +34,7 @@ const EXP_OF_MINUS_POWERS: [(i32, i32); 7] = [
 /// `exp(a)` in Q0 for `a` in Q`INTEGER_BITS`, not positive; 0 gives the largest Q0 number.
 ///
 /// `INTEGER_BITS` is at most 29. With more than five, what lies below -32 gives 0.
+#[inline(never)]
 pub fn exp_on_negative_values<const INTEGER_BITS: i32>(a: i32) -> i32 {
     if a == 0 {
         return i32::MAX;

@@ -9,7 +9,7 @@
 //! connected weights OI. `input_offset = -input_zero_point` and is folded into the bias by the
 //! converter; `output_offset = +output_zero_point`. `shift > 0` is a shift to the left.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(
@@ -28,6 +28,8 @@ extern crate std;
 
 pub mod add;
 pub mod add_n;
+#[allow(unsafe_code, reason = "instructions that the language has no name for")]
+pub mod arch;
 pub mod arg_max;
 pub mod arithmetic;
 pub mod average_pool_2d;
@@ -41,7 +43,7 @@ mod convolve;
 pub mod cumsum;
 mod depthwise;
 pub mod depthwise_conv2d;
-mod dot;
+pub mod dot;
 pub mod elementary;
 #[cfg(feature = "emit")]
 pub mod emit;

@@ -1,5 +1,5 @@
-//! `cargo xtask boards`: that models give the golden outputs on every board, and that applications
-//! are clean and run.
+//! `cargo xtask boards`: that models give the golden outputs on every board, that kernels for
+//! instruction sets equal the portable ones, and that applications are clean and run.
 
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use crate::{
     error::{Result, failed},
     firmware::Opt,
     jobs::{self, Job},
+    kernels,
     models::{DIGITS, Known, MODELS},
     source::Form,
     targets::{self, TARGETS, Target},
@@ -22,8 +23,11 @@ pub struct Arguments {
     #[arg(long)]
     all: bool,
     /// Only the applications
-    #[arg(long)]
+    #[arg(long, conflicts_with = "kernels")]
     applications: bool,
+    /// Only the kernels for instruction sets, against the portable ones
+    #[arg(long)]
+    kernels: bool,
     /// Builds at a time
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -36,7 +40,7 @@ const MORE: usize = 3;
 /// The command.
 pub fn command(arguments: &Arguments) -> Result<String> {
     let jobs = match arguments {
-        Arguments { applications: true, .. } => Vec::new(),
+        Arguments { applications: true, .. } | Arguments { kernels: true, .. } => Vec::new(),
         Arguments { all: true, .. } => every(),
         _ => subset(),
     };
@@ -57,7 +61,21 @@ pub fn command(arguments: &Arguments) -> Result<String> {
             Some(_) => bad += 1,
         }
     }
-    for port in applications::ports(arguments.all) {
+    let processors = kernels::processors(arguments.all);
+    for target in processors.filter(|_| !arguments.applications) {
+        match kernels::check(target) {
+            Ok(cases) => {
+                println!("equal    kernels on {}: {cases}", target.name);
+                good += 1;
+            }
+            Err(problem) => {
+                println!("FAILED   kernels on {}: {problem}", target.name);
+                bad += 1;
+            }
+        }
+    }
+    let ports = applications::ports(arguments.all);
+    for port in ports.into_iter().filter(|_| !arguments.kernels) {
         match port.check(arguments.all) {
             Ok(applications) => {
                 for application in applications {

@@ -15,6 +15,7 @@ mod firmware;
 mod gdb;
 mod hex;
 mod jobs;
+mod kernels;
 mod measure;
 mod models;
 #[cfg(test)]

@@ -86,7 +86,12 @@ impl<'a> Inputs<'a> {
         };
         let bytes = match place.storage {
             Storage::Constant => find(0, self.constants),
-            Storage::Arena => self.gaps.iter().find_map(|&(base, gap)| find(base, gap)),
+            // Written out: compilers shrink a chain of conditions on constants, but not a loop.
+            Storage::Arena => {
+                let [(base, gap), (base1, gap1), (base2, gap2)] = self.gaps;
+                let first = find(base, gap);
+                first.or_else(|| find(base1, gap1)).or_else(|| find(base2, gap2))
+            }
         };
         <[T]>::ref_from_bytes(bytes.ok_or(Mismatch)?).map_err(|_| Mismatch)
     }

@@ -1,0 +1,28 @@
+//! Tells the crate what the processor can do that `cfg(target_feature)` does not say: the names of
+//! Arm's features are not stable yet, so that a stable compiler hides them.
+
+use std::env;
+
+/// Cores of Armv8-M with the DSP extension, which their architecture leaves open, and without
+/// Helium's vectors, of which compilers make more.
+const ARMV8_M_CORES: [&str; 3] = ["cortex-m33", "cortex-m35p", "star-mc1"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(dsp)");
+    let variable = |name| env::var(name).unwrap_or_default();
+    let flags = variable("CARGO_ENCODED_RUSTFLAGS");
+    // The last one counts, as it does for the compiler. The flag is one argument or two.
+    let flag = |name: &str| {
+        let (_, value) = flags.rsplit_once(&format!("{name}="))?;
+        value.split('\x1f').next()
+    };
+    let features = flag("target-feature").unwrap_or_default();
+    let named = |feature: &str| features.split(',').any(|one| one == feature);
+    // All of Armv7E-M has it.
+    let architecture = variable("TARGET").starts_with("thumbv7em");
+    let core = flag("target-cpu").is_some_and(|cpu| ARMV8_M_CORES.contains(&cpu));
+    if !named("-dsp") && (architecture || core || named("+dsp")) {
+        println!("cargo::rustc-cfg=dsp");
+    }
+}
