@@ -119,9 +119,11 @@ fn check_array(info: &TensorInfo<'_>, array: &Array) -> Result<()> {
             info.len()
         );
     }
-    let quantizable = info.scale() > 0.0 && array.dtype == DType::F32;
+    // What numpy computes in by default is rounded to float32.
+    let real = matches!(array.dtype, DType::F32 | DType::F64);
+    let quantizable = real && (info.scale() > 0.0 || info.dtype() == DType::F32);
     if array.dtype != info.dtype() && !quantizable {
-        let also = if info.scale() > 0.0 { ", or float32 to be quantized" } else { "" };
+        let also = if info.scale() > 0.0 { ", or floats to be quantized" } else { "" };
         bail!(InvalidData, "holds {}, but the input takes {}{also}", array.dtype, info.dtype());
     }
     Ok(())
@@ -134,24 +136,24 @@ fn write_input(
     bytes: &[u8],
 ) -> Result<()> {
     let mut tensor = session.input(index).map_err(|problem| error!(InvalidData, "{problem}"))?;
+    let reals = match dtype {
+        DType::F32 => floats::<f32>(bytes, |x| x),
+        DType::F64 => floats::<f64>(bytes, |x| x as f32),
+        _ => Vec::new(),
+    };
     macro_rules! copy {
         ($kind:ty) => {{
             let elements: Vec<$kind> = bytes
                 .chunks_exact(size_of::<$kind>())
                 .filter_map(|bytes| <$kind>::read_from_bytes(bytes).ok())
                 .collect();
-            if dtype == DType::F32 && tensor.info().dtype() != DType::F32 {
-                let reals: Vec<f32> = bytes
-                    .chunks_exact(4)
-                    .filter_map(|bytes| f32::read_from_bytes(bytes).ok())
-                    .collect();
-                tensor.quantize_from(&reals)
-            } else {
-                tensor.copy_from(&elements)
-            }
+            tensor.copy_from(&elements)
         }};
     }
     let copied = match dtype {
+        DType::F32 | DType::F64 if tensor.info().dtype() != DType::F64 => {
+            tensor.quantize_from(&reals)
+        }
         DType::I8 => copy!(i8),
         DType::U8 | DType::Bool => copy!(u8),
         DType::I16 => copy!(i16),
@@ -163,6 +165,11 @@ fn write_input(
         DType::F64 => copy!(f64),
     };
     copied.map_err(|problem| error!(InvalidData, "{problem}"))
+}
+
+fn floats<T: FromBytes>(bytes: &[u8], real: impl Fn(T) -> f32) -> Vec<f32> {
+    let elements = bytes.chunks_exact(size_of::<T>());
+    elements.filter_map(|bytes| T::read_from_bytes(bytes).ok()).map(real).collect()
 }
 
 /// An array of a quantized output as float32, `scale × (q − zero_point)`; others as they are.

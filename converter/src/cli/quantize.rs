@@ -59,6 +59,13 @@ pub(super) struct Quantization {
     /// The type of outputs
     #[arg(long, value_enum, value_name = "TYPE")]
     output_type: Option<Port>,
+    /// Subtract these from the input's channels in front of the model, folded into its first layer
+    /// where that is possible: the samples and the device then give what comes before normalization
+    #[arg(long, value_name = "M,M,M", value_delimiter = ',', allow_negative_numbers = true)]
+    mean: Vec<f32>,
+    /// Divide the input's channels by these behind --mean
+    #[arg(long, value_name = "S,S,S", value_delimiter = ',')]
+    std: Vec<f32>,
     /// One scale for all weights of a layer, instead of one per output channel
     #[arg(long)]
     per_tensor: bool,
@@ -121,6 +128,7 @@ impl Quantization {
             || !self.calibration_in.is_empty()
             || self.quantize.is_some()
             || self.recipe.is_some()
+            || !(self.mean.is_empty() && self.std.is_empty())
     }
 
     /// Quantizes `source`. The arithmetic is our own unless `--match` says otherwise.
@@ -136,7 +144,7 @@ impl Quantization {
         }
         let job = Job {
             recipe,
-            samples: self.calibrate.as_deref().map(npz::read).transpose()?,
+            samples: self.samples()?,
             states: self.calibration_in.clone(),
             save: self.calibration_out.clone(),
             bound: self.bound()?,
@@ -149,6 +157,12 @@ impl Quantization {
             super::write_whole(path, quantized.recipe.to_toml()?.as_bytes())?;
         }
         Ok(quantized.converted)
+    }
+
+    /// The samples; labels that lie beside them are not looked at.
+    fn samples(&self) -> Result<Option<Vec<Array>>> {
+        let arrays = self.calibrate.as_deref().map(npz::read).transpose()?;
+        Ok(arrays.map(|arrays| metric::split_labels(arrays).0))
     }
 
     fn bound(&self) -> Result<Option<Bound>> {
@@ -183,6 +197,12 @@ impl Quantization {
         }
         if let Some(port) = self.output_type {
             recipe.output_type = port.into();
+        }
+        if !self.mean.is_empty() {
+            recipe.mean.clone_from(&self.mean);
+        }
+        if !self.std.is_empty() {
+            recipe.std.clone_from(&self.std);
         }
         recipe.per_channel &= !self.per_tensor;
         recipe.equalize &= !self.no_equalization;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use super::{
-    Recipe, Scheme,
+    Recipe, Scheme, fold,
     mixed::{self, Bound},
-    prepare, quantize,
+    normalize, prepare, quantize,
 };
 use crate::{
     calibrate::{Calibration, calibrate},
     convert::{Converted, Source, finish},
-    error::{Result, bail, error},
+    error::{Result, Within, bail, error},
     npz::Array,
     options::Options,
     passes,
@@ -52,9 +52,13 @@ pub fn convert_quantized(
 ) -> Result<QuantizedModel> {
     let Source { mut graph, bytes } = source;
     let imported = graph.nodes.len();
+    normalize(&mut graph, &job.recipe)?;
     let mut passes = passes::run(&mut graph)?;
     let (mut recipe, mut mixed) = (job.recipe.clone(), None);
-    if recipe.quantize != Scheme::None {
+    if recipe.quantize == Scheme::None {
+        let normalized = !(recipe.mean.is_empty() && recipe.std.is_empty());
+        passes.extend(if normalized { Some(fold(&mut graph)?) } else { None });
+    } else {
         passes.extend(prepare(&mut graph)?);
         let calibration = calibration(&graph, job, progress)?;
         let samples = job.samples.as_deref();
@@ -80,7 +84,10 @@ fn calibration(
 ) -> Result<Calibration> {
     let mut calibration = Calibration::read(graph, &job.states)?;
     match &job.samples {
-        Some(samples) => calibration.merge(&calibrate(graph, samples, progress)?)?,
+        Some(samples) => {
+            let seen = calibrate(graph, samples, progress);
+            calibration.merge(&seen.within(|| "calibration data".to_owned())?)?;
+        }
         None if job.states.is_empty() => bail!(
             InvalidData,
             "quantization needs samples to calibrate with (--calibrate X.npz), or the state of a \

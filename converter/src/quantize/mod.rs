@@ -14,6 +14,7 @@ mod hybrid;
 pub mod layers;
 pub mod linear;
 pub mod mixed;
+mod normalize;
 mod parameters;
 pub mod pattern;
 mod recipe;
@@ -24,6 +25,7 @@ mod weights;
 
 pub use convert::{Job, QuantizedModel, convert_quantized};
 use linear::Linear;
+pub use normalize::normalize;
 pub use parameters::{Affine, dtype};
 use rewrite::Rounded;
 
@@ -48,9 +50,13 @@ pub fn prepare(graph: &mut Graph) -> Result<Vec<Applied>> {
     if let Some(tensor) = quantized {
         bail!(UnsupportedFeature, "{tensor} is quantized already; only float models can be");
     }
-    let folded = fold::run(graph)?;
+    Ok(vec![fold(graph)?])
+}
+
+/// Folds factors and offsets of channels into the layers around them.
+fn fold(graph: &mut Graph) -> Result<Applied> {
     let what = "factors and offsets of channels folded into weights";
-    Ok(vec![Applied { name: "fold_channels", what, count: folded }])
+    Ok(Applied { name: "fold_channels", what, count: fold::run(graph)? })
 }
 
 /// A quantized graph.
@@ -84,7 +90,7 @@ pub fn quantize(
         passes.push(Applied { name: "equalize", what: "channels equalized", count });
     }
     let precisions = assign::precisions(&float, recipe)?;
-    let scales = sharing::scales(&float, &precisions, &calibration, recipe.observer)?;
+    let scales = sharing::scales(&float, &precisions, &calibration, recipe)?;
     let seen = match (recipe.effort, samples) {
         (Effort::Normal, _) => adaptive::Seen::default(),
         (Effort::High, Some(samples)) => adaptive::Seen::collect(&float, samples)?,

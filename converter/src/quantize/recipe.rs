@@ -98,6 +98,11 @@ pub struct Recipe {
     pub input_type: PortType,
     /// The type of outputs.
     pub output_type: PortType,
+    /// What is subtracted from the input's channels, one number per channel or one for all, so that
+    /// the model takes what comes before normalization; nothing where it is empty.
+    pub mean: Vec<f32>,
+    /// What the input's channels are divided by behind that; nothing where it is empty.
+    pub std: Vec<f32>,
     /// Layers of another precision than the rest; of several rules that match, the last counts.
     #[serde(rename = "layer")]
     pub layers: Vec<LayerRule>,
@@ -115,6 +120,8 @@ impl Default for Recipe {
             effort: Effort::Normal,
             input_type: PortType::F32,
             output_type: PortType::F32,
+            mean: Vec::new(),
+            std: Vec::new(),
             layers: Vec::new(),
         }
     }

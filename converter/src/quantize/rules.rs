@@ -80,8 +80,18 @@ fn either(op: &Op) -> Rule {
                 Rule::Float
             }
         },
-        // Near zero, where most of their range is, 8 bits tell too few arguments apart.
-        Op::Unary(Unary::Rsqrt | Unary::Log) => Rule::Float,
+        // Steep near zero, steep for large arguments, steps, or periods: what 8 bits cannot tell apart
+        // makes a difference.
+        Op::Unary(
+            Unary::Rsqrt
+            | Unary::Log
+            | Unary::Exp
+            | Unary::Floor
+            | Unary::Ceil
+            | Unary::Round
+            | Unary::Sin
+            | Unary::Cos,
+        ) => Rule::Float,
         Op::Unary(_) => Rule::Own,
         Op::Reduce(reduce) => match reduce.kind {
             Kind::Sum | Kind::Mean => Rule::Own,

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::{
     parameters::Affine,
-    recipe::Precision,
+    recipe::{PortType, Precision, Recipe},
     rules::{Rule, real_inputs, real_outputs, rule},
 };
 use crate::{
-    calibrate::{Calibration, Observer, Range},
+    calibrate::{Calibration, Observed, Observer, Range},
     error::{Result, Within, bail, error},
     graph::{Graph, Node, TensorId},
     ops::Op,
@@ -26,7 +26,7 @@ pub fn scales(
     graph: &Graph,
     precisions: &[Precision],
     calibration: &Calibration,
-    observer: Observer,
+    recipe: &Recipe,
 ) -> Result<HashMap<Held, Affine>> {
     let mut groups = Groups::default();
     let mut fixed: HashMap<Held, Affine> = HashMap::new();
@@ -68,7 +68,7 @@ pub fn scales(
             None => {
                 let mut range = Range::new(0.0, 0.0);
                 for &(id, precision) in &members {
-                    range = range.union(range_of(graph, id, precision, calibration, observer)?);
+                    range = range.union(range_of(graph, id, precision, calibration, recipe)?);
                     if let Some(&value) = padding.get(&id) {
                         range = range.union(Range::new(value, value));
                     }
@@ -87,7 +87,7 @@ fn range_of(
     id: TensorId,
     precision: Precision,
     calibration: &Calibration,
-    observer: Observer,
+    recipe: &Recipe,
 ) -> Result<Range> {
     let tensor = &graph[id];
     if tensor.is_constant() {
@@ -112,8 +112,22 @@ fn range_of(
         .within(|| writer(graph, id));
     }
     // 16 bits resolve outliers and the rest at once.
-    let observer = if precision == Precision::Int16 { Observer::MinMax } else { observer };
-    Ok(observer.range(seen))
+    let observer = if precision == Precision::Int16 { Observer::MinMax } else { recipe.observer };
+    let range = observer.range(seen);
+    if recipe.input_type == PortType::Uint8 && graph.inputs.contains(&id) && is_bytes(seen) {
+        return Ok(Range::new(0.0, 255.0));
+    }
+    // The softmax of a smaller range is uniform, and its kernel has no multiplier for it.
+    let softmax =
+        |&reader: &usize| matches!(graph.nodes[reader].op, Op::Softmax(_) | Op::LogSoftmax(_));
+    let wide_enough = graph.readers(id).any(|reader| softmax(&reader));
+    Ok(if wide_enough { range.union(Range::new(0.0, 1e-4)) } else { range })
+}
+
+/// Whether an input looks like the bytes of pixels: then uint8 holds them as they are, scale 1 and zero
+/// point 0.
+fn is_bytes(seen: &Observed) -> bool {
+    seen.min >= 0.0 && seen.max > 16.0 && seen.max <= 255.0
 }
 
 fn writer(graph: &Graph, id: TensorId) -> String {
