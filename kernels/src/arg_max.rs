@@ -5,6 +5,7 @@
 
 use crate::Mismatch;
 use crate::axis::Axis;
+use crate::rows::runs;
 
 /// Writes the index of the largest value along the axis. NaN is below every number.
 ///
@@ -48,7 +49,7 @@ where
     if x.len() != p.elements()? || p.outer.checked_mul(p.inner) != Some(y.len()) {
         return Err(Mismatch);
     }
-    for (x, y) in x.chunks_exact(p.block()).zip(y.chunks_exact_mut(p.inner.max(1))) {
+    for (x, y) in runs(x, p.block(), y, p.inner) {
         for (inner, y) in y.iter_mut().enumerate() {
             let mut values = x.iter().copied().skip(inner).step_by(p.inner.max(1));
             let mut best = (0, values.next().ok_or(Mismatch)?);

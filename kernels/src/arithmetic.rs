@@ -9,6 +9,7 @@
 
 use crate::broadcast::{Operand, Walk, binary_in_place};
 use crate::error::Mismatch;
+use crate::remainder::remainder;
 
 /// The range of a fused activation, in the operand's type.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -126,7 +127,7 @@ impl Number for f32 {
 
     #[inline(always)]
     fn floor_mod(self, b: Self) -> Self {
-        let remainder = libm::fmodf(self, b);
+        let remainder = remainder(self, b);
         if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) { remainder + b } else { remainder }
     }
 

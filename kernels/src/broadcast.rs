@@ -137,12 +137,10 @@ impl<const N: usize> Walk<N> {
         if y.len() != self.len() {
             return Err(Mismatch);
         }
-        if y.is_empty() {
-            return Ok(());
-        }
         let mut index = [0_usize; MAX_RANK - 1];
         let mut at = [0_usize; N];
-        for row in y.chunks_exact_mut(self.row()) {
+        // No rows of no elements: a chunk's length is never zero.
+        for row in y.chunks_exact_mut(self.row().max(1)) {
             body(at, row)?;
             self.next_row(&mut index, &mut at);
         }

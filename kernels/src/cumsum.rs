@@ -8,6 +8,7 @@ use crate::Mismatch;
 use crate::axis::Axis;
 use crate::reduce::Number;
 use crate::requantize::{Double, Output, Rounding};
+use crate::rows::runs;
 
 /// Parameters of CUMSUM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ fn scan<T: Copy, A: Copy>(
         }
     };
     let block = p.axis.block();
-    for (x, y) in x.chunks_exact(block).zip(y.chunks_exact_mut(block)) {
+    for (x, y) in runs(x, block, y, block) {
         for i in 0..inner {
             let mut pairs = x.iter().zip(y.iter_mut()).skip(i).step_by(inner);
             if p.reverse { run(&mut pairs.rev()) } else { run(&mut pairs) }

@@ -8,6 +8,7 @@
 //! a run of a model cannot fail, and never reads outside of `x`.
 
 use crate::error::Mismatch;
+use crate::rows::runs;
 
 /// An element type of indices.
 pub trait Index: Copy {
@@ -71,10 +72,9 @@ pub fn gather<T: Copy, I: Index>(
         return Ok(());
     }
     // Nothing below is zero: the output has elements.
-    let x_batches = x.chunks_exact(product(p.outer, x_row)?.max(1));
-    let y_batches = y.chunks_exact_mut(product(p.outer, y_row)?.max(1));
-    for ((x, y), indices) in x_batches.zip(y_batches).zip(indices.chunks_exact(p.indices.max(1))) {
-        for (x, y) in x.chunks_exact(x_row.max(1)).zip(y.chunks_exact_mut(y_row.max(1))) {
+    let batches = runs(x, product(p.outer, x_row)?, y, product(p.outer, y_row)?);
+    for ((x, y), indices) in batches.zip(indices.chunks_exact(p.indices.max(1))) {
+        for (x, y) in runs(x, x_row, y, y_row) {
             for (&index, y) in indices.iter().zip(y.chunks_exact_mut(p.inner.max(1))) {
                 let mut slices = x.chunks_exact(p.inner.max(1));
                 y.copy_from_slice(slices.nth(index.clamped(p.axis)).ok_or(Mismatch)?);

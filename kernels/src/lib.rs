@@ -77,6 +77,7 @@ pub mod quantized;
 pub mod reduce;
 pub mod reduce_quantized;
 pub mod reduction;
+mod remainder;
 pub mod requantize;
 pub mod resize;
 mod rows;

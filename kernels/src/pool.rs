@@ -8,6 +8,7 @@
 use core::ops::Range;
 
 use crate::Mismatch;
+use crate::rows::runs;
 
 /// The geometry of a pooling operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +72,12 @@ impl<'a, T> Taps<'a, T> {
     pub(crate) fn channels(&self, first: usize, len: usize) -> impl Iterator<Item = &'a [T]> {
         let (depth, columns) = (self.depth, self.columns.clone());
         self.image
-            .chunks_exact(self.row_len)
+            .chunks_exact(self.row_len.max(1))
             .skip(self.rows.start)
             .take(self.rows.len())
-            .flat_map(move |row| row.chunks_exact(depth).skip(columns.start).take(columns.len()))
+            .flat_map(move |row| {
+                row.chunks_exact(depth.max(1)).skip(columns.start).take(columns.len())
+            })
             .filter_map(move |tap| tap.get(first..)?.get(..len))
     }
 }
@@ -105,10 +108,11 @@ pub(crate) fn for_each_window<T>(
         return Err(Mismatch);
     }
     let [kernel_h, kernel_w] = p.kernel;
+    // No dimension is 0 here, which `max` says to the compiler.
     let row_len = width * depth;
-    let images = x.chunks_exact(height * row_len);
-    for (image, out_image) in images.zip(y.chunks_exact_mut(out_height * out_width * depth)) {
-        for (out_y, out_row) in out_image.chunks_exact_mut(out_width * depth).enumerate() {
+    let (out_row_len, depth) = ((out_width * depth).max(1), depth.max(1));
+    for (image, out_image) in runs(x, height * row_len, y, out_height * out_row_len) {
+        for (out_y, out_row) in out_image.chunks_exact_mut(out_row_len).enumerate() {
             let rows = inside(out_y, p.stride_h, p.pad_top, kernel_h, height);
             for (out_x, out) in out_row.chunks_exact_mut(depth).enumerate() {
                 let columns = inside(out_x, p.stride_w, p.pad_left, kernel_w, width);

@@ -104,7 +104,7 @@ pub(crate) fn fold<T: Copy, A: Copy, Y>(
         }
         return Ok(());
     }
-    for (y, base) in y.chunks_exact_mut(inner).zip(outer(false)) {
+    for (y, base) in y.chunks_exact_mut(inner.max(1)).zip(outer(false)) {
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
             let mut accs = [init; BLOCK];
             for offset in outer(true) {

@@ -5,6 +5,7 @@
 //! Micro share.
 
 use crate::Mismatch;
+use crate::rows::runs;
 
 /// The geometry of a resizing operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,9 +61,10 @@ pub fn resize_nearest_neighbor<T: Copy>(p: &Resize, x: &[T], y: &mut [T]) -> Res
     if y.is_empty() {
         return Ok(());
     }
-    let images = x.chunks_exact(height * width * depth);
-    for (x, y) in images.zip(y.chunks_exact_mut(out_height * out_width * depth)) {
-        for (out_y, y) in y.chunks_exact_mut(out_width * depth).enumerate() {
+    // No dimension is 0 here, which `max` says to the compiler.
+    let depth = depth.max(1);
+    for (x, y) in runs(x, height * width * depth, y, out_height * out_width * depth) {
+        for (out_y, y) in y.chunks_exact_mut((out_width * depth).max(1)).enumerate() {
             let row = nth(x, nearest(p, out_y, height, out_height), width * depth)?;
             for (out_x, y) in y.chunks_exact_mut(depth).enumerate() {
                 y.copy_from_slice(nth(row, nearest(p, out_x, width, out_width), depth)?);
@@ -137,9 +139,10 @@ fn bilinear<T: Copy, F: Copy>(
     if y.is_empty() {
         return Ok(());
     }
-    let images = x.chunks_exact(height * width * depth);
-    for (x, y) in images.zip(y.chunks_exact_mut(out_height * out_width * depth)) {
-        for (out_y, y) in y.chunks_exact_mut(out_width * depth).enumerate() {
+    // No dimension is 0 here, which `max` says to the compiler.
+    let depth = depth.max(1);
+    for (x, y) in runs(x, height * width * depth, y, out_height * out_width * depth) {
+        for (out_y, y) in y.chunks_exact_mut((out_width * depth).max(1)).enumerate() {
             let vertical = place(p, out_y, height, out_height);
             let upper_row = nth(x, vertical.lower, width * depth)?;
             let lower_row = nth(x, vertical.upper, width * depth)?;

@@ -1,6 +1,20 @@
-//! Walks of operators that work on each row, the innermost axis, alone.
+//! Walks over runs of elements: rows, images, and what lies beside them.
 
 use crate::Mismatch;
+
+/// Each `x_run` elements of `x` beside each `y_run` of `y`, as many as both have; a length of zero
+/// counts as one. As `zip` of `chunks_exact`, which divides, and where that is not inlined could
+/// divide by zero for all that the compiler knows.
+#[inline(always)]
+pub(crate) fn runs<'a, X, Y>(
+    x: &'a [X],
+    x_run: usize,
+    y: &'a mut [Y],
+    y_run: usize,
+) -> impl Iterator<Item = (&'a [X], &'a mut [Y])> {
+    let mut x = x.chunks_exact(x_run.max(1));
+    y.chunks_exact_mut(y_run.max(1)).map_while(move |y| Some((x.next()?, y)))
+}
 
 /// Calls `f` with each row of `x` and `y`.
 pub(crate) fn for_each_row<X, Y>(
@@ -14,8 +28,7 @@ pub(crate) fn for_each_row<X, Y>(
     if x.len() != len || y.len() != len {
         return Err(Mismatch);
     }
-    // No rows of no elements: a chunk's length is never zero.
-    for (x, y) in x.chunks_exact(depth.max(1)).zip(y.chunks_exact_mut(depth.max(1))) {
+    for (x, y) in runs(x, depth, y, depth) {
         f(x, y);
     }
     Ok(())

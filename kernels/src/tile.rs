@@ -25,7 +25,7 @@ impl Tile {
             return (y.len() == 0).then_some(tile);
         }
         let mut merged = MAX_RANK;
-        for (dim, extent) in x.extended().into_iter().zip(y.extended()).rev() {
+        for (&dim, &extent) in x.extended().iter().zip(&y.extended()).rev() {
             let repeat = extent.checked_div(dim)?;
             if repeat.checked_mul(dim)? != extent {
                 return None;
@@ -78,8 +78,9 @@ pub fn tile<T: Copy>(p: &Tile, x: &[T], y: &mut [T]) -> Result<(), Mismatch> {
     if x.len() != p.input_len() {
         return Err(Mismatch);
     }
-    let [outer @ .., run] = p.dims;
-    let [outer_repeats @ .., repeat] = p.repeats;
+    let [outer @ .., run] = &p.dims;
+    let [outer_repeats @ .., repeat] = &p.repeats;
+    let run = *run;
     // Per axis: the index in the input, and how many whole repeats are done.
     let mut index = [(0_usize, 0_usize); MAX_RANK - 1];
     for row in y.chunks_exact_mut((run * repeat).max(1)) {
@@ -91,12 +92,12 @@ pub fn tile<T: Copy>(p: &Tile, x: &[T], y: &mut [T]) -> Result<(), Mismatch> {
         }
         for (((i, done), dim), repeats) in index.iter_mut().zip(outer).zip(outer_repeats).rev() {
             *i += 1;
-            if *i < dim {
+            if *i < *dim {
                 break;
             }
             *i = 0;
             *done += 1;
-            if *done < repeats {
+            if *done < *repeats {
                 break;
             }
             *done = 0;

@@ -38,11 +38,10 @@ pub fn top_k<T: PartialOrd + Copy>(
     if !fits {
         return Err(Mismatch);
     }
-    if values.is_empty() {
-        return Ok(());
-    }
-    let outputs = values.chunks_exact_mut(p.k).zip(indices.chunks_exact_mut(p.k));
-    for (row, (values, indices)) in x.chunks_exact(p.depth).zip(outputs) {
+    // No rows of no elements: a chunk's length is never zero.
+    let (depth, k) = (p.depth.max(1), p.k.max(1));
+    let outputs = values.chunks_exact_mut(k).zip(indices.chunks_exact_mut(k));
+    for (row, (values, indices)) in x.chunks_exact(depth).zip(outputs) {
         // The first `kept` outputs hold the best so far, sorted.
         let mut kept = 0;
         for (index, &value) in (0_i32..).zip(row) {
@@ -63,9 +62,9 @@ pub fn top_k<T: PartialOrd + Copy>(
 /// Puts `value` at the start of `range` and moves the rest up, dropping the last.
 fn insert<T: Copy>(slots: &mut [T], range: core::ops::Range<usize>, value: T) {
     let Some(slots) = slots.get_mut(range) else { return };
-    slots.rotate_right(1);
-    if let Some(first) = slots.first_mut() {
-        *first = value;
+    let mut moving = value;
+    for slot in slots {
+        core::mem::swap(slot, &mut moving);
     }
 }
 

@@ -35,8 +35,6 @@ pub struct Port {
 pub struct Checked {
     /// Its name.
     pub name: String,
-    /// Whether it was audited.
-    pub audited: bool,
     /// Bytes of flash and of statics, and of stack where it has run.
     pub sizes: (u64, u64, Option<u64>),
 }
@@ -54,11 +52,6 @@ const HARDWARE: [(&str, &str, &str); 6] = [
 /// script names it, so it is linked, but never called. And, on hardware, those of `defmt-rtt` where
 /// logging is entered twice.
 const DEFMT: [&str; 3] = ["__defmt_default_panic", "_defmt_acquire", "_defmt_release"];
-/// The program that loads models, and so holds the kernels of all operators, needed or not. It is run,
-/// but not audited: some of those kernels still divide by what the compiler cannot tell from zero.
-const LOADER: &str = "update";
-/// Boards whose flash that does not fit.
-const SMALL: [&str; 2] = ["microbit", "mps3-an547"];
 const CORTEX_M: &str = "targets/cortex-m";
 const RISCV: &str = "targets/riscv";
 
@@ -85,15 +78,12 @@ pub fn ports(all: bool) -> Vec<Port> {
 
 impl Port {
     /// Builds the applications for the board, audits them, and runs them where QEMU has the board.
-    /// Unless `all` is asked for, the one that takes longest to link is built for one board.
     ///
     /// # Errors
     /// For the first that is not built, is not clean, or does not end well.
-    pub fn check(&self, all: bool) -> Result<Vec<Checked>> {
+    pub fn check(&self) -> Result<Vec<Checked>> {
         let package = paths::repository().join(self.package);
-        let mut names = programs()?;
-        let loads = !SMALL.contains(&self.feature) && (all || self.feature == "mps2-an386");
-        names.retain(|name| name != LOADER || loads);
+        let names = programs()?;
         let folder = firmware::build_package(self.target, &package, |command| {
             command.args(["--release", "--features", self.feature]);
             for name in &names {
@@ -106,14 +96,14 @@ impl Port {
     fn check_one(&self, name: &str, elf: &Path) -> Result<Checked> {
         let program = Program::read(elf)?;
         let findings = audit::findings(&program, &DEFMT.map(str::to_owned));
-        if let Some(finding) = findings.first().filter(|_| name != LOADER) {
+        if let Some(finding) = findings.first() {
             let (count, elf) = (findings.len(), elf.display());
             return Err(failed!("{name}: {count} finds of `cargo xtask audit {elf}`: {finding}"));
         }
         let run = |board| qemu::run_and_look_at_stack(board, elf, &program, LIMIT);
         let stack = self.board.map(run).transpose()?.map(|(_, stack)| stack);
         let sizes = (program.flash(), program.statics(), stack);
-        Ok(Checked { name: name.to_owned(), audited: name != LOADER, sizes })
+        Ok(Checked { name: name.to_owned(), sizes })
     }
 }
 
@@ -124,7 +114,7 @@ impl std::fmt::Display for Checked {
         if let Some(stack) = stack {
             write!(f, ", stack {stack}")?;
         }
-        if self.audited { Ok(()) } else { write!(f, "; not audited") }
+        Ok(())
     }
 }
 
@@ -157,6 +147,6 @@ mod tests {
 
     #[test]
     fn programs_are_the_files() {
-        assert_eq!(programs().unwrap(), ["gesture", "hello", "kws", LOADER]);
+        assert_eq!(programs().unwrap(), ["gesture", "hello", "kws", "update"]);
     }
 }

@@ -93,7 +93,7 @@ const MESSAGES: [&str; 10] = [
 ];
 
 /// Something that should not be there.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What it is part of.
     pub kind: Kind,

@@ -49,13 +49,16 @@ impl Job {
     }
 }
 
-/// Whether the device's outputs are right.
+/// Whether the device's outputs are right, and its program has no panics, no formatting and no heap.
 ///
 /// # Errors
-/// Says what they differ from.
+/// Says what the outputs differ from, or what the program has.
 pub fn check(measured: &Measurement) -> Result<()> {
     match (measured.outputs_match, measured.golden_match) {
-        (true, Some(true) | None) => Ok(()),
+        (true, Some(true) | None) => match measured.findings.as_slice() {
+            [] => Ok(()),
+            [first, ..] => Err(failed!("{} finds of an audit: {first}", measured.findings.len())),
+        },
         (false, _) => Err(failed!("the device's outputs differ from the host's")),
         (true, Some(false)) => Err(failed!("the device's outputs differ from the golden ones")),
     }

@@ -427,6 +427,7 @@ mod tests {
             outputs_match: true,
             golden_match: Some(true),
             layers: None,
+            findings: Vec::new(),
         };
         Row { model, target, measured }
     }

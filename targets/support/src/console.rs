@@ -45,21 +45,18 @@ impl Line {
     /// Prints it: to QEMU's standard output.
     #[cfg(feature = "semihosting")]
     pub fn print(mut self) {
-        use semihosting::io::{Write, stdout};
         let _ = self.0.push('\n');
-        if let Ok(mut out) = stdout() {
-            // A host that does not listen is found out by what it misses.
-            let _ = out.write_all(self.0.as_bytes());
+        if let Ok(out) = semihosting::io::stdout() {
+            write(out, &self.0);
         }
     }
 
     /// Prints it to QEMU's standard error, where it does not disturb what `defmt` writes.
     #[cfg(feature = "semihosting")]
     pub(crate) fn report(mut self) {
-        use semihosting::io::{Write, stderr};
         let _ = self.0.push('\n');
-        if let Ok(mut out) = stderr() {
-            let _ = out.write_all(self.0.as_bytes());
+        if let Ok(out) = semihosting::io::stderr() {
+            write(out, &self.0);
         }
     }
 
@@ -67,5 +64,18 @@ impl Line {
     #[cfg(feature = "rtt")]
     pub fn print(self) {
         defmt::println!("{=str}", self.0.as_str());
+    }
+}
+
+/// Writes all of `text`; a host that does not listen is found out by what it misses. As `write_all`,
+/// which slices by what the host says that it has taken, and so may panic. Inlined where the stream
+/// has been opened: elsewhere its descriptor is checked by an assertion.
+#[cfg(feature = "semihosting")]
+#[inline(always)]
+fn write(mut to: impl semihosting::io::Write, text: &str) {
+    let mut left = text.as_bytes();
+    while !left.is_empty() {
+        let Ok(written @ 1..) = to.write(left) else { return };
+        left = left.get(written..).unwrap_or_default();
     }
 }

@@ -76,7 +76,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
         let (x, y) = (record.input(0)?, record.output(0)?);
         let (input, output) = (nhwc(&x, 0)?, nhwc(&y, y_operand)?);
         let [channels, kernel_h, kernel_w, group_channels] = nhwc(&record.input(1)?, 1)?;
-        let groups = input[3] / group_channels;
+        let groups = input[3].checked_div(group_channels).ok_or(OperatorError::Shape(1))?;
         if groups * group_channels != input[3] || !channels.is_multiple_of(groups) {
             return Err(OperatorError::Shape(1));
         }
@@ -119,7 +119,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 activation,
             }),
             Arithmetic::Hybrid => {
-                let image = x.len() / input[0];
+                let image = x.len().checked_div(input[0]).ok_or(OperatorError::Shape(0))?;
                 let asymmetric = params.asymmetric != 0;
                 let (output_stage, scratch) =
                     linear::hybrid(record, channels, image, asymmetric, activation)?;

@@ -85,7 +85,7 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
                 activation,
             }),
             Arithmetic::Hybrid => {
-                let image = x.len() / input[0];
+                let image = x.len().checked_div(input[0]).ok_or(OperatorError::Shape(0))?;
                 let asymmetric = params.asymmetric != 0;
                 let (output_stage, scratch) =
                     linear::hybrid(record, channels, image, asymmetric, activation)?;
