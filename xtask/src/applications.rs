@@ -52,6 +52,10 @@ const HARDWARE: [(&str, &str, &str); 6] = [
 /// script names it, so it is linked, but never called. And, on hardware, those of `defmt-rtt` where
 /// logging is entered twice.
 const DEFMT: [&str; 3] = ["__defmt_default_panic", "_defmt_acquire", "_defmt_release"];
+/// Bytes of stack that a program whose model is compiled in may take.
+const STACK: u64 = 2048;
+/// The program that loads models: checking a file takes some more.
+const LOADER: &str = "update";
 const CORTEX_M: &str = "targets/cortex-m";
 const RISCV: &str = "targets/riscv";
 
@@ -102,6 +106,9 @@ impl Port {
         }
         let run = |board| qemu::run_and_look_at_stack(board, elf, &program, LIMIT);
         let stack = self.board.map(run).transpose()?.map(|(_, stack)| stack);
+        if let Some(stack) = stack.filter(|&stack| stack > STACK && name != LOADER) {
+            return Err(failed!("{name}: {stack} bytes of stack, more than {STACK}"));
+        }
         let sizes = (program.flash(), program.statics(), stack);
         Ok(Checked { name: name.to_owned(), sizes })
     }
@@ -147,6 +154,6 @@ mod tests {
 
     #[test]
     fn programs_are_the_files() {
-        assert_eq!(programs().unwrap(), ["gesture", "hello", "kws", "update"]);
+        assert_eq!(programs().unwrap(), ["gesture", "hello", "kws", LOADER]);
     }
 }

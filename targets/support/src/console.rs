@@ -2,7 +2,8 @@
 
 use heapless::String;
 
-/// A line that is being put together. What does not fit is left out.
+/// A line that is being put together, in one place: returned by value, every step would take stack
+/// for a line of its own. What does not fit is left out.
 #[derive(Default)]
 pub struct Line(String<80>);
 
@@ -13,16 +14,14 @@ impl Line {
     }
 
     /// Adds text.
-    #[must_use]
-    pub fn text(mut self, text: &str) -> Self {
+    pub fn text(&mut self, text: &str) -> &mut Self {
         // What does not fit is left out.
         let _ = self.0.push_str(text);
         self
     }
 
     /// Adds a number in decimal.
-    #[must_use]
-    pub fn number(mut self, number: i32) -> Self {
+    pub fn number(&mut self, number: i32) -> &mut Self {
         let mut digits = [b'0'; 10];
         let (mut rest, mut count) = (number.unsigned_abs(), 0);
         for digit in digits.iter_mut().rev() {
@@ -44,7 +43,7 @@ impl Line {
 
     /// Prints it: to QEMU's standard output.
     #[cfg(feature = "semihosting")]
-    pub fn print(mut self) {
+    pub fn print(&mut self) {
         let _ = self.0.push('\n');
         if let Ok(out) = semihosting::io::stdout() {
             write(out, &self.0);
@@ -53,7 +52,7 @@ impl Line {
 
     /// Prints it to QEMU's standard error, where it does not disturb what `defmt` writes.
     #[cfg(feature = "semihosting")]
-    pub(crate) fn report(mut self) {
+    pub(crate) fn report(&mut self) {
         let _ = self.0.push('\n');
         if let Ok(out) = semihosting::io::stderr() {
             write(out, &self.0);
@@ -62,7 +61,7 @@ impl Line {
 
     /// Prints it: over RTT, framed by `defmt`, which `probe-rs run` decodes.
     #[cfg(feature = "rtt")]
-    pub fn print(self) {
+    pub fn print(&mut self) {
         defmt::println!("{=str}", self.0.as_str());
     }
 }

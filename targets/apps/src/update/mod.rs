@@ -102,6 +102,28 @@ impl<F: MappedFlash> Slots<F> {
     /// # Errors
     /// [`Error`] says why the old model is still in use.
     pub fn receive<R: Read>(&mut self, from: &mut R) -> Result<(), Error<F::Error, R::Error>> {
+        let (slot, sequence) = self.next();
+        let length = self.store(from, slot)?;
+        let header = Header { sequence, length };
+        let model = Model::with_operators(self.file(slot, header), self.limits.operators)
+            .map_err(Error::Invalid)?;
+        self.limits.check(&model).map_err(Error::Refused)?;
+        // From here on the new model is the one.
+        self.write_header(slot, header).map_err(Error::Flash)?;
+        match self.active() {
+            Some(active) if active.slot == slot => Ok(()),
+            _ => Err(Error::NotStored),
+        }
+    }
+
+    /// Receives a file into a slot, without the slot's header, and says how long it is. Not inlined,
+    /// so that the buffer is not on the stack while a model is checked.
+    #[inline(never)]
+    fn store<R: Read>(
+        &mut self,
+        from: &mut R,
+        to: usize,
+    ) -> Result<u32, Error<F::Error, R::Error>> {
         let mut chunk = [0xFF; CHUNK];
         // The file says how long it is.
         let (start, rest) = chunk.split_at_mut(format::HEADER_BYTES);
@@ -118,10 +140,9 @@ impl<F: MappedFlash> Slots<F> {
         let first = more.min(rest.len());
         fill(from, rest.get_mut(..first).unwrap_or_default())?;
 
-        let (slot, sequence) = self.next();
-        self.erase(slot, length).map_err(Error::Flash)?;
+        self.erase(to, length).map_err(Error::Flash)?;
         let mut left = more - first;
-        let mut at = self.start(slot) + HEADER_BYTES as u32;
+        let mut at = self.start(to) + HEADER_BYTES as u32;
         loop {
             self.flash.write(at, &chunk).map_err(Error::Flash)?;
             if left == 0 {
@@ -133,20 +154,14 @@ impl<F: MappedFlash> Slots<F> {
             fill(from, chunk.get_mut(..now).unwrap_or_default())?;
             left -= now;
         }
+        Ok(length)
+    }
 
-        let header = Header { sequence, length };
-        let model = Model::with_operators(self.file(slot, header), self.limits.operators)
-            .map_err(Error::Invalid)?;
-        self.limits.check(&model).map_err(Error::Refused)?;
-        // From here on the new model is the one.
+    #[inline(never)]
+    fn write_header(&mut self, slot: usize, header: Header) -> Result<(), F::Error> {
         let bytes = header.to_bytes();
         let whole = 32_usize.next_multiple_of(F::WRITE_SIZE);
-        let written = bytes.get(..whole).unwrap_or_default();
-        self.flash.write(self.start(slot), written).map_err(Error::Flash)?;
-        match self.active() {
-            Some(active) if active.slot == slot => Ok(()),
-            _ => Err(Error::NotStored),
-        }
+        self.flash.write(self.start(slot), bytes.get(..whole).unwrap_or_default())
     }
 
     /// The flash, for other uses.

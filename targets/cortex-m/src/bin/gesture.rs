@@ -3,7 +3,7 @@
 #![no_main]
 
 use board::{Line, Singleton, entry, exit, pass_done, stand_in::Accelerometer, start};
-use systole_apps::gesture::{Gestures, Lis3dh};
+use systole_apps::gesture::{Gestures, Lis3dh, Seen};
 
 /// What a LIS3DH's output registers held during still, shake, circle, tap and still.
 static TRACE: &[u8] = include_bytes!("../../../../models/gesture.trace.bin");
@@ -24,8 +24,7 @@ fn main() -> ! {
             match sensor.sample() {
                 Ok(Some(sample)) => {
                     if let Some(seen) = gestures.sample(sample) {
-                        let percent = seen.percent.into();
-                        Line::new().text(seen.label).text(" ").number(percent).text(" %").print();
+                        say(seen);
                     }
                 }
                 Ok(None) => break,
@@ -34,4 +33,10 @@ fn main() -> ! {
         }
         pass_done();
     }
+}
+
+/// Not inlined, so that the line is on the stack only while there is no model at work.
+#[inline(never)]
+fn say(seen: Seen) {
+    Line::new().text(seen.label).text(" ").number(seen.percent.into()).text(" %").print();
 }

@@ -80,7 +80,8 @@ fn attempt(
     session.input(0).ok()?.copy_from(&[-64_i8]).ok()?;
     session.run().ok()?;
     let &[sine] = session.output(0).ok()?.as_slice::<i8>().ok()? else { return None };
-    let line = Line::new().text(what).text(": ").text(outcome).text("; model ");
+    let mut line = Line::new();
+    line.text(what).text(": ").text(outcome).text("; model ");
     line.number(active.sequence as i32).text(" says ").number(sine.into()).print();
     Some(active.sequence as i32)
 }

@@ -20,9 +20,10 @@ impl SetDutyCycle for Pwm {
     }
 
     fn set_duty_cycle(&mut self, duty: u16) -> Result<(), Infallible> {
-        let mut line = Line::new().text("duty ").number(duty.into()).text(" % ");
+        let mut line = Line::new();
+        line.text("duty ").number(duty.into()).text(" % ");
         for _ in 0..duty / 5 {
-            line = line.text("#");
+            line.text("#");
         }
         line.print();
         Ok(())
