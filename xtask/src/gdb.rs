@@ -55,9 +55,13 @@ pub fn stack(path: &Path, program: &Program, limit: Duration) -> Result<u64> {
 /// it seems to ask for its end, because stopping at each letter of its output takes long; or all.
 fn host_calls(program: &Program) -> Vec<u64> {
     // `bkpt 0xab`; `slli x0, x0, 0x1f` and the `ebreak` behind it. Then what loads the number of an
-    // exit: `movs r0, #24` or `#32`; `li a0, 24` or `32`.
+    // exit: `movs r0, #24` or `#32`, or `mov.w`, which leaves flags alone; `li a0, 24` or `32`.
     let (call, offset, exits): (&[u8], u64, &[&[u8]]) = match program.isa {
-        Isa::Thumb => (&[0xAB, 0xBE], 0, &[&[0x18, 0x20], &[0x20, 0x20]]),
+        Isa::Thumb => (
+            &[0xAB, 0xBE],
+            0,
+            &[&[0x18, 0x20], &[0x20, 0x20], &[0x4F, 0xF0, 0x18, 0x00], &[0x4F, 0xF0, 0x20, 0x00]],
+        ),
         Isa::RiscV32 => (
             &[0x13, 0x10, 0xF0, 0x01, 0x73, 0x00, 0x10, 0x00],
             4,
