@@ -41,12 +41,30 @@ pub struct Tensor {
     pub data: Option<Arc<[u8]>>,
     /// Whether the tensor was uint8 before it was rewritten: users still see it so.
     pub unsigned: bool,
+    /// For int8 weights that are to be stored in four bits.
+    pub packing: Option<Packing>,
+}
+
+/// How int8 weights fit four bits: each is a step times a number in `[-8, 7]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packing {
+    /// One step per output channel where those are innermost, as in 1HWC; else one for each of as many
+    /// equal parts of the row-major weights as there are steps. Empty where all are 1.
+    pub steps: Vec<i8>,
 }
 
 impl Tensor {
     /// An activation without quantization.
     pub fn new(name: impl Into<String>, dtype: DType, shape: Vec<usize>) -> Self {
-        Self { name: name.into(), dtype, shape, quantization: None, data: None, unsigned: false }
+        Self {
+            name: name.into(),
+            dtype,
+            shape,
+            quantization: None,
+            data: None,
+            unsigned: false,
+            packing: None,
+        }
     }
 
     /// A constant without quantization.

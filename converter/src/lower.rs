@@ -279,7 +279,11 @@ impl Lowering<'_> {
         let shape =
             |slot: Option<&SlotId>| -> &[usize] { slot.map_or(&[], |slot| &slots[slot.0].shape) };
         let input = |index: usize| shape(inputs.get(index).and_then(Option::as_ref));
-        let macs = macs::count(opcode, input(0), input(1), shape(outputs.first()));
+        // Weights that are stored in less have the shape of the memory that they are unpacked into.
+        let stored = inputs.get(1).copied().flatten().map(|weights| slots[weights.0].dtype);
+        let packed = outputs.len() > 1 && matches!(stored, Some(DType::U8 | DType::F16));
+        let weights = if packed { shape(outputs.get(1)) } else { input(1) };
+        let macs = macs::count(opcode, input(0), weights, shape(outputs.first()));
         let (node, params) = (self.node, params.write());
         let instruction = Instruction { opcode, rounding, params, inputs, outputs, node, macs };
         self.program.instructions.push(instruction);

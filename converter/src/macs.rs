@@ -1,7 +1,7 @@
 //! Multiply-accumulates of an operator, from the shapes of its operands. Taps in the padding count,
 //! as peers count them.
 
-use systole_core::{Opcode, Operator};
+use systole_core::{DType, Opcode, Operator};
 
 /// Multiply-accumulates of one execution over an input `x`, weights and an output `y` of these
 /// shapes; 0 for operators that do not multiply matrices.
@@ -28,7 +28,12 @@ pub fn count(opcode: Opcode, x: &[usize], weights: &[usize], y: &[usize]) -> u64
 /// Multiply-accumulates of an operator of a file.
 pub fn of(operator: &Operator<'_>) -> u64 {
     let record = operator.record();
-    let (Ok(x), Ok(weights), Ok(y)) = (record.input(0), record.input(1), record.output(0)) else {
+    // Weights that are stored in less have the shape of the memory that they are unpacked into.
+    let weights = match record.input(1) {
+        Ok(stored) if matches!(stored.stored_dtype(), DType::U8 | DType::F16) => record.output(1),
+        weights => weights,
+    };
+    let (Ok(x), Ok(weights), Ok(y)) = (record.input(0), weights, record.output(0)) else {
         return 0;
     };
     let dims = |info: systole_core::TensorInfo<'_>| -> Vec<usize> {

@@ -50,6 +50,15 @@ impl<R: Rescale> Conv2dI8<'_, R> {
         Some(self.convolution().ok()?.windows())
     }
 
+    /// Whether windows follow each other in the image ([`Windows::Adjacent`]) where there is one group;
+    /// tells it from the shapes, whatever the weights.
+    pub fn is_product(&self) -> bool {
+        let ([_, input_h, input_w, _], [_, height, width, _]) = (self.input, self.output);
+        self.kernel == [1, 1]
+            && self.window == Window::UNIT
+            && [input_h, input_w] == [height, width]
+    }
+
     #[inline(always)]
     fn convolution(&self) -> Result<Convolution<'_, I8, Requantized<'_, i8, R>>, Mismatch> {
         let Self { input, output, kernel, window, weights_zero_point, .. } = *self;

@@ -4,7 +4,11 @@ pub mod hostile;
 
 use std::path::{Path, PathBuf};
 
-use systole_converter::npz::Array;
+use systole_converter::{
+    Converted, Match, Options, import_file,
+    npz::{self, Array},
+    quantize::{Job, Recipe, WeightType, convert_quantized},
+};
 use systole_core::DType;
 
 /// The folder with the big models and their goldens: `SYSTOLE_SHARED`, or `../shared` beside the
@@ -20,6 +24,22 @@ pub fn shared() -> Option<PathBuf> {
 /// The repository's root.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is one folder down")
+}
+
+/// The bundled float digits model with weights of four bits.
+pub fn packed_digits() -> Converted {
+    let recipe = Recipe { weights: WeightType::Int4, precise_output: false, ..Recipe::default() };
+    quantized_digits(recipe)
+}
+
+/// The bundled float digits model, quantized with its own inputs as samples.
+pub fn quantized_digits(recipe: Recipe) -> Converted {
+    let model = repository().join("models/digits_float.tflite");
+    let samples = npz::read(&model.with_extension("inputs.npz")).expect("inputs are bundled");
+    let options = Options { matching: Match::Native, ..Options::default() };
+    let source = import_file(&model, &options).expect("the model is bundled");
+    let job = Job { recipe, samples: Some(samples), ..Job::default() };
+    convert_quantized(source, &options, &job, &|| {}).expect("it is quantized").converted
 }
 
 /// How far float outputs may be from goldens: relative to the larger of the golden and of its

@@ -9,9 +9,12 @@ use std::{
     process::Command,
 };
 
-use systole_converter::{AlignedBytes, Match, Options, convert_file};
+use systole_converter::{
+    AlignedBytes, Match, Options, convert_file,
+    quantize::{Recipe, Scheme},
+};
 use systole_core::{Arena, DType, Model, Session, TensorInfo, emit};
-use systole_tests::{repository, shared};
+use systole_tests::{packed_digits, quantized_digits, repository, shared};
 
 /// Real models of which a session needs more arena than this are left to the session.
 const MAX_ARENA: usize = 1 << 20;
@@ -95,6 +98,9 @@ fn models() -> Vec<(String, AlignedBytes)> {
             }
         }
     }
+    models.push(("digits_float::int4".to_owned(), packed_digits().file));
+    let recipe = Recipe { quantize: Scheme::F16, ..Recipe::default() };
+    models.push(("digits_float::f16".to_owned(), quantized_digits(recipe).file));
     models
 }
 

@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use systole_converter::{Options, convert_file};
 use systole_tests::{
     hostile::{self, Noise, Outcome, TIME_LIMIT},
-    repository, shared,
+    packed_digits, repository, shared,
 };
 
 /// Cases per file and kind, unless `SYSTOLE_MUTATIONS` says otherwise.
@@ -29,7 +29,9 @@ fn main() {
     // One thread: what the watchdog sees as progress is then that of the only case.
     arguments.test_threads = Some(1);
     std::thread::spawn(watchdog);
-    let trials = models().into_iter().flat_map(trials).collect();
+    let packed = packed_digits().file.as_slice().to_vec();
+    let trials = models().into_iter().flat_map(trials).chain(systole_trials("digits_int4", packed));
+    let trials = trials.collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -73,16 +75,21 @@ fn trials(path: PathBuf) -> Vec<Trial> {
     let tflite = std::fs::read(&path).expect("the model is there");
     let converted = convert_file(&path, &Options::default()).expect("the model converts");
     let systole = converted.file.as_slice().to_vec();
-    let (damaged, sealed, structure) = (systole.clone(), systole.clone(), systole);
     let everywhere = (0..tflite.len()).collect::<Vec<_>>();
+    let source = Trial::test(format!("{name}::tflite"), move || {
+        cases(|noise| {
+            let mut bytes = tflite.clone();
+            hostile::mutate(&mut bytes, &everywhere, noise);
+            hostile::convert_and_run(&bytes)
+        })
+    });
+    [source].into_iter().chain(systole_trials(&name, systole)).collect()
+}
+
+/// The tests of a `.systole` file.
+fn systole_trials(name: &str, systole: Vec<u8>) -> Vec<Trial> {
+    let (damaged, sealed, structure) = (systole.clone(), systole.clone(), systole);
     vec![
-        Trial::test(format!("{name}::tflite"), move || {
-            cases(|noise| {
-                let mut bytes = tflite.clone();
-                hostile::mutate(&mut bytes, &everywhere, noise);
-                hostile::convert_and_run(&bytes)
-            })
-        }),
         Trial::test(format!("{name}::systole_damaged"), move || {
             let places: Vec<usize> = (0..damaged.len()).collect();
             cases(|noise| {

@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use systole_converter::{
-    Match, Options, convert_file, import_file,
+    Match, Names, Options,
+    compile::compile,
+    convert_file, import_file,
     metric::{self, Metric},
     npz::{self, Array},
-    quantize::{Job, Recipe, convert_quantized, mixed::Bound},
+    quantize::{Effort, Job, Recipe, Scheme, WeightType, convert_quantized, mixed::Bound},
 };
 use systole_core::Model;
-use systole_tests::shared;
+use systole_tests::{packed_digits, quantized_digits, repository, shared};
 
 /// A float model with data to calibrate with, and other data to measure on.
 struct Case {
@@ -51,7 +53,7 @@ fn float_outputs(path: &Path, inputs: &[Array]) -> Vec<Vec<f32>> {
 
 impl Case {
     fn quantized(&self, recipe: Recipe) -> Vec<u8> {
-        let options = Options { matching: Match::Native, ..Options::default() };
+        let options = Options { matching: Match::Native, names: Names::None, ..Options::default() };
         let job = Job { recipe, samples: Some(self.calibration.clone()), ..Job::default() };
         let source = import_file(&self.model, &options).expect("the model is read");
         let converted = convert_quantized(source, &options, &job, &|| {});
@@ -143,6 +145,56 @@ fn a_bound_on_the_drop_is_met_with_few_layers_raised() {
     assert!(float - after <= 0.5, "{float:.3} became {after:.3}");
     let again = case.accuracies(quantized.recipe);
     assert_eq!(again, (float, after), "the recipe does not reproduce the result");
+}
+
+/// Weights in half a byte take at most 60 % of the file, and cost at most 2 points.
+fn assert_packed(name: &str) {
+    let Some(case) = case(name) else { return };
+    let int8 = Recipe { precise_output: false, ..Recipe::default() };
+    let int4 = Recipe { weights: WeightType::Int4, effort: Effort::High, ..int8.clone() };
+    let sizes = [&int8, &int4].map(|recipe| case.quantized(recipe.clone()).len());
+    let (float, accuracy) = case.accuracies(int4);
+    println!("{name}: {} bytes became {}, {float:.3} {accuracy:.3}", sizes[0], sizes[1]);
+    assert!(10 * sizes[1] <= 6 * sizes[0], "{} bytes became {}", sizes[0], sizes[1]);
+    assert!(float - accuracy <= 2.0, "{float:.3} became {accuracy:.3}");
+}
+
+#[test]
+fn kws_shrinks_by_int4_weights() {
+    assert_packed("mlperf_tiny/kws_float");
+}
+
+#[test]
+fn a_small_cnn_shrinks_by_int4_weights() {
+    assert_packed("trained/digits_cnn");
+}
+
+/// What is computed with weights of four bits is what their int8 weights give.
+#[test]
+fn packed_weights_are_the_int8_weights_that_they_stand_for() {
+    let packed = packed_digits();
+    let options = Options { matching: Match::Native, ..Options::default() };
+    let mut graph = packed.graph.clone();
+    let layers = graph.tensors.iter_mut().filter_map(|tensor| tensor.packing.take()).count();
+    assert!(layers >= 2, "{layers} layers are packed");
+    let plain = compile(&graph, &options).expect("it compiles").written.bytes;
+    assert!(packed.file.as_slice().len() < plain.len());
+    let samples = repository().join("models/digits_float.inputs.npz");
+    let samples = npz::read(&samples).expect("inputs are bundled");
+    let plain = systole_converter::AlignedBytes::from(&plain[..]);
+    assert_eq!(outputs(packed.file.as_slice(), &samples), outputs(plain.as_slice(), &samples));
+}
+
+/// Weights of float16 are exact to 11 bits, and take half the space.
+#[test]
+fn float16_weights_halve_the_file_and_keep_the_answers() {
+    let f16 = quantized_digits(Recipe { quantize: Scheme::F16, ..Recipe::default() });
+    let float = quantized_digits(Recipe { quantize: Scheme::None, ..Recipe::default() });
+    assert!(f16.report.weight_bytes * 100 < float.report.weight_bytes * 55);
+    let samples = repository().join("models/digits_float.inputs.npz");
+    let samples = npz::read(&samples).expect("inputs are bundled");
+    let [float, f16] = [float, f16].map(|model| outputs(model.file.as_slice(), &samples));
+    assert!(metric::sqnr(&float, &f16) > 50.0);
 }
 
 /// Calibrations of parts of the samples, saved and merged, give the file that all samples at once

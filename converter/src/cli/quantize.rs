@@ -8,7 +8,7 @@ use systole_converter::{
     Class, Converted, Error, Match, Options, Result, Source, metric,
     npz::{self, Array},
     quantize::{
-        Effort, Job, LayerRule, PortType, Precision, Recipe, Scheme, convert_quantized,
+        Effort, Job, LayerRule, PortType, Precision, Recipe, Scheme, WeightType, convert_quantized,
         mixed::Bound,
     },
 };
@@ -24,6 +24,13 @@ pub(super) struct Quantization {
     /// What the model becomes [default: int8 where there is something to calibrate with]
     #[arg(long, value_enum, value_name = "TYPE")]
     quantize: Option<Quantize>,
+    /// How weights of int8 layers are stored: int4 takes half a byte each, for models that must be
+    /// smaller; --effort high rounds them best
+    #[arg(long, value_enum, value_name = "TYPE")]
+    weights: Option<Weights>,
+    /// With int4 weights, let so many weights of an output channel share a scale [default: all]
+    #[arg(long, value_name = "WEIGHTS")]
+    group: Option<usize>,
     /// How activation ranges are chosen: min-max, percentile, percentile:99.9, mse or entropy
     /// [default: mse]
     #[arg(long, value_name = "OBSERVER")]
@@ -89,8 +96,18 @@ enum Quantize {
     Int8,
     /// 16-bit activations and 8-bit weights
     Int16,
+    /// Float, with weights stored in float16
+    F16,
     /// As it is
     None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Weights {
+    /// A byte each
+    Int8,
+    /// Half a byte each
+    Int4,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -139,7 +156,7 @@ impl Quantization {
         matching_given: bool,
     ) -> Result<Converted> {
         let recipe = self.recipe()?;
-        if !matching_given && recipe.quantize != Scheme::None {
+        if !matching_given && recipe.quantize.precision() != Precision::Float {
             options.matching = Match::Native;
         }
         let job = Job {
@@ -186,9 +203,16 @@ impl Quantization {
             recipe.quantize = match quantize {
                 Quantize::Int8 => Scheme::Int8,
                 Quantize::Int16 => Scheme::Int16,
+                Quantize::F16 => Scheme::F16,
                 Quantize::None => Scheme::None,
             };
         }
+        match self.weights {
+            Some(Weights::Int8) => recipe.weights = WeightType::Int8,
+            Some(Weights::Int4) => recipe.weights = WeightType::Int4,
+            None => {}
+        }
+        recipe.group = self.group.unwrap_or(recipe.group);
         if let Some(observer) = &self.observer {
             recipe.observer = observer.parse()?;
         }

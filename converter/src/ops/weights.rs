@@ -5,7 +5,7 @@ use systole_core::{DType, Opcode, format::RoundingCode};
 
 use crate::{
     error::{Result, bail},
-    graph::{NodeView, Tensor},
+    graph::{NodeView, Packing, Tensor},
     lower::{Lowering, SlotId},
     options::Match,
 };
@@ -48,6 +48,8 @@ pub struct Operands {
     pub weights_zero_point: i16,
     /// Whether a second output of int8 is needed, to quantize activations into.
     pub hybrid: bool,
+    /// Type and shape of a second output, to unpack weights into that are stored in less.
+    pub unpacked: Option<(DType, Vec<usize>)>,
 }
 
 /// Fails unless the input's and the weights' types are a pair that kernels exist for, and the
@@ -61,6 +63,7 @@ pub fn expect_types(node: &NodeView<'_>, hybrid: bool) -> Result<()> {
     let known = match (x.dtype, weights.dtype) {
         (DType::I8 | DType::I16, DType::I8) | (DType::F32, DType::F32) => true,
         (DType::F32, DType::I8) => hybrid && !weights.unsigned,
+        (DType::F32, DType::F16) => hybrid,
         _ => false,
     };
     if !known {
@@ -103,17 +106,45 @@ pub fn operands(
         let constants =
             vec![lowering.constant(&weights.shape, &values), lowering.constant(&[channels], &bias)];
         let rounding = RoundingCode::None;
-        return Ok(Operands { constants, rounding, weights_zero_point: 0, hybrid: false });
+        return Ok(Operands {
+            constants,
+            rounding,
+            weights_zero_point: 0,
+            hybrid: false,
+            unpacked: None,
+        });
+    }
+    if weights.dtype == DType::F16 {
+        let values: Vec<half::f16> = weights.values()?;
+        let bias: Vec<f32> = bias(node, channels)?;
+        let constants =
+            vec![lowering.constant(&weights.shape, &values), lowering.constant(&[channels], &bias)];
+        let unpacked = Some((DType::F32, weights.shape.clone()));
+        let rounding = RoundingCode::None;
+        return Ok(Operands {
+            constants,
+            rounding,
+            weights_zero_point: 0,
+            hybrid: false,
+            unpacked,
+        });
     }
     let zero_point = weights_zero_point(weights, rules.weights_zero_point)?;
     let values: Vec<i8> = weights.values()?;
+    let packing = weights.packing.as_ref().filter(|_| x.dtype == DType::I8 && !rules.as_filters);
     let mut constants = vec![match rules.as_filters {
         true => {
             let taps = weights.shape.iter().take(axis).skip(1);
             let shape: Vec<usize> = [channels].iter().chain(taps).chain(&[1]).copied().collect();
             lowering.constant(&shape, &filters(&values, channels))
         }
-        false => lowering.constant(&weights.shape, &values),
+        false => match packing {
+            Some(packing) => {
+                let halves = packed(&values, packing, rules.channels, channels)?;
+                lowering.constant(&[halves.len()], &halves)
+            }
+            None => lowering.constant(&weights.shape, &values),
+        },
     }];
     let sums = sums(&values, channels, rules.channels);
     if x.dtype == DType::F32 {
@@ -124,7 +155,13 @@ pub fn operands(
         constants.push(lowering.constant(&[scales.len()], &scales));
         constants.push(lowering.constant(&[channels], &sums));
         let rounding = RoundingCode::None;
-        return Ok(Operands { constants, rounding, weights_zero_point: 0, hybrid: true });
+        return Ok(Operands {
+            constants,
+            rounding,
+            weights_zero_point: 0,
+            hybrid: true,
+            unpacked: None,
+        });
     }
     let rounding = match lowering.matching() {
         Match::Litert if rules.litert_float64 => RoundingCode::Float64,
@@ -152,7 +189,35 @@ pub fn operands(
     let single_product = weights.unsigned && rounding != RoundingCode::Float64;
     let scales = channel_scales(x, weights, node.output(0)?, axis, single_product)?;
     constants.extend(lowering.scales(rounding, &scales)?);
-    Ok(Operands { constants, rounding, weights_zero_point: zero_point as i16, hybrid: false })
+    if let Some(Packing { steps }) = packing.filter(|packing| !packing.steps.is_empty()) {
+        constants.push(lowering.constant(&[steps.len()], steps));
+    }
+    let unpacked = packing.map(|_| (DType::I8, weights.shape.clone()));
+    let weights_zero_point = zero_point as i16;
+    Ok(Operands { constants, rounding, weights_zero_point, hybrid: false, unpacked })
+}
+
+/// Weights as halves of bytes: each over its step, the first of two in the low half.
+///
+/// # Errors
+/// `InvalidQuantization` for weights that are no multiples of their steps, or beyond four bits.
+fn packed(values: &[i8], packing: &Packing, layout: Channels, channels: usize) -> Result<Vec<u8>> {
+    let steps = &packing.steps;
+    let part = values.len().checked_div(steps.len()).unwrap_or(0).max(1);
+    let half = |(index, &w): (usize, &i8)| {
+        let step = match layout {
+            _ if steps.is_empty() => 1,
+            Channels::First => steps[index / part % steps.len()],
+            Channels::Last => steps[index % channels % steps.len()],
+        };
+        let q = w.checked_div(step).unwrap_or(i8::MAX);
+        if q.wrapping_mul(step) != w || !(-8..=7).contains(&q) {
+            bail!(InvalidQuantization, "weight {w} is not {step} times a number of four bits");
+        }
+        Ok(q as u8 & 15)
+    };
+    let halves: Vec<u8> = values.iter().enumerate().map(half).collect::<Result<_>>()?;
+    Ok(halves.chunks(2).map(|pair| pair[0] | pair.get(1).map_or(0, |high| high << 4)).collect())
 }
 
 /// Writes the record of a node with these operands. `scratch` is how many activations a hybrid
@@ -173,6 +238,9 @@ pub fn emit(
     let mut outputs = vec![lowering.tensor(node.node.outputs[0])];
     if operands.hybrid {
         outputs.push(lowering.temporary(DType::I8, &[scratch], 0.0, 0));
+    }
+    if let Some((dtype, shape)) = &operands.unpacked {
+        outputs.push(lowering.temporary(*dtype, shape, 0.0, 0));
     }
     let inputs = [x].into_iter().chain(operands.constants).map(Some).collect();
     lowering.emit(opcode, operands.rounding, params, inputs, outputs);

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use super::{
     linear::{Linear, window},
-    weights::LARGEST,
+    weights::Levels,
 };
 use crate::{
     calibrate::{Probe, probe::reals},
@@ -116,7 +116,7 @@ impl Seen {
         Ok(whole)
     }
 
-    /// Rounds the weights of node `index` in units of their scales, from the nearest levels on, and
+    /// Rounds the weights of node `index`, from the nearest levels on, and
     /// gives each output channel's mean error, which the bias is to take back. `None` for layers that
     /// are not looked at.
     pub fn round(
@@ -124,7 +124,7 @@ impl Seen {
         index: usize,
         layer: &Linear,
         weights: &[f32],
-        scales: &[f32],
+        levels: &Levels,
         nearest: &[i8],
     ) -> Option<(Vec<i8>, Vec<f64>)> {
         let groups = self.layers.get(&index)?;
@@ -132,19 +132,24 @@ impl Seen {
         let filters = layer.filters();
         let rounded: Vec<(Vec<i8>, f64)> = filters
             .par_iter()
-            .enumerate()
-            .map(|(output, filter)| {
+            .map(|filter| {
                 let group = layer.place(filter[0]).input / layer.depth;
                 let covariance = &covariances[group];
-                let exact: Vec<f64> = filter
-                    .iter()
-                    .map(|&at| f64::from(weights[at]) / f64::from(scales[output]))
-                    .collect();
-                let start: Vec<i8> = filter.iter().map(|&at| nearest[at]).collect();
-                let rounded = covariance.descend(&exact, start);
-                let errors = rounded.iter().zip(&exact).map(|(&q, w)| f64::from(q) - w);
+                let weight = |&at: &usize| {
+                    let step = levels.step(layer, at);
+                    Weight {
+                        exact: f64::from(weights[at]) / levels.unit(layer, at),
+                        rounded: f64::from(nearest[at] / step),
+                        unit: levels.unit(layer, at),
+                    }
+                };
+                let mut filter_weights: Vec<Weight> = filter.iter().map(weight).collect();
+                covariance.descend(&mut filter_weights, levels.largest);
+                let errors = filter_weights.iter().map(|w| (w.rounded - w.exact) * w.unit);
                 let mean: f64 = errors.zip(&covariance.means).map(|(d, mean)| d * mean).sum();
-                (rounded, mean * f64::from(scales[output]))
+                let step = |&at: &usize| levels.step(layer, at);
+                let rounded = filter.iter().map(step).zip(&filter_weights);
+                (rounded.map(|(step, w)| w.rounded as i8 * step).collect(), mean)
             })
             .collect();
         let mut all = nearest.to_vec();
@@ -204,27 +209,27 @@ impl Covariance {
         Self { means, matrix }
     }
 
-    /// Moves weights to the other neighbour of their exact values while the error falls.
-    fn descend(&self, exact: &[f64], mut rounded: Vec<i8>) -> Vec<i8> {
-        let length = exact.len();
+    /// Moves weights to the other neighbour of their exact values, within `largest`, while the error
+    /// falls.
+    fn descend(&self, weights: &mut [Weight], largest: f64) {
+        let length = weights.len();
         let row = |i: usize| &self.matrix[i * length..(i + 1) * length];
         // The gradient of half the error: covariance times errors.
         let mut gradient = vec![0.0; length];
-        for (i, (&q, w)) in rounded.iter().zip(exact).enumerate() {
-            let error = f64::from(q) - w;
+        for (i, w) in weights.iter().enumerate() {
+            let error = (w.rounded - w.exact) * w.unit;
             gradient.iter_mut().zip(row(i)).for_each(|(sum, c)| *sum += error * c);
         }
         for _ in 0..SWEEPS {
             let mut changed = false;
-            for i in 0..length {
-                let (low, high) = (exact[i].floor(), exact[i].ceil());
-                let now = f64::from(rounded[i]);
-                let other = if now == low { high } else { low };
-                let step = other - now;
-                let valid = (-LARGEST..=LARGEST).contains(&other) && step.abs() == 1.0;
-                let change = 2.0 * step * gradient[i] + step * step * row(i)[i];
-                if valid && change < -1e-12 * row(i)[i] {
-                    rounded[i] = other as i8;
+            for (i, w) in weights.iter_mut().enumerate() {
+                let (low, high) = (w.exact.floor(), w.exact.ceil());
+                let other = if w.rounded == low { high } else { low };
+                let valid = other.abs() <= largest && (other - w.rounded).abs() == 1.0;
+                let step = (other - w.rounded) * w.unit;
+                let own = step * step * row(i)[i];
+                if valid && 2.0 * step * gradient[i] + own < -1e-12 * own {
+                    w.rounded = other;
                     gradient.iter_mut().zip(row(i)).for_each(|(sum, c)| *sum += step * c);
                     changed = true;
                 }
@@ -233,8 +238,18 @@ impl Covariance {
                 break;
             }
         }
-        rounded
     }
+}
+
+/// A weight while it is rounded.
+#[derive(Debug, Clone, Copy)]
+struct Weight {
+    /// The float weight in units.
+    exact: f64,
+    /// A whole number.
+    rounded: f64,
+    /// What one is worth.
+    unit: f64,
 }
 
 /// Shows each group's moments what its filters see in the input `x`.
@@ -280,6 +295,14 @@ fn windows(graph: &Graph, node: &Node, layer: &Linear, x: &[f32], moments: &mut 
 mod tests {
     use super::*;
 
+    /// From the nearest levels on.
+    fn descend(covariance: &Covariance, exact: &[f64]) -> Vec<f64> {
+        let weight = |&exact: &f64| Weight { exact, rounded: exact.round(), unit: 1.0 };
+        let mut weights: Vec<Weight> = exact.iter().map(weight).collect();
+        covariance.descend(&mut weights, 127.0);
+        weights.into_iter().map(|weight| weight.rounded).collect()
+    }
+
     #[test]
     fn errors_of_weights_that_see_the_same_cancel() {
         // Two inputs that are always equal: 0.4 + 0.4 is nearer to 1 than to 0.
@@ -288,8 +311,8 @@ mod tests {
             moments.see(&[x, x]);
         }
         let covariance = Covariance::new(&moments);
-        let rounded = covariance.descend(&[0.4, 0.4], vec![0, 0]);
-        assert_eq!(rounded.iter().sum::<i8>(), 1);
+        let rounded = descend(&covariance, &[0.4, 0.4]);
+        assert_eq!(rounded.iter().sum::<f64>(), 1.0);
     }
 
     #[test]
@@ -299,7 +322,7 @@ mod tests {
             moments.see(&window);
         }
         let covariance = Covariance::new(&moments);
-        assert_eq!(covariance.descend(&[0.4, -3.7], vec![0, -4]), [0, -4]);
+        assert_eq!(descend(&covariance, &[0.4, -3.7]), [0.0, -4.0]);
     }
 
     #[test]
@@ -313,13 +336,13 @@ mod tests {
         }
         let covariance = Covariance::new(&moments);
         let exact = [1.37, -2.52, 126.8, -0.44, 3.49];
-        let nearest = exact.map(|w: f64| w.round() as i8).to_vec();
-        let error = |q: &[i8]| -> f64 {
-            let d: Vec<f64> = q.iter().zip(exact).map(|(&q, w)| f64::from(q) - w).collect();
+        let nearest = exact.map(f64::round).to_vec();
+        let error = |q: &[f64]| -> f64 {
+            let d: Vec<f64> = q.iter().zip(exact).map(|(q, w)| q - w).collect();
             (0..25).map(|at| d[at / 5] * covariance.matrix[at] * d[at % 5]).sum()
         };
-        let rounded = covariance.descend(&exact, nearest.clone());
+        let rounded = descend(&covariance, &exact);
         assert!(error(&rounded) < error(&nearest));
-        assert!(rounded.iter().zip(exact).all(|(&q, w)| (f64::from(q) - w).abs() < 1.0));
+        assert!(rounded.iter().zip(exact).all(|(q, w)| (q - w).abs() < 1.0 && q.abs() <= 127.0));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Recipe, Scheme, fold,
+    Precision, Recipe, Scheme, float16, fold,
     mixed::{self, Bound},
     normalize, prepare, quantize,
 };
@@ -55,9 +55,12 @@ pub fn convert_quantized(
     normalize(&mut graph, &job.recipe)?;
     let mut passes = passes::run(&mut graph)?;
     let (mut recipe, mut mixed) = (job.recipe.clone(), None);
-    if recipe.quantize == Scheme::None {
+    if recipe.quantize.precision() == Precision::Float {
         let normalized = !(recipe.mean.is_empty() && recipe.std.is_empty());
         passes.extend(if normalized { Some(fold(&mut graph)?) } else { None });
+        if recipe.quantize == Scheme::F16 {
+            passes.push(float16::run(&mut graph)?);
+        }
     } else {
         passes.extend(prepare(&mut graph)?);
         let calibration = calibration(&graph, job, progress)?;

@@ -8,9 +8,11 @@ pub mod assign;
 mod bias_correction;
 mod convert;
 mod equalize;
+mod float16;
 mod fold;
 mod head;
 mod hybrid;
+mod int4;
 pub mod layers;
 pub mod linear;
 pub mod mixed;
@@ -28,8 +30,9 @@ use linear::Linear;
 pub use normalize::normalize;
 pub use parameters::{Affine, dtype};
 use rewrite::Rounded;
+use weights::Levels;
 
-pub use recipe::{Effort, LayerRule, PortType, Precision, Recipe, Scheme};
+pub use recipe::{Effort, LayerRule, PortType, Precision, Recipe, Scheme, WeightType};
 
 use crate::{
     calibrate::Calibration,
@@ -99,11 +102,11 @@ pub fn quantize(
             "effort high needs samples (--calibrate); the state of a calibration is not enough"
         ),
     };
-    let round = |graph: &Graph, index: usize, layer: &Linear, scales: &[f32]| {
+    let round = |graph: &Graph, index: usize, layer: &Linear, levels: &Levels| {
         let (weights, bias): (Vec<f32>, _) =
             (graph[layer.weights].values()?, weights::bias(graph, layer)?);
-        let nearest = weights::nearest(graph, layer, scales)?;
-        if let Some((rounded, means)) = seen.round(index, layer, &weights, scales, &nearest) {
+        let nearest = weights::nearest(graph, layer, levels)?;
+        if let Some((rounded, means)) = seen.round(index, layer, &weights, levels, &nearest) {
             let bias = bias.iter().zip(means).map(|(&b, mean)| (f64::from(b) - mean) as f32);
             return Ok(Rounded { weights: rounded, bias: bias.collect() });
         }
@@ -112,7 +115,7 @@ pub fn quantize(
         let Some(input) = input.and_then(|id| calibration.tensor(id)) else {
             return Ok(Rounded { weights: nearest, bias });
         };
-        let errors = bias_correction::errors(layer, &weights, &nearest, scales);
+        let errors = bias_correction::errors(layer, &weights, &nearest, &levels.scales);
         let bias = bias_correction::corrected(graph, node, layer, &errors, &bias, &input.means());
         Ok(Rounded { weights: nearest, bias })
     };

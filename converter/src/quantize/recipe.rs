@@ -27,6 +27,8 @@ pub enum Scheme {
     Int8,
     /// 16x8.
     Int16,
+    /// Stays float32, with weights stored in float16.
+    F16,
     /// Stays float32.
     None,
 }
@@ -37,7 +39,7 @@ impl Scheme {
         match self {
             Self::Int8 => Precision::Int8,
             Self::Int16 => Precision::Int16,
-            Self::None => Precision::Float,
+            Self::F16 | Self::None => Precision::Float,
         }
     }
 }
@@ -52,6 +54,16 @@ pub enum PortType {
     Int8,
     /// uint8, with scale and zero point.
     Uint8,
+}
+
+/// How weights of int8 layers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightType {
+    /// A byte each.
+    Int8,
+    /// Half a byte each.
+    Int4,
 }
 
 /// How much time may go into rounding weights.
@@ -83,6 +95,11 @@ pub struct Recipe {
     /// How activation ranges of int8 are chosen; int16 always covers all values.
     #[serde(with = "observer")]
     pub observer: Observer,
+    /// How weights are stored.
+    pub weights: WeightType,
+    /// With int4, how many weights of an output channel share a scale; 0 for all of them. Channels of
+    /// a number of weights that this does not divide have one scale.
+    pub group: usize,
     /// Whether weights have a scale per output channel, or one per tensor.
     pub per_channel: bool,
     /// Whether ranges of channels are equalized across layers.
@@ -113,6 +130,8 @@ impl Default for Recipe {
         Self {
             quantize: Scheme::Int8,
             observer: Observer::default(),
+            weights: WeightType::Int8,
+            group: 0,
             per_channel: true,
             equalize: true,
             bias_correction: true,

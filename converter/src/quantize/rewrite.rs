@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use systole_core::DType;
 
 use super::{
+    int4,
     linear::Linear,
     parameters::{Affine, dtype},
-    recipe::{PortType, Precision, Recipe},
+    recipe::{PortType, Precision, Recipe, WeightType},
     rules::{Rule, rule},
     sharing::Held,
-    weights::{self, LayerConstants},
+    weights::{self, LayerConstants, Levels},
 };
 use crate::{
     error::{Result, Within, bail, error},
@@ -22,8 +23,8 @@ use crate::{
     ops::{Op, dequantize::Dequantize, quantize::Quantize},
 };
 
-/// Integers for the weights of a layer: `graph`, its index, its scales.
-pub type Round<'a> = dyn Fn(&Graph, usize, &Linear, &[f32]) -> Result<Rounded> + 'a;
+/// Integers for the weights of a layer: the graph, the layer's index, what integers stand for.
+pub type Round<'a> = dyn Fn(&Graph, usize, &Linear, &Levels) -> Result<Rounded> + 'a;
 
 /// Weights as integers, and the float bias that goes with them.
 #[derive(Debug, Clone, PartialEq)]
@@ -162,9 +163,12 @@ impl Rewriter<'_> {
     ) -> Result<LayerConstants> {
         let input = node.inputs[0].ok_or_else(|| error!(InvalidGraph, "its input is missing"))?;
         let (input, output) = (self.graph[input].scale()?, self.graph[node.outputs[0]].scale()?);
-        let scales = weights::scales(self.float, layer, input, output, recipe.per_channel)?;
-        let Rounded { weights, bias } = round(self.float, index, layer, &scales)?;
-        Ok(weights::constants(self.float, layer, &weights, &bias, &scales, input, precision))
+        let packed = recipe.weights == WeightType::Int4
+            && precision == Precision::Int8
+            && int4::can_pack(&node.op, layer);
+        let levels = weights::levels(self.float, layer, input, output, packed, recipe)?;
+        let Rounded { weights, bias } = round(self.float, index, layer, &levels)?;
+        Ok(weights::constants(self.float, layer, &weights, &bias, &levels, input, precision))
     }
 
     /// Outputs are float, or what their writer computes in.

@@ -2,10 +2,14 @@
 
 use systole_core::DType;
 
-use super::{linear::Linear, recipe::Precision};
+use super::{
+    int4,
+    linear::Linear,
+    recipe::{Precision, Recipe},
+};
 use crate::{
     error::{Result, bail, error},
-    graph::{Graph, Quantization, Tensor},
+    graph::{Graph, Packing, Quantization, Tensor},
 };
 
 /// Quantized weights, and the bias that goes with them.
@@ -20,21 +24,57 @@ pub struct LayerConstants {
 /// The largest int8 weight: the range is symmetric, as kernels may rely on.
 pub const LARGEST: f64 = 127.0;
 
-/// The scales of a layer's weights, one per output channel; equal ones where `per_channel` is off.
+/// What the integers of a layer's weights stand for: `scale × step × q`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Levels {
+    /// One per output channel.
+    pub scales: Vec<f32>,
+    /// Whole numbers that groups of weights are multiplied with, see [`Packing`]; empty where all
+    /// are 1.
+    pub steps: Vec<i8>,
+    /// The largest `q`, and minus the smallest.
+    pub largest: f64,
+}
+
+impl Levels {
+    /// The step of the weight at `index`.
+    pub fn step(&self, layer: &Linear, index: usize) -> i8 {
+        let weights = layer.outputs * layer.taps() * layer.depth;
+        match self.steps.len() {
+            0 => 1,
+            _ if layer.channels_last => self.steps[layer.place(index).output],
+            count => self.steps[index / (weights / count).max(1)],
+        }
+    }
+
+    /// What one `q` of the weight at `index` is worth.
+    pub fn unit(&self, layer: &Linear, index: usize) -> f64 {
+        f64::from(self.scales[layer.place(index).output]) * f64::from(self.step(layer, index))
+    }
+
+    /// How weights with these levels are stored, where that is not a byte each.
+    fn packing(&self) -> Option<Packing> {
+        (self.largest < LARGEST).then(|| Packing { steps: self.steps.clone() })
+    }
+}
+
+/// The levels of a layer's weights.
 ///
-/// A scale is `max |w| / 127`. It is larger where a bias would not fit 32 bits otherwise, and where
-/// the product of scales over the output's would be too small for a fixed-point multiplier: that of
-/// a channel whose weights are all zero, or nearly so, whose sums then are the bias alone.
+/// The scale of int8 is `max |w| / 127`. A scale is larger where a bias would not fit 32 bits
+/// otherwise, and where the product of scales over the output's would be too small for a fixed-point
+/// multiplier: that of a channel whose weights are all zero, or nearly so, whose sums then are the
+/// bias alone.
 ///
 /// # Errors
 /// `InvalidData` for weights or biases that are not finite.
-pub fn scales(
+pub fn levels(
     graph: &Graph,
     layer: &Linear,
     input_scale: f32,
     output_scale: f32,
-    per_channel: bool,
-) -> Result<Vec<f32>> {
+    packed: bool,
+    recipe: &Recipe,
+) -> Result<Levels> {
     let weights: Vec<f32> = graph[layer.weights].values()?;
     let bias = bias(graph, layer)?;
     let tensors = [Some((layer.weights, &weights)), layer.bias.map(|id| (id, &bias))];
@@ -43,36 +83,40 @@ pub fn scales(
             bail!(InvalidData, "{} holds {odd}, which cannot be quantized", graph[id]);
         }
     }
-    let mut largest = vec![0.0_f64; layer.outputs];
-    for (index, &w) in weights.iter().enumerate() {
-        let channel = &mut largest[layer.place(index).output];
-        *channel = channel.max(f64::from(w.abs()));
-    }
     let (input, output) = (f64::from(input_scale), f64::from(output_scale));
-    let scale = |(largest, bias): (f64, &f32)| {
+    let floor = |bias: &f32| {
         let for_bias = f64::from(bias.abs()) / (input * f64::from(1 << 30));
         let for_multiplier = output / input * 2.0_f64.powi(-24);
-        (largest / LARGEST).max(for_bias).max(for_multiplier)
+        for_bias.max(for_multiplier)
     };
-    let mut scales: Vec<f64> = largest.into_iter().zip(&bias).map(scale).collect();
-    if !per_channel {
+    let floors: Vec<f64> = bias.iter().map(floor).collect();
+    if packed {
+        return Ok(int4::levels(layer, &weights, &floors, recipe));
+    }
+    let mut scales = floors;
+    for (index, &w) in weights.iter().enumerate() {
+        let scale = &mut scales[layer.place(index).output];
+        *scale = scale.max(f64::from(w.abs()) / LARGEST);
+    }
+    if !recipe.per_channel {
         let widest = scales.iter().copied().fold(0.0, f64::max);
         scales.fill(widest);
     }
-    Ok(scales.into_iter().map(|scale| scale as f32).collect())
+    let scales = scales.into_iter().map(|scale| scale as f32).collect();
+    Ok(Levels { scales, steps: Vec::new(), largest: LARGEST })
 }
 
-/// The nearest int8 weights under these scales, in the order of the float ones.
+/// The nearest int8 weights under these levels, in the order of the float ones.
 ///
 /// # Errors
-/// None for layers that [`scales`] accepted.
-pub fn nearest(graph: &Graph, layer: &Linear, scales: &[f32]) -> Result<Vec<i8>> {
+/// None for layers that [`levels`] accepted.
+pub fn nearest(graph: &Graph, layer: &Linear, levels: &Levels) -> Result<Vec<i8>> {
     let weights: Vec<f32> = graph[layer.weights].values()?;
-    let q = |(index, &w): (usize, &f32)| {
-        let scale = f64::from(scales[layer.place(index).output]);
-        (f64::from(w) / scale).round().clamp(-LARGEST, LARGEST) as i8
+    let rounded = |(index, &w): (usize, &f32)| {
+        let q = (f64::from(w) / levels.unit(layer, index)).round();
+        q.clamp(-levels.largest, levels.largest) as i8 * levels.step(layer, index)
     };
-    Ok(weights.iter().enumerate().map(q).collect())
+    Ok(weights.iter().enumerate().map(rounded).collect())
 }
 
 /// The float bias, zeros where there is none.
@@ -94,10 +138,11 @@ pub fn constants(
     layer: &Linear,
     weights: &[i8],
     bias: &[f32],
-    scales: &[f32],
+    levels: &Levels,
     input_scale: f32,
     precision: Precision,
 ) -> LayerConstants {
+    let scales = &levels.scales;
     let source = &graph[layer.weights];
     let equal = scales.windows(2).all(|pair| pair[0] == pair[1]);
     let kept = if equal { &scales[..1] } else { scales };
@@ -107,6 +152,7 @@ pub fn constants(
     };
     let mut tensor = Tensor::constant(&source.name[..], source.shape.clone(), weights);
     tensor.quantization = quantization(kept.to_vec(), layer.axis());
+    tensor.packing = levels.packing();
 
     let product = |scale: f32| f64::from(input_scale) * f64::from(scale);
     let exact = bias.iter().zip(scales).map(|(&b, &s)| (f64::from(b) / product(s)).round());

@@ -10,6 +10,8 @@ use systole_kernels::{
         Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, Windows, conv2d_f32, conv2d_hybrid,
         conv2d_i8, conv2d_i16, conv2d_large_i8, conv2d_pointwise_i8,
     },
+    float16::{Halved, conv2d_f16},
+    packed::{Packed, conv2d_i4, conv2d_pointwise_i4},
     pool::ActivationRange,
 };
 
@@ -17,8 +19,9 @@ use super::{
     linear::{self, Arithmetic},
     window::{nhwc, window},
 };
-use crate::{call::{Machine, call}, 
+use crate::{
     OperatorError, Record,
+    call::{Machine, call},
     format::params,
     memory::Place,
     ops::Operator,
@@ -63,8 +66,11 @@ pub struct Conv2d<'m> {
 
 enum Kernel<'m> {
     I8(Conv2dI8<'m>),
+    PointwiseI4(Packed<'m, Conv2dI8<'m>>, Place),
+    I4(Packed<'m, Conv2dI8<'m>>, Place),
     I16(Conv2dI16<'m>),
     F32(Conv2dF32<'m>),
+    F16(Halved<'m, Conv2dF32<'m>>, Place),
     Hybrid(Conv2dHybrid<'m>, Place),
 }
 
@@ -75,7 +81,8 @@ impl<'m> Operator<'m> for Conv2d<'m> {
         let arithmetic = Arithmetic::of(record)?;
         let (x, y) = (record.input(0)?, record.output(0)?);
         let (input, output) = (nhwc(&x, 0)?, nhwc(&y, y_operand)?);
-        let [channels, kernel_h, kernel_w, group_channels] = nhwc(&record.input(1)?, 1)?;
+        let (weights, operand) = linear::weights(record)?;
+        let [channels, kernel_h, kernel_w, group_channels] = nhwc(&weights, operand)?;
         let groups = input[3].checked_div(group_channels).ok_or(OperatorError::Shape(1))?;
         if groups * group_channels != input[3] || !channels.is_multiple_of(groups) {
             return Err(OperatorError::Shape(1));
@@ -87,19 +94,42 @@ impl<'m> Operator<'m> for Conv2d<'m> {
         let window = window(params.stride, params.dilation, params.padding)?;
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = params.real_range();
-        let kernel = match arithmetic {
-            Arithmetic::I8 => Kernel::I8(Conv2dI8 {
+        let with = |weights| {
+            Ok(Conv2dI8 {
                 input,
                 output,
                 kernel,
                 window,
-                weights: record.constant(1)?,
+                weights,
                 weights_zero_point: params.weights_zero_point.into(),
                 input_zero_point: x.stored_zero_point(),
                 bias: linear::bias(record, channels)?,
                 requantize: record.requantize(3, channels)?,
                 output_stage,
-            }),
+            })
+        };
+        let float = |weights| {
+            Ok(Conv2dF32 {
+                input,
+                output,
+                kernel,
+                window,
+                weights,
+                bias: linear::bias(record, channels)?,
+                activation,
+            })
+        };
+        let kernel = match arithmetic {
+            Arithmetic::I8 => Kernel::I8(with(record.constant(1)?)?),
+            Arithmetic::I4 => {
+                let (weights, scratch) = linear::packed(record, false)?;
+                let layer = Packed { weights, layer: with(&[])? };
+                if groups == 1 && layer.layer.is_product() {
+                    Kernel::PointwiseI4(layer, scratch)
+                } else {
+                    Kernel::I4(layer, scratch)
+                }
+            }
             Arithmetic::I16 => Kernel::I16(Conv2dI16 {
                 input,
                 output,
@@ -109,15 +139,11 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 accumulate: linear::accumulate16(record, channels)?,
                 output_stage,
             }),
-            Arithmetic::F32 => Kernel::F32(Conv2dF32 {
-                input,
-                output,
-                kernel,
-                window,
-                weights: record.constant(1)?,
-                bias: linear::bias(record, channels)?,
-                activation,
-            }),
+            Arithmetic::F32 => Kernel::F32(float(record.constant(1)?)?),
+            Arithmetic::F16 => {
+                let (weights, scratch) = linear::halved(record)?;
+                Kernel::F16(Halved { weights, layer: float(&[])? }, scratch)
+            }
             Arithmetic::Hybrid => {
                 let image = x.len().checked_div(input[0]).ok_or(OperatorError::Shape(0))?;
                 let asymmetric = params.asymmetric != 0;
@@ -134,7 +160,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
     }
 
     fn work(record: &Record<'m>) -> u64 {
-        record.elements_and_steps(record.dims(1, 1..4))
+        record.elements_and_steps(linear::weight_dims(record, 1..4))
     }
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
@@ -146,11 +172,20 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 Windows::Small => call!(machine, conv2d_i8, kernel; [self.x] => self.y),
                 Windows::Large => call!(machine, conv2d_large_i8, kernel; [self.x] => self.y),
             },
+            Kernel::PointwiseI4(kernel, scratch) => {
+                call!(machine, conv2d_pointwise_i4, kernel; [self.x] => self.y, *scratch)
+            }
+            Kernel::I4(kernel, scratch) => {
+                call!(machine, conv2d_i4, kernel; [self.x] => self.y, *scratch)
+            }
             Kernel::I16(kernel) => {
                 call!(machine, conv2d_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
                 call!(machine, conv2d_f32, kernel; [self.x] => self.y)
+            }
+            Kernel::F16(kernel, scratch) => {
+                call!(machine, conv2d_f16, kernel; [self.x] => self.y, *scratch)
             }
             Kernel::Hybrid(kernel, scratch) => {
                 call!(machine, conv2d_hybrid, kernel; [self.x] => self.y, *scratch)

@@ -6,8 +6,11 @@ use systole_kernels::{
     Mismatch,
     depthwise_conv2d::{
         DepthwiseConv2dF32, DepthwiseConv2dHybrid, DepthwiseConv2dI8, DepthwiseConv2dI16,
-        depthwise_conv2d_asymmetric_i8, depthwise_conv2d_f32, depthwise_conv2d_hybrid, depthwise_conv2d_i8, depthwise_conv2d_i16, depthwise_conv2d_multiplied_i8,
+        depthwise_conv2d_asymmetric_i8, depthwise_conv2d_f32, depthwise_conv2d_hybrid,
+        depthwise_conv2d_i8, depthwise_conv2d_i16, depthwise_conv2d_multiplied_i8,
     },
+    float16::{Halved, depthwise_conv2d_f16},
+    packed::{Packed, depthwise_conv2d_i4, depthwise_conv2d_multiplied_i4},
 };
 
 pub use super::conv2d::Params;
@@ -15,8 +18,9 @@ use super::{
     linear::{self, Arithmetic},
     window::{nhwc, window},
 };
-use crate::{call::{Machine, call}, 
+use crate::{
     OperatorError, Record,
+    call::{Machine, call},
     memory::Place,
     ops::Operator,
 };
@@ -30,8 +34,10 @@ pub struct DepthwiseConv2d<'m> {
 
 enum Kernel<'m> {
     I8(DepthwiseConv2dI8<'m>),
+    I4(Packed<'m, DepthwiseConv2dI8<'m>>, Place),
     I16(DepthwiseConv2dI16<'m>),
     F32(DepthwiseConv2dF32<'m>),
+    F16(Halved<'m, DepthwiseConv2dF32<'m>>, Place),
     Hybrid(DepthwiseConv2dHybrid<'m>, Place),
 }
 
@@ -42,7 +48,8 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
         let arithmetic = Arithmetic::of(record)?;
         let (x, y) = (record.input(0)?, record.output(0)?);
         let (input, output) = (nhwc(&x, 0)?, nhwc(&y, y_operand)?);
-        let [one, kernel_h, kernel_w, channels] = nhwc(&record.input(1)?, 1)?;
+        let (weights, operand) = linear::weights(record)?;
+        let [one, kernel_h, kernel_w, channels] = nhwc(&weights, operand)?;
         if one != 1 || !channels.is_multiple_of(input[3]) {
             return Err(OperatorError::Shape(1));
         }
@@ -53,19 +60,40 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
         let window = window(params.stride, params.dilation, params.padding)?;
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = params.real_range();
-        let kernel = match arithmetic {
-            Arithmetic::I8 => Kernel::I8(DepthwiseConv2dI8 {
+        let with = |weights| {
+            Ok(DepthwiseConv2dI8 {
                 input,
                 output,
                 kernel,
                 window,
-                weights: record.constant(1)?,
+                weights,
                 weights_zero_point: params.weights_zero_point.into(),
                 input_zero_point: x.stored_zero_point(),
                 bias: linear::bias(record, channels)?,
                 requantize: record.requantize(3, channels)?,
                 output_stage,
-            }),
+            })
+        };
+        let float = |weights| {
+            Ok(DepthwiseConv2dF32 {
+                input,
+                output,
+                kernel,
+                window,
+                weights,
+                bias: linear::bias(record, channels)?,
+                activation,
+            })
+        };
+        let kernel = match arithmetic {
+            Arithmetic::I8 => Kernel::I8(with(record.constant(1)?)?),
+            Arithmetic::I4 => {
+                let (weights, scratch) = linear::packed(record, true)?;
+                if params.weights_zero_point != 0 {
+                    return Err(OperatorError::Parameter(3));
+                }
+                Kernel::I4(Packed { weights, layer: with(&[])? }, scratch)
+            }
             Arithmetic::I16 => Kernel::I16(DepthwiseConv2dI16 {
                 input,
                 output,
@@ -75,15 +103,11 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
                 accumulate: linear::accumulate16(record, channels)?,
                 output_stage,
             }),
-            Arithmetic::F32 => Kernel::F32(DepthwiseConv2dF32 {
-                input,
-                output,
-                kernel,
-                window,
-                weights: record.constant(1)?,
-                bias: linear::bias(record, channels)?,
-                activation,
-            }),
+            Arithmetic::F32 => Kernel::F32(float(record.constant(1)?)?),
+            Arithmetic::F16 => {
+                let (weights, scratch) = linear::halved(record)?;
+                Kernel::F16(Halved { weights, layer: float(&[])? }, scratch)
+            }
             Arithmetic::Hybrid => {
                 let image = x.len().checked_div(input[0]).ok_or(OperatorError::Shape(0))?;
                 let asymmetric = params.asymmetric != 0;
@@ -100,7 +124,7 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
     }
 
     fn work(record: &Record<'m>) -> u64 {
-        record.elements_and_steps(record.dims(1, 1..3))
+        record.elements_and_steps(linear::weight_dims(record, 1..3))
     }
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
@@ -114,11 +138,20 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
             Kernel::I8(kernel) => {
                 call!(machine, depthwise_conv2d_i8, kernel; [self.x] => self.y)
             }
+            Kernel::I4(kernel, scratch) if kernel.layer.input[3] != kernel.layer.output[3] => {
+                call!(machine, depthwise_conv2d_multiplied_i4, kernel; [self.x] => self.y, *scratch)
+            }
+            Kernel::I4(kernel, scratch) => {
+                call!(machine, depthwise_conv2d_i4, kernel; [self.x] => self.y, *scratch)
+            }
             Kernel::I16(kernel) => {
                 call!(machine, depthwise_conv2d_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
                 call!(machine, depthwise_conv2d_f32, kernel; [self.x] => self.y)
+            }
+            Kernel::F16(kernel, scratch) => {
+                call!(machine, depthwise_conv2d_f16, kernel; [self.x] => self.y, *scratch)
             }
             Kernel::Hybrid(kernel, scratch) => {
                 call!(machine, depthwise_conv2d_hybrid, kernel; [self.x] => self.y, *scratch)

@@ -5,17 +5,20 @@
 
 use systole_kernels::{
     Mismatch,
+    float16::{Halved, fully_connected_f16},
     fully_connected::{
         FullyConnectedF32, FullyConnectedHybrid, FullyConnectedI8, FullyConnectedI16,
         fully_connected_f32, fully_connected_hybrid, fully_connected_i8, fully_connected_i16,
         fully_connected_vector_i8,
     },
+    packed::{Packed, fully_connected_i4, fully_connected_vector_i4},
     pool::ActivationRange,
 };
 
 use super::linear::{self, Arithmetic};
-use crate::{call::{Machine, call}, 
+use crate::{
     OperatorError, Record,
+    call::{Machine, call},
     format::params,
     memory::Place,
     ops::Operator,
@@ -48,8 +51,10 @@ pub struct FullyConnected<'m> {
 
 enum Kernel<'m> {
     I8(FullyConnectedI8<'m>),
+    I4(Packed<'m, FullyConnectedI8<'m>>, Place),
     I16(FullyConnectedI16<'m>),
     F32(FullyConnectedF32<'m>),
+    F16(Halved<'m, FullyConnectedF32<'m>>, Place),
     Hybrid(FullyConnectedHybrid<'m>, Place),
 }
 
@@ -58,7 +63,8 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
         let params: Params = record.params();
         let arithmetic = Arithmetic::of(record)?;
         let (x, y) = (record.input(0)?, record.output(0)?);
-        let weights = record.input(1)?.expect_rank(2, 1)?;
+        let (weights, operand) = linear::weights(record)?;
+        let weights = weights.expect_rank(2, operand)?;
         let (outputs, inputs) = (weights.shape().dim(0), weights.shape().dim(1));
         let batches = x.len().checked_div(inputs).ok_or(OperatorError::Shape(1))?;
         if batches * inputs != x.len() {
@@ -69,17 +75,34 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
         }
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = ActivationRange { min: params.real_min, max: params.real_max };
-        let kernel = match arithmetic {
-            Arithmetic::I8 => Kernel::I8(FullyConnectedI8 {
+        let with = |weights| {
+            Ok(FullyConnectedI8 {
                 batches,
                 inputs,
                 outputs,
-                weights: record.constant(1)?,
+                weights,
                 weights_zero_point: params.weights_zero_point.into(),
                 bias: linear::bias(record, outputs)?,
                 requantize: record.requantize(3, outputs)?,
                 output_stage,
-            }),
+            })
+        };
+        let float = |weights| {
+            Ok(FullyConnectedF32 {
+                batches,
+                inputs,
+                outputs,
+                weights,
+                bias: linear::bias(record, outputs)?,
+                activation,
+            })
+        };
+        let kernel = match arithmetic {
+            Arithmetic::I8 => Kernel::I8(with(record.constant(1)?)?),
+            Arithmetic::I4 => {
+                let (weights, scratch) = linear::packed(record, false)?;
+                Kernel::I4(Packed { weights, layer: with(&[])? }, scratch)
+            }
             Arithmetic::I16 => Kernel::I16(FullyConnectedI16 {
                 batches,
                 inputs,
@@ -88,14 +111,11 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 accumulate: linear::accumulate16(record, outputs)?,
                 output_stage,
             }),
-            Arithmetic::F32 => Kernel::F32(FullyConnectedF32 {
-                batches,
-                inputs,
-                outputs,
-                weights: record.constant(1)?,
-                bias: linear::bias(record, outputs)?,
-                activation,
-            }),
+            Arithmetic::F32 => Kernel::F32(float(record.constant(1)?)?),
+            Arithmetic::F16 => {
+                let (weights, scratch) = linear::halved(record)?;
+                Kernel::F16(Halved { weights, layer: float(&[])? }, scratch)
+            }
             Arithmetic::Hybrid => {
                 let asymmetric = params.asymmetric != 0;
                 let (output_stage, scratch) =
@@ -111,7 +131,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
     }
 
     fn work(record: &Record<'m>) -> u64 {
-        record.elements_and_steps(record.dims(1, 1..2))
+        record.elements_and_steps(linear::weight_dims(record, 1..2))
     }
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
@@ -122,11 +142,20 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
             Kernel::I8(kernel) => {
                 call!(machine, fully_connected_i8, kernel; [self.x] => self.y)
             }
+            Kernel::I4(kernel, scratch) if kernel.layer.batches == 1 => {
+                call!(machine, fully_connected_vector_i4, kernel; [self.x] => self.y, *scratch)
+            }
+            Kernel::I4(kernel, scratch) => {
+                call!(machine, fully_connected_i4, kernel; [self.x] => self.y, *scratch)
+            }
             Kernel::I16(kernel) => {
                 call!(machine, fully_connected_i16, kernel; [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
                 call!(machine, fully_connected_f32, kernel; [self.x] => self.y)
+            }
+            Kernel::F16(kernel, scratch) => {
+                call!(machine, fully_connected_f16, kernel; [self.x] => self.y, *scratch)
             }
             Kernel::Hybrid(kernel, scratch) => {
                 call!(machine, fully_connected_hybrid, kernel; [self.x] => self.y, *scratch)

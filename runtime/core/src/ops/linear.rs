@@ -6,28 +6,42 @@
 //! | input, weights | bias (2) | scales (3, 4) | outputs |
 //! | --- | --- | --- | --- |
 //! | int8, int8 | int32 | see [`Record::requantize`] | int8 |
+//! | int8, packed int4 (uint8) | int32 | see [`Record::requantize`], then steps int8 | int8, scratch int8 |
 //! | int16, int8 | int32 | see [`Record::requantize`] | int16 |
 //! | int16, int8 | int64 | see [`Record::requantize_wide`] | int16 |
 //! | float32, float32 | float32 | none | float32 |
+//! | float32, float16 | float32 | none | float32, scratch float32 |
 //! | float32, int8 | float32 | weight scales float32, sums of weights int32 | float32, scratch int8 |
+//!
+//! Packed weights are a row of bytes; their shape is that of the scratch memory, which is the last
+//! output. So is that of float16 weights. Steps may be left out where all are 1.
 
+use half::f16;
 use systole_kernels::{
     hybrid::HybridOutput,
+    packed::Int4,
     pool::ActivationRange,
     requantize::{Accumulate16, Output},
 };
+use zerocopy::{FromBytes, IntoBytes};
 
-use crate::{DType, Element, OperatorError, Record, TensorInfo, memory::Place};
+use crate::{
+    DType, Element, OperatorError, Record, TensorInfo, format::RoundingCode, memory::Place,
+};
 
 /// The types of input and weights, of which each pair has a kernel of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arithmetic {
     /// int8 throughout.
     I8,
+    /// int8 activations, weights of four bits.
+    I4,
     /// int16 activations, int8 weights.
     I16,
     /// float32 throughout.
     F32,
+    /// float32 throughout, weights stored in float16.
+    F16,
     /// float32 activations, quantized on the fly, and int8 weights.
     Hybrid,
 }
@@ -40,14 +54,78 @@ impl Arithmetic {
         record.output(0)?.expect_type(x, record.input_count())?;
         match (x, weights) {
             (DType::I8, DType::I8) => Ok(Self::I8),
+            (DType::I8, DType::U8) => Ok(Self::I4),
             (DType::I16, DType::I8) => Ok(Self::I16),
             (DType::F32, DType::F32) => Ok(Self::F32),
+            (DType::F32, DType::F16) => Ok(Self::F16),
             (DType::F32, DType::I8) => Ok(Self::Hybrid),
             (DType::I8 | DType::I16 | DType::F32, found) => {
                 Err(OperatorError::Type { operand: 1, found })
             }
             (found, _) => Err(OperatorError::Type { operand: 0, found }),
         }
+    }
+}
+
+/// The tensor that has the weights' shape, and its operand: input 1, or, of weights that are stored
+/// in less, the scratch memory that they are unpacked into.
+pub(super) fn weights<'m>(record: &Record<'m>) -> Result<(TensorInfo<'m>, usize), OperatorError> {
+    let unpacked = match record.input(1)?.stored_dtype() {
+        DType::U8 => DType::I8,
+        DType::F16 => DType::F32,
+        _ => return Ok((record.input(1)?, 1)),
+    };
+    let operand = record.input_count() + 1;
+    Ok((record.output(1)?.expect_type(unpacked, operand)?, operand))
+}
+
+/// The product of some dimensions of the weights, 1 where they are missing.
+pub(super) fn weight_dims(record: &Record<'_>, axes: core::ops::Range<usize>) -> u64 {
+    let Ok((info, _)) = weights(record) else { return 1 };
+    axes.fold(1, |product, axis| info.shape().dim(axis) as u64 * product)
+}
+
+/// Packed weights, and the scratch memory that they are unpacked into. Steps belong to channels where
+/// those are innermost (`channels_last`), else to as many equal parts of the weights as there are
+/// steps.
+pub(super) fn packed<'m>(
+    record: &Record<'m>,
+    channels_last: bool,
+) -> Result<(Int4<'m>, Place), OperatorError> {
+    let (memory, operand) = weights(record)?;
+    let halves: &[u8] = record.constant(1)?;
+    if halves.len() != memory.len().div_ceil(2) {
+        return Err(OperatorError::Shape(1));
+    }
+    // Behind the scales, of which fixed-point ones take two operands and others one.
+    let fixed = !matches!(record.rounding()?, RoundingCode::Float32 | RoundingCode::Float64);
+    let index = if fixed { 5 } else { 4 };
+    let steps: &[i8] = match record.optional_input(index)? {
+        Some(_) => record.constant(index)?,
+        None => &[],
+    };
+    if operand != record.input_count() + 1 {
+        return Err(OperatorError::Operand(1));
+    }
+    let run = match steps.len() {
+        0 => 0,
+        count if channels_last && count == memory.shape().dim(3) => 1,
+        count if !channels_last && memory.len().is_multiple_of(count) => {
+            memory.len().checked_div(count).unwrap_or(0)
+        }
+        _ => return Err(OperatorError::Shape(index as u8)),
+    };
+    Ok((Int4 { halves, steps, run }, memory.place))
+}
+
+/// The bits of float16 weights, and the scratch memory that they are widened into.
+pub(super) fn halved<'m>(record: &Record<'m>) -> Result<(&'m [u16], Place), OperatorError> {
+    let (memory, _) = weights(record)?;
+    let halves: &[f16] = record.constant(1)?;
+    let bits = <[u16]>::ref_from_bytes(halves.as_bytes());
+    match bits {
+        Ok(bits) if bits.len() == memory.len() => Ok((bits, memory.place)),
+        _ => Err(OperatorError::Shape(1)),
     }
 }
 

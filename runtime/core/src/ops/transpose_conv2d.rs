@@ -16,8 +16,9 @@ use super::{
     linear::{self, Arithmetic},
     window::nhwc,
 };
-use crate::{call::{Machine, call}, 
+use crate::{
     OperatorError, Record,
+    call::{Machine, call},
     format::params,
     memory::Place,
     ops::Operator,
@@ -91,6 +92,10 @@ impl<'m> Operator<'m> for TransposeConv2d<'m> {
                 requantize: record.requantize(3, channels)?,
                 output_stage,
             }),
+            Arithmetic::I4 | Arithmetic::F16 => {
+                let found = record.input(1)?.stored_dtype();
+                return Err(OperatorError::Type { operand: 1, found });
+            }
             Arithmetic::I16 => Kernel::I16(TransposeConv2dI16 {
                 shape,
                 weights: record.constant(1)?,
