@@ -37,7 +37,7 @@ pub(crate) trait Operator<'m>: Sized {
 }
 
 /// Expands the registry: the modules, [`Opcode`], its names, and the rows by which operators are called.
-macro_rules! operators {
+macro_rules! registry {
     ($($code:literal $variant:ident $module:ident $name:literal $doc:literal,)*) => {
         $(pub mod $module;)*
 
@@ -123,7 +123,7 @@ macro_rules! operators {
     };
 }
 
-operators! {
+registry! {
     1 FullyConnected fully_connected "fully_connected" "Matrix product with constant weights.",
     2 Conv2d conv2d "conv2d" "Two-dimensional convolution.",
     3 DepthwiseConv2d depthwise_conv2d "depthwise_conv2d" "Convolution of each channel by itself.",
