@@ -8,6 +8,7 @@ use crate::{
     compile::{Compiled, compile},
     error::{Class, Error, Result, bail, error},
     graph::Graph,
+    onnx,
     options::Options,
     passes,
     report::Report,
@@ -43,7 +44,11 @@ pub struct Source {
 /// read.
 pub fn import_file(path: &Path, options: &Options) -> Result<Source> {
     let bytes = read(path)?;
-    let graph = if is_onnx(path) { Err(no_onnx()) } else { tflite::import(&bytes, options) };
+    let graph = if onnx::is_onnx(path) {
+        onnx::import(&bytes, path.parent(), options)
+    } else {
+        tflite::import(&bytes, options)
+    };
     let graph = graph.map_err(|error| error.within(path.display().to_string()))?;
     Ok(Source { graph, bytes: bytes.len() })
 }
@@ -98,14 +103,6 @@ pub(crate) fn finish(
     Ok(Converted { file, report, graph, compiled })
 }
 
-fn is_onnx(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
-}
-
-fn no_onnx() -> Error {
-    error!(UnsupportedFeature, "ONNX models are not supported yet; .tflite and .systole are")
-}
-
 /// A model file as `.systole` bytes: taken as it is, or converted in memory.
 ///
 /// # Errors
@@ -132,12 +129,15 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
     if tflite::is_tflite(&bytes) {
         return Ok(convert(&bytes, options).map_err(place)?.file);
     }
-    if is_onnx(path) {
-        return Err(place(no_onnx()));
+    if onnx::is_onnx(path) {
+        let graph = onnx::import(&bytes, path.parent(), options).map_err(place)?;
+        let source = Source { graph, bytes: bytes.len() };
+        return Ok(convert_source(source, options).map_err(place)?.file);
     }
     Err(place(error!(
         NotAModel,
-        "neither a .systole file (begins with SYSTOLE) nor a TFLite model (TFL3 at byte 4)"
+        "neither a .systole file (begins with SYSTOLE), nor a TFLite model (TFL3 at byte 4), nor an \
+         ONNX model (NAME.onnx)"
     )))
 }
 

@@ -1,15 +1,15 @@
-//! Converts trained TFLite models to `.systole` files, and quantizes float ones.
+//! Converts trained ONNX and TFLite models to `.systole` files, and quantizes float ones.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), systole_converter::Error> {
 //! use systole_converter::{Options, convert_file};
 //!
-//! let converted = convert_file("model.tflite".as_ref(), &Options::default())?;
+//! let converted = convert_file("model.onnx".as_ref(), &Options::default())?;
 //! print!("{}", converted.report);
 //! # Ok(()) }
 //! ```
 //!
-//! The stages, each in a module: [`tflite`] imports a [`graph`], [`passes`] simplify it, [`lower`]
+//! The stages, each in a module: [`mod@onnx`] and [`tflite`] import a [`graph`], [`passes`] simplify it, [`lower`]
 //! computes every number that a kernel needs, [`arena`] and [`planner`] give tensors their places,
 //! [`mod@write`] lays the file out. [`convert`] runs them all. In between, [`mod@calibrate`] and
 //! [`mod@quantize`] make integers of float models.
@@ -28,6 +28,7 @@ pub mod lower;
 pub mod macs;
 pub mod metric;
 pub mod npz;
+pub mod onnx;
 pub mod ops;
 mod options;
 pub mod passes;

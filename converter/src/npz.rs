@@ -11,7 +11,10 @@ use ndarray_npy::{NpzReader, NpzWriter, ReadNpzError, ReadableElement};
 use systole_core::DType;
 use zerocopy::IntoBytes;
 
-use crate::error::{Result, bail, error};
+use crate::{
+    error::{Result, bail, error},
+    graph::Tensor,
+};
 
 /// One array: its name, dimensions and little-endian elements.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +27,14 @@ pub struct Array {
     pub shape: Vec<usize>,
     /// Elements, row-major.
     pub bytes: Vec<u8>,
+}
+
+impl From<Array> for Tensor {
+    /// A constant of the array's name.
+    fn from(array: Array) -> Self {
+        let data = Some(array.bytes.into());
+        Self { data, ..Self::new(array.name, array.dtype, array.shape) }
+    }
 }
 
 impl Array {

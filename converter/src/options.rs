@@ -1,5 +1,7 @@
 //! What a conversion is asked to do.
 
+use crate::{graph::Tensor, onnx::Dimensions};
+
 /// Whose answers a file reproduces, bit for bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Match {
@@ -50,6 +52,12 @@ pub struct Options {
     pub max_work: u64,
     /// Nodes that the memory planner may visit.
     pub plan_budget: usize,
+    /// What dimensions are that an ONNX model leaves open.
+    pub dimensions: Dimensions,
+    /// Inputs of an ONNX model that become constants, by name.
+    pub fixed_inputs: Vec<Tensor>,
+    /// Whether images are given to an ONNX model with channels last, other than it was trained.
+    pub channels_last_inputs: bool,
 }
 
 impl Default for Options {
@@ -61,6 +69,9 @@ impl Default for Options {
             max_arena: 512 << 20,
             max_work: 1_000_000_000_000,
             plan_budget: 1_000_000,
+            dimensions: Dimensions::default(),
+            fixed_inputs: Vec::new(),
+            channels_last_inputs: false,
         }
     }
 }

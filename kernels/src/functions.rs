@@ -86,6 +86,12 @@ pub fn rsqrt(x: f32) -> f32 {
     1.0 / libm::sqrtf(x)
 }
 
+/// The error function, `2/√π × ∫ exp(−t²) dt` from 0 to `x`: ONNX's Erf.
+#[inline]
+pub fn erf(x: f32) -> f32 {
+    libm::erff(x)
+}
+
 /// SIN.
 #[inline]
 pub fn sin(x: f32) -> f32 {
@@ -152,6 +158,7 @@ over_tensors! {
     floor_f32 floor
     ceil_f32 ceil
     round_f32 round
+    erf_f32 erf
 }
 
 /// [`leaky_relu`] of every element; the output may lie on the input.

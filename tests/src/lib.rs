@@ -88,6 +88,33 @@ pub fn compare_within(got: &Array, want: &Array, tolerance: f64) -> Result<(), S
     }
 }
 
+/// How far floats may be from those of ONNX's tests and of onnxruntime, whose sums have other orders:
+/// relative, and absolute near zero.
+const RELATIVE: f64 = 1e-4;
+const ABSOLUTE: f64 = 1e-5;
+
+/// Compares the bytes of float32 elements within [`RELATIVE`] and [`ABSOLUTE`].
+///
+/// # Errors
+/// Names the first that differs.
+pub fn close(got: &[u8], want: &[u8]) -> Result<(), String> {
+    let values = |bytes: &[u8]| -> Vec<f64> {
+        bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect()
+    };
+    let (got, want) = (values(got), values(want));
+    if got.len() != want.len() {
+        return Err(format!("{} elements instead of {}", got.len(), want.len()));
+    }
+    for (index, (&got, &want)) in got.iter().zip(&want).enumerate() {
+        let same = got == want || (got.is_nan() && want.is_nan());
+        let near = (got - want).abs() <= ABSOLUTE + RELATIVE * want.abs();
+        if !same && !near {
+            return Err(format!("element {index} is {got} instead of {want}"));
+        }
+    }
+    Ok(())
+}
+
 type Difference = (usize, usize, Option<(usize, String, String)>);
 
 fn differing_bytes(got: &[u8], want: &[u8], size: usize) -> Difference {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use systole_converter::{Options, convert, tflite};
+use systole_converter::{Options, convert, onnx, tflite};
 use systole_core::{DType, Opcode};
 use systole_tests::repository;
 
@@ -107,4 +107,26 @@ fn the_table_of_operators_marks_what_has_goldens_and_converts() {
     }
     assert!(marks.is_empty(), "operators with cases that are not in the registry: {marks:?}");
     check("operators.md", "operators", &text);
+}
+
+#[test]
+fn the_list_of_onnx_operators_is_that_of_the_registry() {
+    let mut supported = onnx::SUPPORTED.to_vec();
+    supported.sort_unstable();
+    let mut text = format!("\n{}.\n\n", supported.join(", "));
+    // Why cases of ONNX's own tests are refused, as the test of them has it.
+    text += "| refused | cases |\n| --- | --- |\n";
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut reason = "";
+    for line in include_str!("onnx_refused.txt").lines() {
+        match line.strip_prefix("# ") {
+            Some(heading) => reason = heading,
+            None if line.is_empty() => {}
+            None => *reasons.entry(reason).or_default() += 1,
+        }
+    }
+    for (reason, count) in reasons {
+        text += &format!("| {reason} | {count} |\n");
+    }
+    check("operators.md", "onnx", &text);
 }

@@ -11,7 +11,7 @@ use super::{Conversion, to_json};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The model: .systole, or .tflite to be converted in memory
+    /// The model: .systole, or .onnx or .tflite to be converted in memory
     file: PathBuf,
     /// Samples to run, in turn; a fixed pattern where it is left out
     #[arg(short, long, value_name = "X.npz")]
@@ -70,7 +70,7 @@ fn gmacs_per_s(macs: u64, us: f64) -> f64 {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
-    let options = arguments.conversion.options();
+    let options = arguments.conversion.options()?;
     let file = load_file(&arguments.file, &options)?;
     let failed = |problem: &dyn std::fmt::Display| Error::new(Class::Corrupt, problem.to_string());
     let model = Model::from_bytes(file.as_slice()).map_err(|problem| failed(&problem))?;

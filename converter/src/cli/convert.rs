@@ -9,7 +9,7 @@ use super::{Conversion, quantize, to_json, write_whole};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The model, .tflite
+    /// The model, .onnx or .tflite
     model: PathBuf,
     /// The file to write
     #[arg(short, long, value_name = "OUT.systole")]
@@ -40,7 +40,7 @@ enum KeepNames {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
-    let mut options = arguments.conversion.options();
+    let mut options = arguments.conversion.options()?;
     options.names = match arguments.names {
         KeepNames::None => Names::None,
         KeepNames::Ports => Names::Ports,

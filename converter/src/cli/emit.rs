@@ -9,7 +9,7 @@ use super::{Conversion, write_whole};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The model: .systole, or .tflite to be converted on the way
+    /// The model: .systole, or .onnx or .tflite to be converted on the way
     file: PathBuf,
     /// The language of the source
     #[arg(long, value_enum)]
@@ -33,7 +33,7 @@ enum Language {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
-    let mut options = arguments.conversion.options();
+    let mut options = arguments.conversion.options()?;
     options.names = Names::Ports;
     let file = load_file(&arguments.file, &options)?;
     let stem = arguments.file.file_stem().unwrap_or_default().to_string_lossy();

@@ -14,7 +14,7 @@ use super::{Conversion, to_json, write_whole};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The model: .systole, or .tflite to be converted in memory
+    /// The model: .systole, or .onnx or .tflite to be converted in memory
     file: PathBuf,
     /// Draw the arena map as an SVG picture
     #[arg(long, value_name = "FILE.svg")]
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
-    let file = load_file(&arguments.file, &arguments.conversion.options())?;
+    let file = load_file(&arguments.file, &arguments.conversion.options()?)?;
     let model = Model::from_bytes(file.as_slice())
         .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
     let map = arena_map::ArenaMap::new(&model);

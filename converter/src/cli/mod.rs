@@ -17,7 +17,9 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use systole_converter::{Class, Error, Match, Names, Options};
+use systole_converter::{
+    Class, Error, Match, Names, Options, Result, graph::Tensor, npz, onnx::Dimensions,
+};
 
 /// Converts trained networks to .systole files, and runs, inspects and times them.
 #[derive(Debug, Parser)]
@@ -65,17 +67,53 @@ struct Conversion {
     /// Refuse models of which an inference takes more elementary steps
     #[arg(long, default_value_t = 1_000_000_000_000, value_name = "STEPS")]
     max_work: u64,
+    /// ONNX: what an input's first dimension is where it is open
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    batch: usize,
+    /// ONNX: what an open dimension is, by its name; may be given several times
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = dimension)]
+    dims: Vec<(String, usize)>,
+    /// ONNX: inputs that become constants, arrays by their names
+    #[arg(long, value_name = "X.npz")]
+    fix_inputs: Option<PathBuf>,
+    /// ONNX: how images are given to the converted model
+    #[arg(long, value_enum, default_value_t = InputLayout::Trained)]
+    input_layout: InputLayout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum InputLayout {
+    /// As the model was trained: channels before rows and columns
+    Trained,
+    /// Channels last, which saves the transpose of the first layer
+    Nhwc,
+}
+
+/// `NAME=SIZE`.
+fn dimension(argument: &str) -> Result<(String, usize), String> {
+    let (name, size) = argument.split_once('=').ok_or("expected NAME=SIZE")?;
+    match size.parse() {
+        Ok(size @ 1..) => Ok((name.to_owned(), size)),
+        _ => Err(format!("'{size}' is no size; it must be at least 1")),
+    }
 }
 
 impl Conversion {
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> Result<Options> {
+        let fixed = self.fix_inputs.as_deref().map(npz::read).transpose()?.unwrap_or_default();
+        Ok(Options {
             matching: self.matching.map_or(Match::default(), Match::from),
             max_arena: self.max_arena,
             max_work: self.max_work,
             names: Names::All,
+            dimensions: Dimensions {
+                batch: self.batch.max(1),
+                named: self.dims.iter().cloned().collect(),
+            },
+            fixed_inputs: fixed.into_iter().map(Tensor::from).collect(),
+            channels_last_inputs: self.input_layout == InputLayout::Nhwc,
             ..Options::default()
-        }
+        })
     }
 }
 

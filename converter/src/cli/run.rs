@@ -19,7 +19,7 @@ const PRINTED: usize = 16;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The model: .systole, or .tflite to be converted in memory
+    /// The model: .systole, or .onnx or .tflite to be converted in memory
     model: PathBuf,
     /// Samples: an array per input, by name or by position; the first axis counts samples. Zeros
     /// where it is left out
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
-    let file = load_file(&arguments.model, &arguments.conversion.options())?;
+    let file = load_file(&arguments.model, &arguments.conversion.options()?)?;
     let model = Model::from_bytes(file.as_slice())
         .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
     let inputs = match &arguments.input {

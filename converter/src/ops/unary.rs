@@ -76,6 +76,8 @@ pub enum Unary {
     Ceil,
     /// The nearest integer, ties to even.
     Round,
+    /// The error function.
+    Erf,
 }
 
 macro_rules! imports {
@@ -199,6 +201,7 @@ impl Unary {
             Self::Floor => 18,
             Self::Ceil => 19,
             Self::Round => 20,
+            Self::Erf => 21,
         }
     }
 
@@ -336,6 +339,7 @@ impl Unary {
             Self::Floor => Box::new(f32::floor),
             Self::Ceil => Box::new(f32::ceil),
             Self::Round => Box::new(f32::round_ties_even),
+            Self::Erf => Box::new(|x| libm::erf(x.into()) as f32),
         }
     }
 }

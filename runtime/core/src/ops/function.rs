@@ -17,7 +17,7 @@ params! {
         /// 0 negative, 1 magnitude, 2 sign (of int8 to int64 and float32); of float32 alone
         /// 3 range (RELU and its relatives), 4 LEAKY_RELU, 5 LOGISTIC, 6 TANH, 7 ELU, 8 GELU,
         /// 9 GELU approximated, 10 HARD_SWISH, 11 EXP, 12 LOG, 13 SQRT, 14 RSQRT, 15 SIN, 16 COS,
-        /// 17 SQUARE, 18 FLOOR, 19 CEIL, 20 ROUND.
+        /// 17 SQUARE, 18 FLOOR, 19 CEIL, 20 ROUND, 21 the error function.
         pub function: u8,
         /// The slope of LEAKY_RELU.
         pub alpha: f32,
@@ -49,7 +49,7 @@ impl<'m> Operator<'m> for Function<'m> {
         if !accepted {
             return Err(operands.refuse());
         }
-        if params.function > 20 {
+        if params.function > 21 {
             return Err(OperatorError::Parameter(0));
         }
         Ok(Self { operands, params, model: core::marker::PhantomData })
@@ -98,7 +98,8 @@ impl Function<'_> {
             17 => call!(machine, functions::square_f32; in place [x] => y),
             18 => call!(machine, functions::floor_f32; in place [x] => y),
             19 => call!(machine, functions::ceil_f32; in place [x] => y),
-            _ => call!(machine, functions::round_f32; in place [x] => y),
+            20 => call!(machine, functions::round_f32; in place [x] => y),
+            _ => call!(machine, functions::erf_f32; in place [x] => y),
         }
     }
 }

@@ -1,0 +1,174 @@
+//! Which function imports which ONNX operator: a row per operator.
+
+use tract_onnx::pb::ModelProto;
+
+use super::{
+    importer::{Importer, NodeOf, origin},
+    ops::{
+        activation, arithmetic, comparison, constant, convolution, gather, matrix, normalization,
+        pad, pooling, rearrange, reduction, resize, selection, shape, slice, softmax, unary,
+    },
+    value::Value,
+};
+use crate::error::{Error, Result, error};
+
+/// Imports one node: adds operators to the graph and returns the values of its outputs.
+pub(super) type Import = fn(&mut Importer, &NodeOf<'_>) -> Result<Vec<Value>>;
+
+macro_rules! registry {
+    ($($name:literal => $import:path,)*) => {
+        /// The ONNX operators that can be imported.
+        pub const SUPPORTED: &[&str] = &["Constant", $($name,)*];
+
+        /// The import of an operator, `None` where it is not supported.
+        pub(super) fn import(domain: &str, name: &str) -> Option<Import> {
+            if !matches!(domain, "" | "ai.onnx") {
+                return None;
+            }
+            match name {
+                $($name => Some($import),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+registry! {
+    "Abs" => unary::abs,
+    "Add" => arithmetic::add,
+    "And" => comparison::and,
+    "ArgMax" => selection::arg_max,
+    "ArgMin" => selection::arg_min,
+    "AveragePool" => pooling::average,
+    "BatchNormalization" => normalization::batch,
+    "Cast" => unary::cast,
+    "CastLike" => unary::cast_like,
+    "Ceil" => unary::ceil,
+    "Celu" => activation::celu,
+    "Clip" => arithmetic::clip,
+    "Concat" => slice::concat,
+    "ConstantOfShape" => constant::of_shape,
+    "Conv" => convolution::conv,
+    "ConvTranspose" => convolution::conv_transpose,
+    "Cos" => unary::cos,
+    "CumSum" => selection::cum_sum,
+    "DepthToSpace" => rearrange::depth_to_space,
+    "Div" => arithmetic::div,
+    "Dropout" => unary::identity,
+    "Einsum" => matrix::einsum,
+    "Elu" => activation::elu,
+    "Equal" => comparison::equal,
+    "Erf" => unary::erf,
+    "Exp" => unary::exp,
+    "Expand" => shape::expand,
+    "Flatten" => rearrange::flatten,
+    "Floor" => unary::floor,
+    "Gather" => gather::gather,
+    "GatherElements" => gather::gather_elements,
+    "GatherND" => gather::gather_nd,
+    "Gelu" => activation::gelu,
+    "Gemm" => matrix::gemm,
+    "GlobalAveragePool" => pooling::global_average,
+    "GlobalMaxPool" => pooling::global_max,
+    "Greater" => comparison::greater,
+    "GreaterOrEqual" => comparison::greater_or_equal,
+    "GroupNormalization" => normalization::group,
+    "HardSigmoid" => activation::hard_sigmoid,
+    "HardSwish" => unary::hard_swish,
+    "Identity" => unary::identity,
+    "InstanceNormalization" => normalization::instance,
+    "LayerNormalization" => normalization::layer,
+    "LeakyRelu" => activation::leaky_relu,
+    "Less" => comparison::less,
+    "LessOrEqual" => comparison::less_or_equal,
+    "Log" => unary::log,
+    "LogSoftmax" => softmax::log_softmax,
+    "LpNormalization" => normalization::lp,
+    "LpPool" => pooling::lp,
+    "LRN" => pooling::local_response,
+    "MatMul" => matrix::matmul,
+    "Max" => arithmetic::max,
+    "MaxPool" => pooling::max,
+    "Mean" => arithmetic::mean,
+    "MeanVarianceNormalization" => normalization::mean_variance,
+    "Min" => arithmetic::min,
+    "Mish" => activation::mish,
+    "Mod" => arithmetic::modulo,
+    "Mul" => arithmetic::mul,
+    "Neg" => unary::neg,
+    "Not" => comparison::not,
+    "OneHot" => selection::one_hot,
+    "Or" => comparison::or,
+    "PRelu" => activation::prelu,
+    "Pad" => pad::pad,
+    "Pow" => arithmetic::pow,
+    "RMSNormalization" => normalization::rms,
+    "Range" => constant::range,
+    "Reciprocal" => unary::reciprocal,
+    "ReduceL1" => reduction::l1,
+    "ReduceL2" => reduction::l2,
+    "ReduceLogSum" => reduction::log_sum,
+    "ReduceLogSumExp" => reduction::log_sum_exp,
+    "ReduceMax" => reduction::max,
+    "ReduceMean" => reduction::mean,
+    "ReduceMin" => reduction::min,
+    "ReduceProd" => reduction::prod,
+    "ReduceSum" => reduction::sum,
+    "ReduceSumSquare" => reduction::sum_square,
+    "Relu" => unary::relu,
+    "Reshape" => rearrange::reshape,
+    "Resize" => resize::resize,
+    "Round" => unary::round,
+    "ScatterElements" => gather::scatter_elements,
+    "Scatter" => gather::scatter_elements,
+    "ScatterND" => gather::scatter_nd,
+    "Selu" => activation::selu,
+    "Shape" => shape::shape,
+    "Shrink" => activation::shrink,
+    "Sigmoid" => unary::sigmoid,
+    "Sign" => unary::sign,
+    "Sin" => unary::sin,
+    "Size" => shape::elements,
+    "Slice" => slice::slice,
+    "Softmax" => softmax::softmax,
+    "Softplus" => activation::softplus,
+    "Softsign" => activation::softsign,
+    "SpaceToDepth" => rearrange::space_to_depth,
+    "Split" => slice::split,
+    "Sqrt" => unary::sqrt,
+    "Squeeze" => rearrange::squeeze,
+    "Sub" => arithmetic::sub,
+    "Sum" => arithmetic::sum,
+    "Swish" => activation::swish,
+    "Tanh" => unary::tanh,
+    "ThresholdedRelu" => activation::thresholded_relu,
+    "Tile" => shape::tile,
+    "TopK" => selection::top_k,
+    "Transpose" => rearrange::transpose,
+    "Trilu" => gather::trilu,
+    "Unsqueeze" => rearrange::unsqueeze,
+    "Upsample" => resize::upsample,
+    "Where" => comparison::select,
+    "Xor" => comparison::xor,
+}
+
+/// The nodes of a model that cannot be imported, each operator once.
+pub(super) fn unsupported(model: &ModelProto) -> Vec<Error> {
+    let mut named: Vec<(&str, &str)> = Vec::new();
+    let mut problems = Vec::new();
+    let nodes = model.graph.iter().flat_map(|graph| &graph.node).enumerate();
+    for (index, node) in nodes {
+        let key = (&*node.domain, &*node.op_type);
+        let known = import(&node.domain, &node.op_type).is_some() || node.op_type == "Constant";
+        if known || named.contains(&key) {
+            continue;
+        }
+        named.push(key);
+        let domain = if node.domain.is_empty() { "" } else { ", of another domain" };
+        problems.push(
+            error!(UnsupportedOperator, "operator {} is not supported{domain}", node.op_type)
+                .within(origin(index, node)),
+        );
+    }
+    problems
+}
