@@ -7,7 +7,7 @@ use board::{
     stand_in::{Flash, FlashMemory, Serial},
     start,
 };
-use systole::{Aligned, Arena, Operators, Session, operators};
+use systole::{Aligned, Arena, Model, Operators, Session, operators};
 use systole_apps::{
     hello::Hello,
     update::{Error, Limits, Slots},
@@ -75,13 +75,24 @@ fn attempt(
         Err(Error::Flash(_) | Error::NotStored) => "flash failed",
     };
     let active = slots.active()?;
-    let mut session = Session::new(&active.model, arena).ok()?;
-    // A quarter of a turn.
+    let (sine, number) = (answer(&active.model, arena)?, active.sequence as i32);
+    say(what, outcome, number, sine);
+    Some(number)
+}
+
+/// The sine of a quarter of a turn. Not inlined, as `say` is not: nothing of it is on the stack while
+/// a file is checked, which takes most.
+#[inline(never)]
+fn answer(model: &Model<'_>, arena: &mut [u8]) -> Option<i8> {
+    let mut session = Session::new(model, arena).ok()?;
     session.input(0).ok()?.copy_from(&[-64_i8]).ok()?;
     session.run().ok()?;
-    let &[sine] = session.output(0).ok()?.as_slice::<i8>().ok()? else { return None };
+    session.output(0).ok()?.as_slice().ok()?.first().copied()
+}
+
+#[inline(never)]
+fn say(what: &str, outcome: &str, number: i32, sine: i8) {
     let mut line = Line::new();
     line.text(what).text(": ").text(outcome).text("; model ");
-    line.number(active.sequence as i32).text(" says ").number(sine.into()).print();
-    Some(active.sequence as i32)
+    line.number(number).text(" says ").number(sine.into()).print();
 }
