@@ -121,20 +121,25 @@ pub fn squeeze(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>>
 /// # Errors
 /// `InvalidShape`.
 pub fn unsqueeze(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
-    let x = node.input(0)?;
-    let mut shape = importer.shape(x);
+    let x = importer.unflattened(node.input(0)?)?;
     let stated = axes(importer, node)?.unwrap_or_default();
-    let rank = shape.len() + stated.len();
+    let rank = importer.shape(&x).len() + stated.len();
     let mut added =
         stated.iter().map(|&stated| axis(stated, rank)).collect::<Result<Vec<usize>>>()?;
     added.sort_unstable();
     if added.windows(2).any(|pair| pair[0] == pair[1]) {
         bail!(InvalidShape, "axes {stated:?} name one twice");
     }
-    for &axis in &added {
-        shape.insert(axis.min(shape.len()), 1);
-    }
-    Ok(vec![reshaped(importer, x, shape)?])
+    // The others stay in the order in which they are stored, whatever their numbers are now; the
+    // new ones are put behind the first, where those of images belong.
+    let numbers: Vec<usize> = (0..rank).filter(|axis| !added.contains(axis)).collect();
+    let mut order: Vec<usize> = x.order.iter().map(|&axis| numbers[axis]).collect();
+    let mut stored = importer.tensor(&x).shape.clone();
+    let place = order.len().min(1);
+    order.splice(place..place, added.iter().copied());
+    stored.splice(place..place, added.iter().map(|_| 1));
+    let id = importer.reshape(x.id, stored)?;
+    Ok(vec![Value::ordered(id, order)])
 }
 
 /// Transpose, which moves nothing: it changes the order that is known of the tensor.
