@@ -4,14 +4,20 @@
 use std::path::{Path, PathBuf};
 
 use systole_converter::{
-    Match, Names, Options,
+    Converted, Match, Names, Options,
+    calibrate::calibrate,
     compile::compile,
     convert_file, import_file,
     metric::{self, Metric},
     npz::{self, Array},
-    quantize::{Effort, Job, Recipe, Scheme, WeightType, convert_quantized, mixed::Bound},
+    ops::Op,
+    passes,
+    quantize::{
+        Effort, Job, LayerRule, PortType, Precision, Recipe, Scheme, WeightType, convert_quantized,
+        layers::Beside, mixed::Bound, prepare, quantize,
+    },
 };
-use systole_core::Model;
+use systole_core::{DType, Model};
 use systole_tests::{packed_digits, quantized_digits, repository, shared};
 
 /// A float model with data to calibrate with, and other data to measure on.
@@ -224,4 +230,89 @@ fn merged_calibrations_equal_one() {
     let once = convert(&whole);
     assert!(once == convert(&Job { states, ..Job::default() }), "merged states differ");
     assert!(once == convert(&whole), "a second run differs");
+}
+
+/// The samples of the bundled digits.
+fn digits() -> Vec<Array> {
+    let path = repository().join("models/digits_float.inputs.npz");
+    npz::read(&path).expect("inputs are bundled")
+}
+
+/// Layers that recipes name are computed in what they say, with conversions around them, and that
+/// makes outputs no worse.
+#[test]
+fn layers_are_computed_as_the_recipe_says() {
+    let plain = Recipe { precise_output: false, ..Recipe::default() };
+    let float = quantized_digits(Recipe { quantize: Scheme::None, ..Recipe::default() });
+    let noise = |model: &Converted| {
+        let [float, model] = [&float, model].map(|model| outputs(model.file.as_slice(), &digits()));
+        metric::sqnr(&float, &model)
+    };
+    let int8 = quantized_digits(plain.clone());
+    let layer = int8.graph.nodes.iter().find(|node| matches!(node.op, Op::FullyConnected(_)));
+    let name = int8.graph[layer.expect("there is one").outputs[0]].name.clone();
+    for (precision, dtype) in [(Precision::Int16, DType::I16), (Precision::Float, DType::F32)] {
+        let layers = vec![LayerRule { name: name.clone(), precision }];
+        let raised = quantized_digits(Recipe { layers, ..plain.clone() });
+        let writes = |node: &&systole_converter::graph::Node| {
+            matches!(node.op, Op::FullyConnected(_)) && raised.graph[node.outputs[0]].name == name
+        };
+        let layer = raised.graph.nodes.iter().find(writes).expect("the layer is still there");
+        assert_eq!(raised.graph[layer.outputs[0]].dtype, dtype);
+        assert!(raised.graph.nodes.len() > int8.graph.nodes.len(), "nothing is converted");
+        assert!(noise(&raised) > noise(&int8) - 1.0, "{} {}", noise(&raised), noise(&int8));
+    }
+    let int16 = quantized_digits(Recipe { quantize: Scheme::Int16, ..plain });
+    assert!(noise(&int16) > noise(&int8) + 6.0, "{} {}", noise(&int16), noise(&int8));
+}
+
+/// Whatever type inputs and outputs have, the network in between is the same.
+#[test]
+fn ports_are_of_the_type_that_the_recipe_says() {
+    let plain = Recipe { precise_output: false, ..Recipe::default() };
+    let float_ports = quantized_digits(plain.clone());
+    let expected = outputs(float_ports.file.as_slice(), &digits());
+    for (port, dtype) in [(PortType::Int8, DType::I8), (PortType::Uint8, DType::U8)] {
+        let recipe = Recipe { input_type: port, output_type: port, ..plain.clone() };
+        let converted = quantized_digits(recipe);
+        let model = Model::from_bytes(converted.file.as_slice()).expect("a valid model");
+        let types = model.inputs().chain(model.outputs()).map(|info| info.dtype());
+        assert!(types.into_iter().all(|found| found == dtype));
+        let names: Vec<_> = model.inputs().map(|info| info.name().map(str::to_owned)).collect();
+        assert!(names.iter().all(Option::is_some), "{names:?}");
+        assert_eq!(outputs(converted.file.as_slice(), &digits()), expected, "{dtype}");
+    }
+}
+
+/// The number of cores does not show in the file, whatever the effort.
+#[test]
+fn the_number_of_threads_leaves_no_trace() {
+    let file = |threads: usize, effort: Effort| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let recipe = Recipe { effort, weights: WeightType::Int4, ..Recipe::default() };
+        let convert = || quantized_digits(recipe).file.as_slice().to_vec();
+        pool.expect("threads can be started").install(convert)
+    };
+    for effort in [Effort::Normal, Effort::High] {
+        assert!(file(1, effort) == file(3, effort), "{effort:?}");
+    }
+}
+
+/// Every layer can be looked at in float and quantized, for one sample.
+#[test]
+fn layers_are_seen_in_float_and_quantized() {
+    let options = Options { matching: Match::Native, ..Options::default() };
+    let path = repository().join("models/digits_float.tflite");
+    let mut graph = import_file(&path, &options).expect("the model is bundled").graph;
+    passes::run(&mut graph).expect("passes run");
+    prepare(&mut graph).expect("the model is float");
+    let samples = digits();
+    let calibration = calibrate(&graph, &samples, &|| {}).expect("samples fit");
+    let model = quantize(&graph, &calibration, None, &Recipe::default()).expect("it is quantized");
+    let beside = Beside::new(&model, Match::Native).expect("both compile");
+    let layers = beside.values(&samples, 0).expect("both run");
+    assert_eq!(layers.len(), model.float.nodes.len());
+    for (name, noise) in beside.noise(&samples, 0..4).expect("both run") {
+        assert!(noise.sqnr() > 20.0, "{name}: {} dB", noise.sqnr());
+    }
 }

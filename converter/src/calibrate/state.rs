@@ -253,3 +253,53 @@ pub fn fingerprint(graph: &Graph) -> u64 {
     }
     hash
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use systole_core::DType;
+
+    use super::*;
+    use crate::graph::Tensor;
+
+    fn graph() -> Graph {
+        let mut graph = Graph::default();
+        graph.inputs = vec![graph.add_tensor(Tensor::new("x", DType::F32, vec![1, 3]))];
+        graph
+    }
+
+    fn seen(values: &[f32]) -> Calibration {
+        let mut state = Calibration::new(&graph());
+        state.tensor_mut(TensorId(0)).unwrap().add(values);
+        state.samples = 1;
+        state
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(values in prop::collection::vec(any::<f32>(), 0..30)) {
+            let state = seen(&values[..values.len() / 3 * 3]);
+            prop_assert_eq!(Calibration::from_json(&graph(), &state.to_json()).unwrap(), state);
+        }
+
+        /// Text with a few bytes changed is refused, or is a state that ranges follow from.
+        #[test]
+        fn damaged_text_is_no_trouble(
+            at in prop::collection::vec((any::<prop::sample::Index>(), 32_u8..127), 1..4),
+        ) {
+            let mut text = seen(&[1.0, -2.5, 0.0, 1e-3, 7.0, 3.0]).to_json().into_bytes();
+            for (index, byte) in at {
+                let index = index.index(text.len());
+                text[index] = byte;
+            }
+            let text = String::from_utf8(text).unwrap();
+            if let Ok(state) = Calibration::from_json(&graph(), &text) {
+                for name in ["min-max", "percentile", "mse", "entropy"] {
+                    let observer: crate::calibrate::Observer = name.parse().unwrap();
+                    let range = observer.range(state.tensor(TensorId(0)).unwrap());
+                    prop_assert!(range.min <= 0.0 && range.max >= 0.0);
+                }
+            }
+        }
+    }
+}

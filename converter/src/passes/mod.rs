@@ -8,7 +8,7 @@ pub mod identity_movement;
 pub mod merge_transposes;
 pub mod pad_into_convolution;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::{error::Result, graph::Graph};
 

@@ -12,14 +12,14 @@ use crate::{
 
 /// A graph of float32 operators, each of which reads the one before it.
 #[derive(Debug)]
-pub(super) struct Chain {
+pub(crate) struct Chain {
     graph: Graph,
     last: TensorId,
 }
 
 impl Chain {
     /// An input of this shape.
-    pub(super) fn new(shape: &[usize]) -> Self {
+    pub(crate) fn new(shape: &[usize]) -> Self {
         let mut graph = Graph::default();
         let last = graph.add_tensor(Tensor::new("x", DType::F32, shape.to_vec()));
         graph.inputs = vec![last];
@@ -27,17 +27,17 @@ impl Chain {
     }
 
     /// The shape of what the chain gives so far.
-    pub(super) fn shape(&self) -> &[usize] {
+    pub(crate) fn shape(&self) -> &[usize] {
         &self.graph[self.last].shape
     }
 
     /// Adds an operator whose output has this shape.
-    pub(super) fn add(&mut self, op: Op, shape: &[usize]) {
+    pub(crate) fn add(&mut self, op: Op, shape: &[usize]) {
         self.add_with(op, &[], shape);
     }
 
     /// Adds an operator with constants behind its first input.
-    pub(super) fn add_with(&mut self, op: Op, constants: &[Tensor], shape: &[usize]) {
+    pub(crate) fn add_with(&mut self, op: Op, constants: &[Tensor], shape: &[usize]) {
         let mut inputs = vec![Some(self.last)];
         inputs.extend(constants.iter().map(|tensor| Some(self.graph.add_tensor(tensor.clone()))));
         let name = format!("t{}", self.graph.nodes.len());
@@ -47,7 +47,7 @@ impl Chain {
     }
 
     /// The graph, whose output is what the last operator gives.
-    pub(super) fn finish(mut self) -> Graph {
+    pub(crate) fn finish(mut self) -> Graph {
         self.graph.outputs = vec![self.last];
         self.graph
     }
@@ -66,7 +66,7 @@ pub(super) fn same_outputs(graph: &mut Graph, pass: Pass) -> usize {
 }
 
 /// The bytes of output 0 for an input of different numbers.
-fn output(graph: &Graph) -> Vec<u8> {
+pub(crate) fn output(graph: &Graph) -> Vec<u8> {
     let compiled = compile(graph, &Options::default()).unwrap();
     let file = AlignedBytes::from(&compiled.written.bytes[..]);
     let model = Model::from_bytes(file.as_slice()).unwrap();

@@ -418,3 +418,97 @@ fn own_constants(graph: &mut Graph, index: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::IntoBytes;
+
+    use super::*;
+    use crate::{
+        calibrate::calibrate,
+        npz::Array,
+        ops::fully_connected::FullyConnected,
+        passes::testing::{Chain, output},
+    };
+
+    fn dense(chain: &mut Chain, weights: &[f32], bias: &[f32], activation: Activation) {
+        let (outputs, inputs) = (bias.len(), chain.shape()[1]);
+        let weights = Tensor::constant("w", vec![outputs, inputs], weights);
+        let bias = Tensor::constant("b", vec![outputs], bias);
+        let op = FullyConnected { keep_dims: false, activation, asymmetric: false };
+        chain.add_with(Op::FullyConnected(op), &[weights, bias], &[1, outputs]);
+    }
+
+    /// Two layers with `factors` on the channels between them, which the second takes back.
+    fn layers(factors: [f32; 3], activation: Activation) -> Graph {
+        let mut chain = Chain::new(&[1, 2]);
+        let [a, b, c] = factors;
+        let first = [0.5 * a, 0.25 * a, -0.3 * b, 0.7 * b, 0.6 * c, 0.1 * c];
+        dense(&mut chain, &first, &[0.1 * a, 0.2 * b, 0.3 * c], activation);
+        dense(&mut chain, &[1.0 / a, 0.8 / b, -0.5 / c], &[0.5], Activation::None);
+        chain.finish()
+    }
+
+    fn equalized(graph: &mut Graph) -> (usize, Calibration) {
+        let values: Vec<f32> = (0..40).map(|i| (i as f32 * 0.77).sin() * 3.0).collect();
+        let bytes = values.as_bytes().to_vec();
+        let array = Array { name: "x".into(), dtype: DType::F32, shape: vec![20, 2], bytes };
+        let mut calibration = calibrate(graph, &[array], &|| {}).unwrap();
+        let count = run(graph, &mut calibration, &Recipe::default()).unwrap();
+        for node in &graph.nodes {
+            graph.check(node).unwrap();
+        }
+        (count, calibration)
+    }
+
+    #[test]
+    fn channels_of_different_size_become_alike_and_the_answer_stays_to_the_bit() {
+        let mut graph = layers([1.0, 200.0, 0.02], Activation::Relu);
+        let before = output(&graph);
+        let (count, calibration) = equalized(&mut graph);
+        assert!(count >= 2, "{count} channels were scaled");
+        assert_eq!(output(&graph), before);
+        let seen = calibration.tensor(graph.nodes[0].outputs[0]).unwrap();
+        let sizes: Vec<f64> = seen.channels.iter().map(|channel| channel.magnitude()).collect();
+        let (least, most) =
+            sizes.iter().fold((f64::MAX, 0.0_f64), |ends, &x| (ends.0.min(x), ends.1.max(x)));
+        assert!(most < 8.0 * least, "{sizes:?}");
+    }
+
+    #[test]
+    fn channels_that_are_alike_stay_as_they_are() {
+        let mut graph = layers([1.0, 1.5, 0.8], Activation::Relu);
+        assert_eq!(equalized(&mut graph).0, 0);
+    }
+
+    #[test]
+    fn what_does_not_scale_is_left_alone() {
+        let mut graph = layers([1.0, 200.0, 0.02], Activation::ReluN1To1);
+        assert_eq!(equalized(&mut graph).0, 0);
+        // ReLU6 does where it never reaches 6, which nothing proves here.
+        let mut graph = layers([1.0, 200.0, 0.02], Activation::Relu6);
+        assert_eq!(equalized(&mut graph).0, 0);
+        // What others read has to stay.
+        let mut graph = layers([1.0, 200.0, 0.02], Activation::Relu);
+        let between = graph.nodes[0].outputs[0];
+        graph.outputs.push(between);
+        assert_eq!(equalized(&mut graph).0, 0);
+    }
+
+    #[test]
+    fn inputs_of_different_size_are_multiplied_in_float() {
+        let mut chain = Chain::new(&[1, 2]);
+        dense(&mut chain, &[1e4, 0.5, -2e4, 0.25], &[0.0, 1.0], Activation::None);
+        let mut graph = chain.finish();
+        let before = output(&graph);
+        let bytes: Vec<u8> = (0..20)
+            .flat_map(|i| [(i as f32).sin() * 1e-4, (i as f32).cos() * 5.0])
+            .flat_map(f32::to_le_bytes)
+            .collect();
+        let array = Array { name: "x".into(), dtype: DType::F32, shape: vec![20, 2], bytes };
+        let mut calibration = calibrate(&graph, &[array], &|| {}).unwrap();
+        assert!(run(&mut graph, &mut calibration, &Recipe::default()).unwrap() > 0);
+        assert!(matches!(graph.nodes[0].op, Op::Binary(_)));
+        assert_eq!(output(&graph), before);
+    }
+}

@@ -166,3 +166,96 @@ fn replace(graph: &mut Graph, node: usize, layer: &Linear, weights: &[f32], bias
     inputs.truncate(1);
     inputs.extend([Some(weights), Some(bias)]);
 }
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromBytes;
+
+    use super::*;
+    use crate::{
+        ops::{
+            binary::Binary,
+            conv2d::Conv2d,
+            fully_connected::FullyConnected,
+            window::{Padding2d, Window},
+        },
+        passes::testing::{Chain, output},
+    };
+
+    fn binary(operation: Arithmetic, activation: Activation) -> Op {
+        Op::Binary(Binary { operation, activation, power_of_two: false })
+    }
+
+    fn constant(values: &[f32]) -> Tensor {
+        Tensor::constant("c", vec![values.len()], values)
+    }
+
+    /// A 2 × 2 convolution from 2 to 3 channels with padding `pad` at the right and below.
+    fn convolve(chain: &mut Chain, pad: usize, out: &[usize]) {
+        let weights: Vec<f32> = (0..24).map(|i| (i as f32 * 0.9).sin()).collect();
+        let weights = Tensor::constant("w", vec![3, 2, 2, 2], &weights);
+        let padding = Padding2d { rows: [0, pad], columns: [0, pad] };
+        let window = Window { stride: [1, 1], dilation: [1, 1], padding };
+        let op = Op::Conv2d(Conv2d { window, activation: Activation::None });
+        chain.add_with(op, &[weights, constant(&[0.5, -1.0, 2.0])], out);
+    }
+
+    fn floats(graph: &Graph) -> Vec<f32> {
+        output(graph).chunks(4).map(|bytes| f32::read_from_bytes(bytes).unwrap()).collect()
+    }
+
+    /// Runs the pass; the outputs stay but for rounding.
+    fn folded(mut graph: Graph) -> (usize, Graph) {
+        let before = floats(&graph);
+        let count = run(&mut graph).unwrap();
+        for node in &graph.nodes {
+            graph.check(node).unwrap();
+        }
+        for (before, after) in before.iter().zip(floats(&graph)) {
+            assert!((before - after).abs() <= 1e-4 * before.abs().max(1.0), "{before} {after}");
+        }
+        (count, graph)
+    }
+
+    #[test]
+    fn batch_normalization_goes_into_the_convolution_before_it() {
+        let mut chain = Chain::new(&[1, 3, 4, 2]);
+        convolve(&mut chain, 1, &[1, 3, 4, 3]);
+        let factors = constant(&[0.5, -2.0, 100.0]);
+        chain.add_with(binary(Arithmetic::Mul, Activation::None), &[factors], &[1, 3, 4, 3]);
+        let offsets = constant(&[1.0, 2.0, -3.0]);
+        chain.add_with(binary(Arithmetic::Sub, Activation::Relu), &[offsets], &[1, 3, 4, 3]);
+        let (count, graph) = folded(chain.finish());
+        assert_eq!((count, graph.nodes.len()), (2, 1));
+        assert_eq!(activation(&graph.nodes[0].op), Activation::Relu);
+    }
+
+    #[test]
+    fn means_go_into_a_layer_that_does_not_pad_and_factors_into_any() {
+        for (pad, out, left) in [(0, [1, 2, 3, 3], 0), (1, [1, 3, 4, 3], 1)] {
+            let mut chain = Chain::new(&[1, 3, 4, 2]);
+            let means = constant(&[2.0, 3.0]);
+            chain.add_with(binary(Arithmetic::Sub, Activation::None), &[means], &[1, 3, 4, 2]);
+            let factors = constant(&[0.25, 0.5]);
+            chain.add_with(binary(Arithmetic::Mul, Activation::None), &[factors], &[1, 3, 4, 2]);
+            convolve(&mut chain, pad, &out);
+            let (count, graph) = folded(chain.finish());
+            assert_eq!((count, graph.nodes.len()), (2 - left, 1 + left), "padding {pad}");
+        }
+    }
+
+    #[test]
+    fn what_makes_channels_alike_stays_in_front() {
+        let mut chain = Chain::new(&[1, 2]);
+        let factors = constant(&[1e-4, 1.0]);
+        chain.add_with(binary(Arithmetic::Mul, Activation::None), &[factors], &[1, 2]);
+        let op = Op::FullyConnected(FullyConnected {
+            keep_dims: false,
+            activation: Activation::None,
+            asymmetric: false,
+        });
+        let weights = Tensor::constant("w", vec![1, 2], &[3.0_f32, 4.0]);
+        chain.add_with(op, &[weights], &[1, 1]);
+        assert_eq!(folded(chain.finish()).0, 0);
+    }
+}
