@@ -34,7 +34,10 @@ fn case(name: &str) -> Option<Case> {
         println!("SKIPPED: {name}, because there is no folder ../shared (SYSTOLE_SHARED)");
         return None;
     };
-    let model = shared.join("models").join(name).with_extension("tflite");
+    let mut model = shared.join("models").join(name);
+    if model.extension().is_none() {
+        model.set_extension("tflite");
+    }
     let beside = |suffix: &str| {
         let dotted = model.with_extension(format!("{suffix}.npz"));
         let stem = model.with_extension("").display().to_string();
@@ -104,6 +107,10 @@ kept! {
     dwsep_keeps_its_accuracy "trained/dwsep",
     gestures_cnn_keeps_its_accuracy "trained/gestures_cnn",
     gestures_tcn_keeps_its_accuracy "trained/gestures_tcn",
+    a_residual_network_keeps_its_accuracy "trained/resnet_nchw_bn.onnx",
+    an_inverted_residual_network_keeps_its_accuracy "trained/mobilenet_nchw.onnx",
+    a_transformer_keeps_its_accuracy "trained/text_transformer.onnx",
+    a_recommender_keeps_its_accuracy "trained/recommender.onnx",
     channels_of_different_size_keep_their_accuracy "trained/dwsep_imbalanced",
     unscaled_inputs_keep_their_accuracy "trained/car_price_raw",
 }

@@ -5,11 +5,12 @@ use systole_core::DType;
 use super::{
     head,
     linear::Linear,
-    pattern,
+    masks, pattern,
     recipe::{PortType, Precision, Recipe},
     rules::{Rule, real_inputs, real_outputs, rule},
 };
 use crate::{
+    calibrate::Calibration,
     error::{Result, bail},
     graph::{Graph, Node, TensorId},
     ops::{Op, binary::Arithmetic},
@@ -20,10 +21,15 @@ use crate::{
 /// Operators that only move values follow the layer that writes them, so that nothing is converted
 /// for their sake. Float constants added to a float input, or multiplied with it, stay float: the
 /// input has to be converted anyway, and behind such a normalization its channels are of one size.
+/// So do masks in front of a softmax.
 ///
 /// # Errors
 /// `InvalidData` for rules that match no layer, and for those that ask for what no kernel does.
-pub fn precisions(graph: &Graph, recipe: &Recipe) -> Result<Vec<Precision>> {
+pub fn precisions(
+    graph: &Graph,
+    calibration: &Calibration,
+    recipe: &Recipe,
+) -> Result<Vec<Precision>> {
     let mut used = vec![false; recipe.layers.len()];
     // What writes each tensor.
     let mut held: Vec<Option<Precision>> = vec![None; graph.tensors.len()];
@@ -31,10 +37,11 @@ pub fn precisions(graph: &Graph, recipe: &Recipe) -> Result<Vec<Precision>> {
     if recipe.input_type == PortType::F32 {
         graph.inputs.iter().for_each(|id| raw[id.0] = true);
     }
-    let head = head::precisions(graph, recipe);
+    let mut given = head::precisions(graph, recipe);
+    given.extend(masks::nodes(graph, calibration).into_iter().map(|node| (node, Precision::Float)));
     let mut precisions = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
-        let mut named = head.get(&index).copied();
+        let mut named = given.get(&index).copied();
         for (layer, used) in recipe.layers.iter().zip(&mut used) {
             if pattern::names(&layer.name, graph, node) {
                 named = Some(layer.precision);

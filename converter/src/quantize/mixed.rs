@@ -193,7 +193,7 @@ impl<'a> Search<'a> {
 
     /// The layers that can be raised: those in int8 that compute something.
     fn layers(&self) -> Result<Vec<usize>> {
-        let precisions = assign::precisions(self.graph, self.base)?;
+        let precisions = assign::precisions(self.graph, self.calibration, self.base)?;
         let computes = |&index: &usize| {
             let rule = rule(&self.graph.nodes[index].op, Precision::Int8);
             precisions[index] == Precision::Int8 && !matches!(rule, Rule::Shared | Rule::Float)

@@ -15,6 +15,7 @@ mod hybrid;
 mod int4;
 pub mod layers;
 pub mod linear;
+mod masks;
 pub mod mixed;
 mod normalize;
 mod parameters;
@@ -92,7 +93,7 @@ pub fn quantize(
         let count = equalize::run(&mut float, &mut calibration, recipe)?;
         passes.push(Applied { name: "equalize", what: "channels equalized", count });
     }
-    let precisions = assign::precisions(&float, recipe)?;
+    let precisions = assign::precisions(&float, &calibration, recipe)?;
     let scales = sharing::scales(&float, &precisions, &calibration, recipe)?;
     let seen = match (recipe.effort, samples) {
         (Effort::Normal, _) => adaptive::Seen::default(),
