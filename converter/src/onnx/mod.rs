@@ -6,8 +6,8 @@
 //! nothing is left to be guessed.
 //!
 //! ONNX has channels before rows and columns, the graph behind them. No pass moves transposes
-//! around: each [`Value`](value::Value) says in which order its axes are stored, and a transpose is
-//! written where an operator needs another order ([`value`]).
+//! around: each value says in which order its axes are stored, and a transpose is written where an
+//! operator needs another order (`value.rs`).
 
 mod attributes;
 mod importer;
