@@ -16,8 +16,6 @@ pub(super) struct Arguments {
     output: PathBuf,
     #[command(flatten)]
     conversion: Conversion,
-    #[command(flatten)]
-    quantization: quantize::Quantization,
     /// Which tensor names to keep in the file
     #[arg(long, value_enum, default_value_t = KeepNames::Ports)]
     names: KeepNames,
@@ -27,6 +25,8 @@ pub(super) struct Arguments {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    quantization: quantize::Quantization,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
