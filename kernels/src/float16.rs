@@ -24,6 +24,7 @@ pub struct Halved<'a, K> {
 /// # Errors
 ///
 /// [`Mismatch`] where the lengths differ.
+#[inline(never)]
 fn widen(weights: &[u16], scratch: &mut [f32]) -> Result<(), Mismatch> {
     if weights.len() != scratch.len() {
         return Err(Mismatch);

@@ -34,6 +34,8 @@ impl Int4<'_> {
     ///
     /// [`Mismatch`] where there are not half as many bytes as weights, or the weights are no whole
     /// number of runs.
+    // One copy for all kernels: it runs once per layer.
+    #[inline(never)]
     pub fn unpack(&self, weights: &mut [i8]) -> Result<(), Mismatch> {
         if self.halves.len() != weights.len().div_ceil(2) {
             return Err(Mismatch);

@@ -60,39 +60,28 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
         let window = window(params.stride, params.dilation, params.padding)?;
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = params.real_range();
-        let with = |weights| {
-            Ok(DepthwiseConv2dI8 {
-                input,
-                output,
-                kernel,
-                window,
-                weights,
-                weights_zero_point: params.weights_zero_point.into(),
-                input_zero_point: x.stored_zero_point(),
-                bias: linear::bias(record, channels)?,
-                requantize: record.requantize(3, channels)?,
-                output_stage,
-            })
-        };
-        let float = |weights| {
-            Ok(DepthwiseConv2dF32 {
-                input,
-                output,
-                kernel,
-                window,
-                weights,
-                bias: linear::bias(record, channels)?,
-                activation,
-            })
-        };
         let kernel = match arithmetic {
-            Arithmetic::I8 => Kernel::I8(with(record.constant(1)?)?),
-            Arithmetic::I4 => {
-                let (weights, scratch) = linear::packed(record, true)?;
-                if params.weights_zero_point != 0 {
+            Arithmetic::I8 | Arithmetic::I4 => {
+                let (weights, packed) = linear::int8_weights(record, arithmetic, true)?;
+                if params.weights_zero_point != 0 && packed.is_some() {
                     return Err(OperatorError::Parameter(3));
                 }
-                Kernel::I4(Packed { weights, layer: with(&[])? }, scratch)
+                let layer = DepthwiseConv2dI8 {
+                    input,
+                    output,
+                    kernel,
+                    window,
+                    weights,
+                    weights_zero_point: params.weights_zero_point.into(),
+                    input_zero_point: x.stored_zero_point(),
+                    bias: linear::bias(record, channels)?,
+                    requantize: record.requantize(3, channels)?,
+                    output_stage,
+                };
+                match packed {
+                    None => Kernel::I8(layer),
+                    Some((weights, scratch)) => Kernel::I4(Packed { weights, layer }, scratch),
+                }
             }
             Arithmetic::I16 => Kernel::I16(DepthwiseConv2dI16 {
                 input,
@@ -103,10 +92,21 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
                 accumulate: linear::accumulate16(record, channels)?,
                 output_stage,
             }),
-            Arithmetic::F32 => Kernel::F32(float(record.constant(1)?)?),
-            Arithmetic::F16 => {
-                let (weights, scratch) = linear::halved(record)?;
-                Kernel::F16(Halved { weights, layer: float(&[])? }, scratch)
+            Arithmetic::F32 | Arithmetic::F16 => {
+                let (weights, halved) = linear::float_weights(record, arithmetic)?;
+                let layer = DepthwiseConv2dF32 {
+                    input,
+                    output,
+                    kernel,
+                    window,
+                    weights,
+                    bias: linear::bias(record, channels)?,
+                    activation,
+                };
+                match halved {
+                    None => Kernel::F32(layer),
+                    Some((weights, scratch)) => Kernel::F16(Halved { weights, layer }, scratch),
+                }
             }
             Arithmetic::Hybrid => {
                 let image = x.len().checked_div(input[0]).ok_or(OperatorError::Shape(0))?;

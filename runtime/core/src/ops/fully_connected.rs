@@ -75,33 +75,23 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
         }
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = ActivationRange { min: params.real_min, max: params.real_max };
-        let with = |weights| {
-            Ok(FullyConnectedI8 {
-                batches,
-                inputs,
-                outputs,
-                weights,
-                weights_zero_point: params.weights_zero_point.into(),
-                bias: linear::bias(record, outputs)?,
-                requantize: record.requantize(3, outputs)?,
-                output_stage,
-            })
-        };
-        let float = |weights| {
-            Ok(FullyConnectedF32 {
-                batches,
-                inputs,
-                outputs,
-                weights,
-                bias: linear::bias(record, outputs)?,
-                activation,
-            })
-        };
         let kernel = match arithmetic {
-            Arithmetic::I8 => Kernel::I8(with(record.constant(1)?)?),
-            Arithmetic::I4 => {
-                let (weights, scratch) = linear::packed(record, false)?;
-                Kernel::I4(Packed { weights, layer: with(&[])? }, scratch)
+            Arithmetic::I8 | Arithmetic::I4 => {
+                let (weights, packed) = linear::int8_weights(record, arithmetic, false)?;
+                let layer = FullyConnectedI8 {
+                    batches,
+                    inputs,
+                    outputs,
+                    weights,
+                    weights_zero_point: params.weights_zero_point.into(),
+                    bias: linear::bias(record, outputs)?,
+                    requantize: record.requantize(3, outputs)?,
+                    output_stage,
+                };
+                match packed {
+                    None => Kernel::I8(layer),
+                    Some((weights, scratch)) => Kernel::I4(Packed { weights, layer }, scratch),
+                }
             }
             Arithmetic::I16 => Kernel::I16(FullyConnectedI16 {
                 batches,
@@ -111,10 +101,20 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 accumulate: linear::accumulate16(record, outputs)?,
                 output_stage,
             }),
-            Arithmetic::F32 => Kernel::F32(float(record.constant(1)?)?),
-            Arithmetic::F16 => {
-                let (weights, scratch) = linear::halved(record)?;
-                Kernel::F16(Halved { weights, layer: float(&[])? }, scratch)
+            Arithmetic::F32 | Arithmetic::F16 => {
+                let (weights, halved) = linear::float_weights(record, arithmetic)?;
+                let layer = FullyConnectedF32 {
+                    batches,
+                    inputs,
+                    outputs,
+                    weights,
+                    bias: linear::bias(record, outputs)?,
+                    activation,
+                };
+                match halved {
+                    None => Kernel::F32(layer),
+                    Some((weights, scratch)) => Kernel::F16(Halved { weights, layer }, scratch),
+                }
             }
             Arithmetic::Hybrid => {
                 let asymmetric = params.asymmetric != 0;

@@ -88,7 +88,7 @@ pub(super) fn weight_dims(record: &Record<'_>, axes: core::ops::Range<usize>) ->
 /// Packed weights, and the scratch memory that they are unpacked into. Steps belong to channels where
 /// those are innermost (`channels_last`), else to as many equal parts of the weights as there are
 /// steps.
-pub(super) fn packed<'m>(
+fn packed<'m>(
     record: &Record<'m>,
     channels_last: bool,
 ) -> Result<(Int4<'m>, Place), OperatorError> {
@@ -119,13 +119,38 @@ pub(super) fn packed<'m>(
 }
 
 /// The bits of float16 weights, and the scratch memory that they are widened into.
-pub(super) fn halved<'m>(record: &Record<'m>) -> Result<(&'m [u16], Place), OperatorError> {
+fn halved<'m>(record: &Record<'m>) -> Result<(&'m [u16], Place), OperatorError> {
     let (memory, _) = weights(record)?;
     let halves: &[f16] = record.constant(1)?;
     let bits = <[u16]>::ref_from_bytes(halves.as_bytes());
     match bits {
         Ok(bits) if bits.len() == memory.len() => Ok((bits, memory.place)),
         _ => Err(OperatorError::Shape(1)),
+    }
+}
+
+/// Weights of int8 layers: as they are, or none and those that are packed, with their scratch memory.
+#[expect(clippy::type_complexity, reason = "either of two forms, each a slice and a place")]
+pub(super) fn int8_weights<'m>(
+    record: &Record<'m>,
+    arithmetic: Arithmetic,
+    channels_last: bool,
+) -> Result<(&'m [i8], Option<(Int4<'m>, Place)>), OperatorError> {
+    match arithmetic {
+        Arithmetic::I4 => Ok((&[], Some(packed(record, channels_last)?))),
+        _ => Ok((record.constant(1)?, None)),
+    }
+}
+
+/// Weights of float32 layers: as they are, or none and those of float16, with their scratch memory.
+#[expect(clippy::type_complexity, reason = "either of two forms, each a slice and a place")]
+pub(super) fn float_weights<'m>(
+    record: &Record<'m>,
+    arithmetic: Arithmetic,
+) -> Result<(&'m [f32], Option<(&'m [u16], Place)>), OperatorError> {
+    match arithmetic {
+        Arithmetic::F16 => Ok((&[], Some(halved(record)?))),
+        _ => Ok((record.constant(1)?, None)),
     }
 }
 
