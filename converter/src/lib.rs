@@ -18,6 +18,7 @@
 pub mod arena;
 pub mod arena_map;
 pub mod calibrate;
+pub mod compare;
 pub mod compile;
 mod convert;
 pub mod emit;

@@ -18,8 +18,13 @@ pub const LABELS: &str = "labels";
 pub enum Metric {
     /// Percent of the samples whose largest output is the one that the label counts.
     Top1,
+    /// Percent of the samples of which one of the five largest outputs is the one that the label
+    /// counts.
+    Top5,
     /// The coefficient of determination of predicted numbers, in percent.
     R2,
+    /// The root of the mean squared error of predicted numbers.
+    Rmse,
 }
 
 impl Metric {
@@ -32,7 +37,9 @@ impl Metric {
     pub fn name(self) -> &'static str {
         match self {
             Self::Top1 => "top-1 %",
+            Self::Top5 => "top-5 %",
             Self::R2 => "R² × 100",
+            Self::Rmse => "RMSE",
         }
     }
 
@@ -51,7 +58,14 @@ impl Metric {
                 let right = pairs.filter(|(output, label)| class(output) as f64 == **label);
                 Ok(100.0 * right.count() as f64 / labels.len() as f64)
             }
-            Self::R2 => {
+            Self::Top5 => {
+                let right = pairs.filter(|(output, label)| {
+                    let own = output.get(**label as usize).copied();
+                    own.is_some_and(|own| output.iter().filter(|&&other| other > own).count() < 5)
+                });
+                Ok(100.0 * right.count() as f64 / labels.len() as f64)
+            }
+            Self::R2 | Self::Rmse => {
                 if let Some(output) = outputs.iter().find(|output| output.len() != 1) {
                     bail!(
                         InvalidData,
@@ -61,6 +75,9 @@ impl Metric {
                 }
                 let mean = labels.iter().sum::<f64>() / labels.len() as f64;
                 let left: f64 = pairs.map(|(y, label)| (f64::from(y[0]) - label).powi(2)).sum();
+                if self == Self::Rmse {
+                    return Ok((left / labels.len() as f64).sqrt());
+                }
                 let whole: f64 = labels.iter().map(|label| (label - mean).powi(2)).sum();
                 Ok(100.0 * (1.0 - left / whole))
             }

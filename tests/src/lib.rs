@@ -93,7 +93,7 @@ pub fn compare_within(got: &Array, want: &Array, tolerance: f64) -> Result<(), S
 const RELATIVE: f64 = 1e-4;
 const ABSOLUTE: f64 = 1e-5;
 
-/// Compares the bytes of float32 elements within [`RELATIVE`] and [`ABSOLUTE`].
+/// Compares the bytes of float32 elements: within 10⁻⁴ of each, or 10⁻⁵ near zero.
 ///
 /// # Errors
 /// Names the first that differs.

@@ -3,6 +3,7 @@
 //! Exit status 0: done. 1: the work failed, the reason is on stderr. 2: wrong usage.
 
 mod bench;
+mod compare;
 mod convert;
 mod demo;
 mod emit;
@@ -41,18 +42,10 @@ enum Command {
     Bench(bench::Arguments),
     /// Write a model as source code: a Rust module, or C with its bytes
     Emit(emit::Arguments),
-    /// Compare a quantized model with a float one, layer by layer (not in this version)
-    Compare(Later),
+    /// Compare a quantized model with a float one, layer by layer
+    Compare(compare::Arguments),
     /// Convert the bundled digits model and recognize a few digits with it
     Demo(demo::Arguments),
-}
-
-/// Arguments of a command that this version does not have yet.
-#[derive(Debug, Args)]
-struct Later {
-    /// Not read
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    rest: Vec<String>,
 }
 
 /// What all commands that convert have in common.
@@ -145,15 +138,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Emit(arguments) => emit::run(&arguments),
-        Command::Compare(Later { rest }) => Err(Error::new(
-            Class::UnsupportedFeature,
-            format!(
-                "compare{}{} is not in this version: models are not quantized yet, so there is \
-                 nothing to compare",
-                if rest.is_empty() { "" } else { " " },
-                rest.join(" ")
-            ),
-        )),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {
