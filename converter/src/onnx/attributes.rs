@@ -1,8 +1,70 @@
 //! The attributes of a node, by name.
 
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use tract_onnx::pb::{
+    AttributeProto, NodeProto, TensorProto,
+    attribute_proto::AttributeType::{self, Float, Floats, Int, Ints, String as Text},
+};
 
 use crate::error::{Result, bail, error};
+
+/// The types of the attributes that are read; one name has one type, whatever the operator.
+const KINDS: &[(&str, AttributeType)] = &[
+    ("allowzero", Int),
+    ("alpha", Float),
+    ("antialias", Int),
+    ("approximate", Text),
+    ("auto_pad", Text),
+    ("axis", Int),
+    ("batch_dims", Int),
+    ("beta", Float),
+    ("bias", Float),
+    ("blocksize", Int),
+    ("ceil_mode", Int),
+    ("coordinate_transformation_mode", Text),
+    ("count_include_pad", Int),
+    ("cubic_coeff_a", Float),
+    ("dilations", Ints),
+    ("end", Int),
+    ("ends", Ints),
+    ("epsilon", Float),
+    ("equation", Text),
+    ("exclude_outside", Int),
+    ("exclusive", Int),
+    ("fmod", Int),
+    ("gamma", Float),
+    ("group", Int),
+    ("k", Int),
+    ("keepdims", Int),
+    ("kernel_shape", Ints),
+    ("lambd", Float),
+    ("largest", Int),
+    ("mode", Text),
+    ("nearest_mode", Text),
+    ("noop_with_empty_axes", Int),
+    ("num_groups", Int),
+    ("num_outputs", Int),
+    ("output_padding", Ints),
+    ("output_shape", Ints),
+    ("p", Int),
+    ("pads", Ints),
+    ("perm", Ints),
+    ("reduction", Text),
+    ("reverse", Int),
+    ("scales", Floats),
+    ("select_last_index", Int),
+    ("size", Int),
+    ("start", Int),
+    ("starts", Ints),
+    ("strides", Ints),
+    ("to", Int),
+    ("transA", Int),
+    ("transB", Int),
+    ("upper", Int),
+    ("value_float", Float),
+    ("value_floats", Floats),
+    ("value_int", Int),
+    ("value_ints", Ints),
+];
 
 /// The attributes of a node.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +73,30 @@ pub struct Attributes<'m>(pub(super) &'m NodeProto);
 impl<'m> Attributes<'m> {
     fn find(self, name: &str) -> Option<&'m AttributeProto> {
         self.0.attribute.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// Fails where an attribute holds something else than its type says that this operator's has.
+    ///
+    /// # Errors
+    /// `InvalidGraph`.
+    pub(super) fn check(self) -> Result<()> {
+        for attribute in &self.0.attribute {
+            let Some((_, wanted)) = KINDS.iter().find(|(name, _)| *name == attribute.name) else {
+                continue;
+            };
+            // Models of the first versions state no type.
+            if attribute.r#type != 0 && attribute.r#type != *wanted as i32 {
+                let found = AttributeType::try_from(attribute.r#type)
+                    .map_or("of an unknown type", |kind| kind.as_str_name());
+                bail!(
+                    InvalidGraph,
+                    "attribute {} is {found}; it must be {}",
+                    attribute.name,
+                    wanted.as_str_name()
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Whether there is one of this name.
@@ -68,10 +154,10 @@ impl<'m> Attributes<'m> {
         let Some(ints) = self.ints(name) else {
             return Ok([default; N]);
         };
-        let sizes: Vec<usize> = ints.iter().filter_map(|&int| usize::try_from(int).ok()).collect();
-        match <[usize; N]>::try_from(sizes) {
-            Ok(sizes) => Ok(sizes),
-            Err(_) => bail!(InvalidShape, "attribute {name} is {ints:?}; {N} sizes are needed"),
+        let sizes: Option<Vec<usize>> = ints.iter().map(|&int| usize::try_from(int).ok()).collect();
+        match sizes.map(<[usize; N]>::try_from) {
+            Some(Ok(sizes)) => Ok(sizes),
+            _ => bail!(InvalidShape, "attribute {name} is {ints:?}; {N} sizes are needed"),
         }
     }
 }

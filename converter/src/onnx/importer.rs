@@ -212,6 +212,7 @@ impl Importer {
         let inputs = node.input.iter().map(of).collect();
         let outputs = node.output.iter().map(|name| !name.is_empty()).collect();
         let attributes = Attributes(node);
+        attributes.check().within(|| place.clone())?;
         let view = NodeOf { attributes, inputs, outputs, opset };
         let results = match registry::import(&node.domain, &node.op_type) {
             // The one operator that holds a tensor, which may be in another file.
@@ -244,6 +245,11 @@ impl Importer {
                 return Err(error!(InvalidGraph, "no node writes it").within(place()));
             };
             self.origin = place();
+            let shape = value.shape(&self.graph);
+            if model::contradicts(output, &shape) {
+                return Err(error!(InvalidShape, "states another shape than results, {shape:?}")
+                    .within(place()));
+            }
             let mut id = self.stored_plain(value).within(place)?;
             let taken = self.graph.inputs.contains(&id) || self.graph.outputs.contains(&id);
             if taken || self.graph[id].is_constant() {
@@ -281,12 +287,12 @@ impl Importer {
     /// A constant of the model.
     ///
     /// # Errors
-    /// `InvalidData` where it holds NaN.
+    /// `InvalidQuantization` where it holds NaN.
     pub fn constant_value(&mut self, tensor: Tensor) -> Result<Value> {
         if tensor.dtype == DType::F32 {
             let values = tensor.values::<f32>()?;
             if let Some(index) = values.iter().position(|value| value.is_nan()) {
-                bail!(InvalidData, "{tensor} is not a number at element {index}");
+                bail!(InvalidQuantization, "{tensor} is not a number at element {index}");
             }
         }
         let id = self.graph.add_tensor(tensor);

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use tract_onnx::{
-    pb::{ModelProto, ValueInfoProto, tensor_shape_proto::dimension::Value as Dim, type_proto},
+    pb::{
+        ModelProto, ValueInfoProto,
+        tensor_shape_proto::{Dimension, dimension::Value as Dim},
+        type_proto,
+    },
     tract_hir::internal::Framework,
 };
 
@@ -29,16 +33,42 @@ impl Default for Dimensions {
     }
 }
 
+/// The newest version of the intermediate representation.
+const NEWEST_IR: i64 = 13;
+
+/// Protobuf's tag of the field with that version.
+const VERSION_TAG: u8 = 0x08;
+
 /// Reads the protobuf.
 ///
 /// # Errors
 /// `Corrupt`, `UnsupportedVersion`, and `InvalidGraph` where there is no graph.
 pub(super) fn parse(mut bytes: &[u8]) -> Result<ModelProto> {
-    let model = tract_onnx::onnx()
-        .proto_model_for_read(&mut bytes)
-        .map_err(|problem| error!(Corrupt, "damaged ONNX model: {problem}"))?;
+    let whole = bytes;
+    let model = tract_onnx::onnx().proto_model_for_read(&mut bytes).map_err(|problem| {
+        match whole.first() {
+            // Models begin with the version of their representation.
+            Some(&VERSION_TAG) => error!(Corrupt, "damaged ONNX model: {problem}"),
+            _ => error!(NotAModel, "not an ONNX model: {problem}"),
+        }
+    })?;
+    if whole.is_empty() {
+        bail!(NotAModel, "not an ONNX model: the file is empty");
+    }
     if model.graph.is_none() {
         bail!(InvalidGraph, "the model has no graph; is it an ONNX file?");
+    }
+    if model.ir_version > NEWEST_IR {
+        bail!(
+            UnsupportedVersion,
+            "version {} of the intermediate representation; up to {NEWEST_IR} is supported",
+            model.ir_version
+        );
+    }
+    let own = model.opset_import.iter().any(|import| is_own(&import.domain));
+    let others = !model.opset_import.is_empty();
+    if !own && !others {
+        bail!(UnsupportedVersion, "the model does not say which operator sets it uses");
     }
     let opset = opset(&model);
     if !(OLDEST_OPSET..=NEWEST_OPSET).contains(&opset) {
@@ -50,12 +80,26 @@ pub(super) fn parse(mut bytes: &[u8]) -> Result<ModelProto> {
     Ok(model)
 }
 
+/// Whether a domain is that of ONNX's own operators.
+fn is_own(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
 /// The version of ONNX's own operators.
 pub(super) fn opset(model: &ModelProto) -> i64 {
-    let own = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    let found = model.opset_import.iter().find(|import| own(&import.domain));
+    let found = model.opset_import.iter().find(|import| is_own(&import.domain));
     // Models of ai.onnx.ml operators alone need not name it.
     found.map_or(NEWEST_OPSET, |import| import.version)
+}
+
+/// Whether the shape that a value is stated to have is another than `shape`.
+pub(super) fn contradicts(stated: &ValueInfoProto, shape: &[usize]) -> bool {
+    let value = stated.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+    let Some(type_proto::Value::TensorType(tensor)) = value else { return false };
+    let Some(stated) = &tensor.shape else { return false };
+    let differs = |(dim, &size): (&Dimension, &usize)| matches!(dim.value, Some(Dim::DimValue(stated @ 1..)) if stated as usize != size);
+    // An open batch was set; the first dimension of an output may be stated for another.
+    stated.dim.len() != shape.len() || stated.dim.iter().zip(shape).skip(1).any(differs)
 }
 
 /// The element type's code and the shape of an input.
@@ -71,17 +115,17 @@ pub(super) fn input_type(
         bail!(UnsupportedFeature, "is no tensor; sequences, maps and optionals are not supported");
     };
     let Some(shape) = &tensor.shape else {
-        bail!(InvalidShape, "has no shape; export the model with fixed shapes");
+        bail!(UnsupportedFeature, "has no shape; export the model with fixed shapes");
     };
     let dims = shape.dim.iter().enumerate().map(|(axis, dim)| {
         let name = match &dim.value {
             Some(Dim::DimValue(value @ 1..)) => return super::size(*value, "a dimension"),
-            Some(Dim::DimValue(value)) if *value < 0 => "",
-            Some(Dim::DimValue(_)) => {
-                bail!(
-                    InvalidShape,
-                    "dimension {axis} is 0; an input without elements must be a constant"
-                )
+            Some(Dim::DimValue(0)) => bail!(
+                InvalidShape,
+                "dimension {axis} is 0; an input without elements must be a constant"
+            ),
+            Some(Dim::DimValue(size)) => {
+                bail!(InvalidShape, "dimension {axis} is {size}; it must be at least 1")
             }
             Some(Dim::DimParam(name)) => name,
             None => "",
@@ -90,11 +134,11 @@ pub(super) fn input_type(
             Some(&size) => Ok(size),
             None if axis == 0 => Ok(dimensions.batch),
             None if name.is_empty() => bail!(
-                InvalidShape,
+                UnsupportedFeature,
                 "dimension {axis} is open and has no name; export the model with a fixed shape"
             ),
             None => bail!(
-                InvalidShape,
+                UnsupportedFeature,
                 "dimension {axis} is '{name}', which is open: set it by --dim {name}=SIZE"
             ),
         }

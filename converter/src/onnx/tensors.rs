@@ -1,6 +1,9 @@
 //! Constants: ONNX's tensors as those of the graph.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Component, Path},
+    sync::Arc,
+};
 
 use half::{bf16, f16};
 use systole_core::DType;
@@ -149,8 +152,22 @@ fn external(proto: &TensorProto, stored: Stored, folder: Option<&Path>) -> Resul
     let Some(folder) = folder else {
         bail!(UnsupportedFeature, "'{}' is external data, which needs a file", proto.name);
     };
+    let inside = |path: &str| {
+        Path::new(path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    };
+    let location = proto.external_data.iter().find(|entry| entry.key == "location");
+    if let Some(location) = location.filter(|location| !inside(&location.value)) {
+        bail!(
+            UnsupportedFeature,
+            "external data of '{}' is in {:?}; it must be inside the model's folder",
+            proto.name,
+            location.value
+        );
+    }
     let missing = |problem: &dyn std::fmt::Display| {
-        error!(Io, "external data of '{}' cannot be read: {problem}", proto.name)
+        error!(Corrupt, "external data of '{}' cannot be read: {problem}", proto.name)
     };
     let folder = folder.to_str().ok_or_else(|| missing(&"the folder's name is not UTF-8"))?;
     let resolver = tract_onnx::data_resolver::default();

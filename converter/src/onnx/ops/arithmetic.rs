@@ -23,7 +23,11 @@ impl Importer {
     /// # Errors
     /// As [`Importer::apply`].
     pub fn binary(&mut self, operation: Arithmetic, a: TensorId, b: TensorId) -> Result<TensorId> {
-        let dtype = self.graph()[a].dtype;
+        let [first, second] = [&self.graph()[a], &self.graph()[b]];
+        if first.dtype != second.dtype {
+            bail!(InvalidGraph, "{first} and {second} must be of one type");
+        }
+        let dtype = first.dtype;
         let activation = Activation::None;
         let op = Op::Binary(Binary { operation, activation, power_of_two: false });
         self.apply(op, &[a, b], dtype)

@@ -51,6 +51,7 @@ pub fn reshape(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>>
                 open = Some(index);
                 1
             }
+            -1 => bail!(InvalidShape, "shape {wanted:?} leaves two dimensions open"),
             _ => size(dim, "a dimension")?,
         });
     }
