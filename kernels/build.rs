@@ -10,6 +10,7 @@ const ARMV8_M_CORES: [&str; 3] = ["cortex-m33", "cortex-m35p", "star-mc1"];
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(dsp)");
+    println!("cargo::rustc-check-cfg=cfg(simd)");
     let variable = |name| env::var(name).unwrap_or_default();
     let flags = variable("CARGO_ENCODED_RUSTFLAGS");
     // The last one counts, as it does for the compiler. The flag is one argument or two.
@@ -24,5 +25,14 @@ fn main() {
     let core = flag("target-cpu").is_some_and(|cpu| ARMV8_M_CORES.contains(&cpu));
     if !named("-dsp") && (architecture || core || named("+dsp")) {
         println!("cargo::rustc-cfg=dsp");
+    }
+    // Architectures with kernels for vectors in `src/arch`: those of x86-64 are chosen when the
+    // program runs.
+    let simd = match &*variable("CARGO_CFG_TARGET_ARCH") {
+        "x86_64" => env::var_os("CARGO_FEATURE_STD").is_some(),
+        _ => false,
+    };
+    if simd {
+        println!("cargo::rustc-cfg=simd");
     }
 }

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use systole_core::{
     MAX_RANK,
     format::{
-        self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Key, NO_TENSOR,
-        SECTION_BYTES, Section, SectionKind, Storage, TensorRecord, VERSION,
+        self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Key,
+        Layout as Arrangement, NO_TENSOR, SECTION_BYTES, Section, SectionKind, Storage,
+        TensorRecord, VERSION,
     },
 };
 
@@ -132,7 +133,7 @@ fn tensor_record(slot: &Slot, storage: Storage, offset: usize, shape: u32) -> Re
             error!(InvalidQuantization, "zero point {} does not fit 16 bits", slot.zero_point)
         })?,
         arena: 0,
-        layout: 0,
+        layout: Arrangement::Plain as u8,
     })
 }
 

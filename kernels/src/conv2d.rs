@@ -59,6 +59,22 @@ impl<R: Rescale> Conv2dI8<'_, R> {
             && [input_h, input_w] == [height, width]
     }
 
+    /// The same layer, its rounding to be chosen while it runs.
+    pub(crate) fn with_any_rounding(&self) -> Conv2dI8<'_> {
+        Conv2dI8 {
+            input: self.input,
+            output: self.output,
+            kernel: self.kernel,
+            window: self.window,
+            weights: self.weights,
+            weights_zero_point: self.weights_zero_point,
+            input_zero_point: self.input_zero_point,
+            bias: self.bias,
+            requantize: self.requantize.any(),
+            output_stage: self.output_stage,
+        }
+    }
+
     #[inline(always)]
     fn convolution(&self) -> Result<Convolution<'_, I8, Requantized<'_, i8, R>>, Mismatch> {
         let Self { input, output, kernel, window, weights_zero_point, .. } = *self;

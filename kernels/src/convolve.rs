@@ -285,16 +285,16 @@ impl Padding<i16> {
 
 /// A [`Geometry`] whose numbers fit each other, with what follows from them.
 #[derive(Debug, Clone, Copy)]
-struct Plan {
-    input: [usize; 4],
-    output: [usize; 4],
-    kernel_h: usize,
-    kernel_w: usize,
-    window: Window,
+pub(crate) struct Plan {
+    pub input: [usize; 4],
+    pub output: [usize; 4],
+    pub kernel_h: usize,
+    pub kernel_w: usize,
+    pub window: Window,
     /// Input channels that one filter sees.
-    depth: usize,
+    pub depth: usize,
     /// Weights of one filter.
-    filter: usize,
+    pub filter: usize,
     groups: usize,
     /// Output channels of one group.
     group: usize,
@@ -306,7 +306,7 @@ impl Plan {
     /// # Errors
     ///
     /// [`Mismatch`] where the weights do not divide into filters or the channels into groups.
-    fn new(g: Geometry, weights: usize) -> Result<Self, Mismatch> {
+    pub fn new(g: Geometry, weights: usize) -> Result<Self, Mismatch> {
         let Geometry { input, output, kernel: [kernel_h, kernel_w], window } = g;
         let ([.., input_c], [.., channels]) = (input, output);
         let filter = weights.checked_div(channels).ok_or(Mismatch)?;
@@ -336,7 +336,7 @@ impl Plan {
     }
 
     /// Whether the windows follow each other in the image without gap or overlap.
-    fn is_product(&self) -> bool {
+    pub fn is_product(&self) -> bool {
         let ([_, input_h, input_w, _], [_, height, width, _]) = (self.input, self.output);
         [self.kernel_h, self.kernel_w] == [1, 1]
             && self.window == Window::UNIT
@@ -345,7 +345,7 @@ impl Plan {
     }
 
     /// Elements of an image of the input and of the output, which have these lengths.
-    fn volumes(&self, x: usize, y: usize) -> Result<(usize, usize), Mismatch> {
+    pub fn volumes(&self, x: usize, y: usize) -> Result<(usize, usize), Mismatch> {
         let ([input_batches, input_h, input_w, input_c], [batches, height, width, channels]) =
             (self.input, self.output);
         let image = volume([input_w, input_c, input_h])?;
@@ -357,16 +357,22 @@ impl Plan {
     }
 
     /// The taps of output row `y`.
-    fn rows(&self, y: usize) -> Taps {
+    pub fn rows(&self, y: usize) -> Taps {
         let [_, input_h, _, _] = self.input;
         self.window.rows(y, self.kernel_h, input_h)
     }
 
     /// The taps of output column `x`.
     #[inline(always)]
-    fn columns(&self, x: usize) -> Taps {
+    pub fn columns(&self, x: usize) -> Taps {
         let [_, _, input_w, _] = self.input;
         self.window.columns(x, self.kernel_w, input_w)
+    }
+
+    /// Where in the image a tap `[y, x]` of an output position `[y, x]` is, if it is inside.
+    pub fn tap(&self, [out_y, out_x]: [usize; 2], [tap_y, tap_x]: [usize; 2]) -> Option<usize> {
+        let (rows, columns) = (&self.rows(out_y), self.columns(out_x));
+        Position::<i8> { plan: self, x: &[], rows, columns }.tap(tap_y, tap_x)
     }
 }
 

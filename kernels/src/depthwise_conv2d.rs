@@ -5,6 +5,7 @@
 //! Source: `reference_integer_ops::DepthwiseConvPerChannel` of LiteRT and TFLite Micro.
 
 use crate::Mismatch;
+use crate::arch;
 use crate::convolve::{Geometry, volume};
 use crate::depthwise::{F32, I8, I8Offset, I16, I16Wide, Multiply, depthwise};
 use crate::finish::{Biased, Dequantized, Requantized, RequantizedWide};
@@ -39,6 +40,24 @@ pub struct DepthwiseConv2dI8<'a, R = Requantize<'a>> {
     pub output_stage: Output,
 }
 
+impl<R: Rescale> DepthwiseConv2dI8<'_, R> {
+    /// The same layer, its rounding to be chosen while it runs.
+    pub(crate) fn with_any_rounding(&self) -> DepthwiseConv2dI8<'_> {
+        DepthwiseConv2dI8 {
+            input: self.input,
+            output: self.output,
+            kernel: self.kernel,
+            window: self.window,
+            weights: self.weights,
+            weights_zero_point: self.weights_zero_point,
+            input_zero_point: self.input_zero_point,
+            bias: self.bias,
+            requantize: self.requantize.any(),
+            output_stage: self.output_stage,
+        }
+    }
+}
+
 /// `y = clamp(rescale(bias + Σ (x − input_zero_point)·(w − weights_zero_point)) + output_offset)`,
 /// channel by channel, one output for each input channel, with weights whose zero point is 0.
 ///
@@ -48,6 +67,16 @@ pub struct DepthwiseConv2dI8<'a, R = Requantize<'a>> {
 /// zero point or an input channel several outputs.
 #[inline(never)]
 pub fn depthwise_conv2d_i8<R: Rescale>(
+    p: &DepthwiseConv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::depthwise_conv2d_i8(p, x, y)
+}
+
+/// The definition of [`depthwise_conv2d_i8`].
+#[inline(always)]
+pub(crate) fn portable<R: Rescale>(
     p: &DepthwiseConv2dI8<'_, R>,
     x: &[i8],
     y: &mut [i8],
@@ -263,8 +292,9 @@ pub fn depthwise_conv2d_hybrid(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::arch::Kernels;
     use crate::testing::{self, Scales, Values, fold, output_stage, real, requantized};
     use proptest::prelude::*;
     use std::vec;
@@ -290,6 +320,46 @@ mod tests {
             }
         }
         result
+    }
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let strategy = (testing::geometry(), 1..140_usize, 0..3, any::<u64>());
+        testing::check(kernels.level, cases, strategy, |(mut g, channels, kind, seed)| {
+            // One in three wider than any band.
+            if kind == 0 {
+                (g.input[2], g.output[2]) = (g.input[2] * 20, g.output[2] * 20);
+            }
+            (g.input[3], g.output[3]) = (channels, channels);
+            let mut values = Values::new(seed);
+            let x = values.i8s(g.input.iter().product());
+            let weights = values.i8s(g.kernel[0] * g.kernel[1] * channels);
+            let bound = if seed % 8 == 0 { i32::MAX } else { 30_000 };
+            let bias = values.i32s(channels, -i64::from(bound), i64::from(bound));
+            let output_stage = output_stage(&mut values);
+            let scales = Scales::new(&mut values, channels);
+            let input_zero_point = values.i32s(1, -128, 127)[0];
+            for requantize in scales.all() {
+                let p = DepthwiseConv2dI8 {
+                    input: g.input,
+                    output: g.output,
+                    kernel: g.kernel,
+                    window: g.window,
+                    weights: &weights,
+                    weights_zero_point: 0,
+                    input_zero_point,
+                    bias: &bias,
+                    requantize,
+                    output_stage,
+                };
+                let len = g.output.iter().product();
+                let (mut y, mut expected) = (vec![1; len], vec![2; len]);
+                prop_assert_eq!((kernels.depthwise_conv2d_i8)(&p, &x, &mut y), Ok(()));
+                portable(&p, &x, &mut expected).unwrap();
+                prop_assert_eq!(&y, &expected, "{:?}", requantize);
+            }
+            Ok(())
+        });
     }
 
     proptest! {

@@ -37,8 +37,26 @@ pub struct FullyConnectedI8<'a, R = Requantize<'a>> {
     pub output_stage: Output,
 }
 
-/// `y = clamp(rescale(bias + Σ (x − input_zero_point)·(w − weights_zero_point)) + output_offset)`:
-/// a convolution whose kernel is one pixel, over an image whose pixels are the rows.
+impl<'a, R: Rescale> FullyConnectedI8<'a, R> {
+    /// The same as a convolution whose kernel is one pixel, over an image whose pixels are the rows.
+    #[inline(always)]
+    pub fn as_convolution(&self) -> Conv2dI8<'a, R> {
+        Conv2dI8 {
+            input: [1, 1, self.batches, self.inputs],
+            output: [1, 1, self.batches, self.outputs],
+            kernel: [1, 1],
+            window: Window::UNIT,
+            weights: self.weights,
+            weights_zero_point: self.weights_zero_point,
+            input_zero_point: 0,
+            bias: self.bias,
+            requantize: self.requantize,
+            output_stage: self.output_stage,
+        }
+    }
+}
+
+/// `y = clamp(rescale(bias + Σ (x − input_zero_point)·(w − weights_zero_point)) + output_offset)`.
 ///
 /// # Errors
 ///
@@ -49,19 +67,7 @@ pub fn fully_connected_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let p = Conv2dI8 {
-        input: [1, 1, p.batches, p.inputs],
-        output: [1, 1, p.batches, p.outputs],
-        kernel: [1, 1],
-        window: Window::UNIT,
-        weights: p.weights,
-        weights_zero_point: p.weights_zero_point,
-        input_zero_point: 0,
-        bias: p.bias,
-        requantize: p.requantize,
-        output_stage: p.output_stage,
-    };
-    conv2d_pointwise_i8(&p, x, y)
+    conv2d_pointwise_i8(&p.as_convolution(), x, y)
 }
 
 /// [`fully_connected_i8`] of a single row: less code, and less to do around short sums.

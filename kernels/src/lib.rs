@@ -23,7 +23,7 @@
 
 #[cfg(feature = "emit")]
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 pub mod add;
@@ -91,6 +91,7 @@ pub mod strided_slice;
 #[cfg(test)]
 mod testing;
 pub mod tile;
+pub mod tiles;
 pub mod top_k;
 pub mod transpose;
 pub mod transpose_conv2d;

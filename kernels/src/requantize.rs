@@ -39,6 +39,9 @@ pub const MAX_SHIFT: i32 = 31;
 
 /// One way to compute `round(x × multiplier × 2^(shift − 31))`.
 pub trait Rounding {
+    /// These scales under this rounding.
+    fn of(scales: FixedScales<'_>) -> Requantize<'_>;
+
     /// `x` scaled; `multiplier` is Q0.31 and not negative, `shift` is in `[-31, 30]`.
     ///
     /// Shifts outside the range are clamped to it; overflow wraps or saturates as the type says,
@@ -77,6 +80,10 @@ pub struct DoubleUp;
 pub struct Single;
 
 impl Rounding for Double {
+    fn of(scales: FixedScales<'_>) -> Requantize<'_> {
+        Requantize::Double(scales)
+    }
+
     #[inline(always)]
     fn requantize(x: i32, multiplier: i32, shift: i32) -> i32 {
         Self::requantize_stored(x, multiplier, shift.clamp(-MAX_SHIFT, MAX_SHIFT))
@@ -105,6 +112,10 @@ fn high_mul(x: i32, multiplier: i32) -> i32 {
 }
 
 impl Rounding for DoubleUp {
+    fn of(scales: FixedScales<'_>) -> Requantize<'_> {
+        Requantize::DoubleUp(scales)
+    }
+
     #[inline(always)]
     fn requantize(x: i32, multiplier: i32, shift: i32) -> i32 {
         let shift = shift.clamp(-MAX_SHIFT, MAX_SHIFT);
@@ -118,6 +129,10 @@ impl Rounding for DoubleUp {
 }
 
 impl Rounding for Single {
+    fn of(scales: FixedScales<'_>) -> Requantize<'_> {
+        Requantize::Single(scales)
+    }
+
     #[inline(always)]
     fn requantize(x: i32, multiplier: i32, shift: i32) -> i32 {
         let total_shift = 31 - shift.clamp(-MAX_SHIFT, 30);
@@ -201,6 +216,9 @@ pub trait Rescale: Copy {
     /// The scaled accumulator, without output offset. A channel without a scale gives 0.
     fn rescale(&self, acc: i32, channel: usize) -> i32;
 
+    /// The same, to be chosen while it runs: for kernels that are compiled once for all.
+    fn any(&self) -> Requantize<'_>;
+
     /// The scales of `C` neighbouring channels.
     type Block<const C: usize>;
 
@@ -229,6 +247,10 @@ impl<'a> Rescale for Requantize<'a> {
 
     fn rescale(&self, acc: i32, channel: usize) -> i32 {
         with_rescale!(*self, |rescale| rescale.rescale(acc, channel))
+    }
+
+    fn any(&self) -> Requantize<'_> {
+        *self
     }
 
     #[inline(always)]
@@ -305,6 +327,10 @@ impl<R: Rounding> Rescale for Fixed<'_, R> {
         R::requantize(acc, multiplier, i32::from(shift))
     }
 
+    fn any(&self) -> Requantize<'_> {
+        R::of(self.scales)
+    }
+
     type Block<const C: usize> = FixedBlock<C>;
 
     #[inline(always)]
@@ -366,6 +392,10 @@ macro_rules! real_scales {
             #[inline(always)]
             fn rescale(&self, acc: i32, channel: usize) -> i32 {
                 $scaled(acc, of_channel(self.0, channel))
+            }
+
+            fn any(&self) -> Requantize<'_> {
+                Requantize::$scales(self.0)
             }
 
             #[inline(always)]

@@ -6,12 +6,33 @@
 use std::vec::Vec;
 
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
+use crate::arch::Level;
 use crate::convolve::Geometry;
 use crate::hybrid::{Activations, HybridOutput};
 use crate::pool::ActivationRange;
 use crate::requantize::{Accumulate16, FixedScales, Output, Requantize, RequantizeWide};
 use crate::window::Window;
+
+/// Cases of a test that holds a level's kernel against the definition: `SYSTOLE_CASES`, or a few.
+pub(crate) fn cases() -> u32 {
+    std::env::var("SYSTOLE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
+}
+
+/// Tests `claim` on so many cases, and says which level it was.
+pub(crate) fn check<S: Strategy>(
+    level: Level,
+    cases: u32,
+    strategy: S,
+    claim: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    if let Err(error) = TestRunner::new(config).run(&strategy, claim) {
+        panic!("{}: {error}", level.name());
+    }
+    std::println!("{}: {cases} cases", level.name());
+}
 
 /// Pseudo-random values of a test, from a seed (xorshift).
 pub(crate) struct Values(u64);

@@ -73,7 +73,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     let options = arguments.conversion.options()?;
     let file = load_file(&arguments.file, &options)?;
     let failed = |problem: &dyn std::fmt::Display| Error::new(Class::Corrupt, problem.to_string());
-    let model = Model::from_bytes(file.as_slice()).map_err(|problem| failed(&problem))?;
+    let packed = systole_core::pack(file.as_slice()).map_err(|problem| failed(&problem))?;
+    let model = Model::from_bytes(packed.as_slice()).map_err(|problem| failed(&problem))?;
     let inputs = match &arguments.input {
         Some(path) => npz::read(path)?,
         None => pattern(&model),

@@ -10,7 +10,7 @@ use systole_converter::{
     npz::{self, Array},
     run,
 };
-use systole_core::{DType, Model};
+use systole_core::{DType, LoadError, Model, pack};
 
 use super::{Conversion, to_json};
 
@@ -40,8 +40,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
     let file = load_file(&arguments.model, &arguments.conversion.options()?)?;
-    let model = Model::from_bytes(file.as_slice())
-        .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
+    let corrupt = |problem: LoadError| Error::new(Class::Corrupt, problem.to_string());
+    let packed = pack(file.as_slice()).map_err(corrupt)?;
+    let model = Model::from_bytes(packed.as_slice()).map_err(corrupt)?;
     let inputs = match &arguments.input {
         Some(path) => npz::read(path)?,
         None => zeros(&model),

@@ -1,17 +1,38 @@
 //! Kernels for instruction sets, each equal to the portable one to the last bit.
 //!
-//! Which ones are built follows from the target, for microcontrollers when the crate is built:
-//! `build.rs` looks whether the core has the instructions. All of this crate's `unsafe` is here.
+//! Microcontrollers have those that follow from the target: `build.rs` looks whether the core has the
+//! instructions. All other processors have a table of kernels per level, see [`Kernels`], of which
+//! one is chosen when the program runs. All of this crate's `unsafe` is here.
 
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod avx512_vnni;
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+mod calls;
+#[cfg(any(target_arch = "arm", target_arch = "riscv32"))]
+#[path = "calls_portable.rs"]
+mod calls;
 #[cfg(dsp)]
 pub mod dsp;
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+mod kernels;
+mod level;
+#[cfg(simd)]
+mod output;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 mod portable;
 #[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]
 mod scalar;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod tiled;
 
+pub(crate) use calls::*;
 #[cfg(dsp)]
 pub(crate) use dsp::dot;
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+pub use kernels::*;
+pub use level::Level;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 pub(crate) use portable::dot;
 #[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]

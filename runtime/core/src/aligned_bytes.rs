@@ -2,12 +2,15 @@
 
 use alloc::{vec, vec::Vec};
 
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-/// A block whose type has the alignment: `u128` is aligned to 16 bytes since Rust 1.77.
-type Block = u128;
+/// A line of the cache: more than files need ([`crate::format::ALIGNMENT`]), so that no vector of
+/// weights lies on two.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C, align(64))]
+struct Block([u8; 64]);
 
-/// Bytes at an address that is a multiple of 16.
+/// Bytes at an address that is a multiple of 64.
 #[derive(Debug, Clone, Default)]
 pub struct AlignedBytes {
     blocks: Vec<Block>,
@@ -17,12 +20,11 @@ pub struct AlignedBytes {
 impl AlignedBytes {
     /// `length` zeros.
     pub fn zeroed(length: usize) -> Self {
-        Self { blocks: vec![0; length.div_ceil(16)], length }
+        Self { blocks: vec![Block::new_zeroed(); length.div_ceil(size_of::<Block>())], length }
     }
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        const { assert!(align_of::<Block>() == crate::format::ALIGNMENT) };
         self.blocks.as_slice().as_bytes().get(..self.length).unwrap_or_default()
     }
 

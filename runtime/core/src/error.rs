@@ -141,6 +141,8 @@ pub enum OperatorError {
     Rounding(u8),
     /// An output lies on top of an input, or is a constant.
     Overlap,
+    /// The operand's elements are arranged for kernels that the operator does not have.
+    Layout(u8),
 }
 
 /// An arena that does not serve a model.
@@ -281,6 +283,9 @@ impl core::fmt::Display for OperatorError {
             Self::Parameter(i) => write!(f, "parameter {i} has a value that is not allowed"),
             Self::Rounding(code) => write!(f, "rounding code {code} is not allowed"),
             Self::Overlap => f.write_str("an output lies on top of an input or a constant"),
+            Self::Layout(operand) => {
+                write!(f, "operand {operand} is packed for kernels that the operator does not have")
+            }
         }
     }
 }

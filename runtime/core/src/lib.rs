@@ -15,13 +15,13 @@
     )
 )]
 
-#[cfg(feature = "emit")]
+#[cfg(any(feature = "emit", feature = "std"))]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 mod aligned;
-#[cfg(feature = "emit")]
+#[cfg(any(feature = "emit", feature = "std"))]
 mod aligned_bytes;
 mod call;
 #[doc(hidden)]
@@ -37,6 +37,8 @@ mod memory;
 mod model;
 mod operators;
 pub mod ops;
+#[cfg(feature = "std")]
+mod pack;
 mod port;
 mod record;
 mod session;
@@ -44,7 +46,7 @@ mod tensor;
 mod validate;
 
 pub use aligned::{Aligned, Arena};
-#[cfg(feature = "emit")]
+#[cfg(any(feature = "emit", feature = "std"))]
 pub use aligned_bytes::AlignedBytes;
 pub use dtype::{DType, Element};
 pub use error::{
@@ -55,6 +57,8 @@ pub use operators::Operators;
 #[doc(hidden)]
 pub use operators::Row;
 pub use ops::Opcode;
+#[cfg(feature = "std")]
+pub use pack::{pack, pack_for};
 pub use port::{Port, Quantization};
 pub use record::Record;
 pub use session::Session;

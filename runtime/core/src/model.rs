@@ -5,8 +5,8 @@ use systole_kernels::Shape;
 use crate::{
     DType, LoadError, Opcode, Operators, Quantization, Record,
     format::{
-        Entries, Entry, FLAG_UNSIGNED, Key, OPERATOR_BYTES, Storage, TENSOR_BYTES, TensorRecord,
-        u16_at, u32_at,
+        Entries, Entry, FLAG_UNSIGNED, Key, Layout, OPERATOR_BYTES, Storage, TENSOR_BYTES,
+        TensorRecord, u16_at, u32_at,
     },
     memory::Place,
     validate,
@@ -33,6 +33,7 @@ pub struct Model<'m> {
 pub struct TensorInfo<'m> {
     pub(crate) dtype: DType,
     pub(crate) place: Place,
+    pub(crate) layout: Layout,
     shape: Shape,
     flags: u8,
     scale: f32,
@@ -202,6 +203,7 @@ impl<'m> TensorInfo<'m> {
                 offset: record.offset as usize,
                 bytes: record.bytes as usize,
             },
+            layout: Layout::from_code(record.layout)?,
             shape: Shape::new(dims)?,
             flags: record.flags,
             scale: record.scale,
@@ -209,6 +211,18 @@ impl<'m> TensorInfo<'m> {
             index,
             metadata: model.metadata,
         })
+    }
+
+    /// Number of filters and weights of one, where the tensor is weights of CONV_2D or
+    /// FULLY_CONNECTED.
+    pub(crate) fn filters(&self) -> Option<[usize; 2]> {
+        let &outputs = self.shape.dims().first()?;
+        Some([outputs as usize, self.len().checked_div(outputs as usize)?])
+    }
+
+    /// How the elements are arranged: anything but [`Layout::Plain`] is for kernels alone.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// The tensor's index in the file.

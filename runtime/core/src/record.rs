@@ -1,13 +1,16 @@
 //! An operator record with the tensors that it names: what operators are decoded from.
 
-use systole_kernels::requantize::{FixedScales, Requantize, RequantizeWide};
+use systole_kernels::{
+    requantize::{FixedScales, Requantize, RequantizeWide},
+    tiles::{Activations, Tiles},
+};
 use zerocopy::FromBytes;
 
 use crate::{
     DType, Element, Model, OperatorError, TensorInfo,
     format::{
-        NO_TENSOR, OPERATOR_BYTES, PARAMS_BYTES, Params, RoundingCode, Storage, array, u16_at,
-        u32_at,
+        Layout, NO_TENSOR, OPERATOR_BYTES, PARAMS_BYTES, Params, RoundingCode, Storage, array,
+        u16_at, u32_at,
     },
 };
 
@@ -110,7 +113,24 @@ impl<'m> Record<'m> {
         if index >= self.input_count() {
             return Err(missing);
         }
-        self.tensor(index).ok_or(missing)
+        let info = self.tensor(index).ok_or(missing)?;
+        match info.layout {
+            Layout::Plain => Ok(info),
+            Layout::Tiles | Layout::UnsignedTiles => Err(OperatorError::Layout(index as u8)),
+        }
+    }
+
+    /// An input that is weights, and what they are multiplied with where they are in tiles.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`].
+    pub(crate) fn weights(
+        &self,
+        index: usize,
+    ) -> Result<(TensorInfo<'m>, Option<Activations>), OperatorError> {
+        let info = self.tensor(index).filter(|_| index < self.input_count());
+        let info = info.ok_or(OperatorError::Operand(index as u8))?;
+        Ok((info, info.layout.activations()))
     }
 
     /// An input that may be left out.
@@ -122,6 +142,17 @@ impl<'m> Record<'m> {
             return Ok(None);
         }
         self.input(index).map(Some)
+    }
+
+    /// An input however its elements are arranged, if it is given.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`] where it is given but no tensor.
+    pub(crate) fn given(&self, index: usize) -> Result<Option<TensorInfo<'m>>, OperatorError> {
+        match self.operand(index) {
+            Some(_) => self.weights(index).map(|(info, _)| Some(info)),
+            None => Ok(None),
+        }
     }
 
     /// An output.
@@ -149,11 +180,28 @@ impl<'m> Record<'m> {
         if info.place.storage != Storage::Constant {
             return Err(OperatorError::NotConstant(index as u8));
         }
-        let start = info.place.offset;
-        let bytes = self.model.constants().get(start..start + info.place.bytes);
-        bytes
+        self.bytes_of(&info)
             .and_then(|bytes| <[T]>::ref_from_bytes(bytes).ok())
             .ok_or(OperatorError::NotConstant(index as u8))
+    }
+
+    /// An input that is weights in tiles.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`], [`OperatorError::Layout`].
+    pub(crate) fn tiles(&self, index: usize) -> Result<Tiles<'m>, OperatorError> {
+        let (info, activations) = self.weights(index)?;
+        let layout = OperatorError::Layout(index as u8);
+        let activations = activations.ok_or(layout)?;
+        let bytes = self.bytes_of(&info).ok_or(layout)?;
+        let tiles = <[i8]>::ref_from_bytes(bytes).map_err(|_| layout)?;
+        Ok(Tiles { tiles, activations })
+    }
+
+    /// The bytes of a constant.
+    fn bytes_of(&self, info: &TensorInfo<'_>) -> Option<&'m [u8]> {
+        let start = info.place.offset;
+        self.model.constants().get(start..start + info.place.bytes)
     }
 
     /// The scales of `channels` output channels: input `index` holds the multipliers (int32, or

@@ -2,7 +2,7 @@
 
 use crate::{
     Model, PortError, RunError, SessionError, Tensor, TensorMut,
-    format::{ALIGNMENT, Storage},
+    format::{ALIGNMENT, Layout, Storage},
     memory::Memory,
 };
 
@@ -124,7 +124,7 @@ impl<'m, 'a> Session<'m, 'a> {
 
     /// Any tensor's bytes as they are now; for tools that look at intermediate results.
     pub fn tensor(&self, index: u16) -> Option<Tensor<'m, '_>> {
-        let info = self.model.tensor(index)?;
+        let info = self.model.tensor(index).filter(|info| info.layout() == Layout::Plain)?;
         let memory: &[u8] = match info.place.storage {
             Storage::Arena => self.arena,
             Storage::Constant => self.model.constants(),

@@ -7,12 +7,14 @@ use crate::{
     LoadError, Model, Opcode, OperatorError, Operators, TensorInfo, TensorRecordError,
     error::TensorRecordError as Bad,
     format::{
-        self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, MAGIC, OPERATOR_BYTES,
-        SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES, TensorRecord, VERSION, u16_at,
-        u32_at,
+        self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Layout, MAGIC,
+        OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES, TensorRecord,
+        VERSION, u16_at, u32_at,
     },
     record::Record,
 };
+
+use systole_kernels::tiles;
 
 /// The most outputs that an operator of this version has; each is compared with all operands.
 const MAX_OUTPUTS: usize = 4;
@@ -127,9 +129,10 @@ fn sections<'m>(
 fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     let start = usize::from(index) * TENSOR_BYTES;
     let record = model.tensors.get(start..).and_then(TensorRecord::read).ok_or(Bad::Unknown)?;
-    if record.arena != 0 || record.layout != 0 || record.flags & !FLAG_UNSIGNED != 0 {
+    if record.arena != 0 || record.flags & !FLAG_UNSIGNED != 0 {
         return Err(Bad::Unknown);
     }
+    let layout = Layout::from_code(record.layout).ok_or(Bad::Unknown)?;
     let dtype = crate::DType::from_code(record.dtype).ok_or(Bad::Unknown)?;
     if record.flags & FLAG_UNSIGNED != 0 && dtype != crate::DType::I8 {
         return Err(Bad::Unknown);
@@ -143,7 +146,16 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     if info.shape().dims().contains(&0) {
         return Err(Bad::Shape);
     }
-    if info.len().checked_mul(dtype.size()) != Some(info.bytes()) {
+    let bytes = match layout {
+        Layout::Plain => info.len().checked_mul(dtype.size()),
+        Layout::Tiles | Layout::UnsignedTiles => {
+            if dtype != crate::DType::I8 || record.storage != Storage::Constant as u8 {
+                return Err(Bad::Unknown);
+            }
+            info.filters().and_then(|[outputs, depth]| tiles::bytes(outputs, depth))
+        }
+    };
+    if bytes != Some(info.bytes()) {
         return Err(Bad::Bytes);
     }
     let end = info.offset().checked_add(info.bytes());
@@ -170,7 +182,10 @@ fn ports(model: &Model<'_>) -> Result<(), LoadError> {
     for i in 0..count {
         let tensor = u16_at(model.ports, 4 + 2 * i).unwrap_or(format::NO_TENSOR);
         let valid = match model.tensor(tensor) {
-            Some(info) => i >= model.input_count() || info.place.storage == Storage::Arena,
+            Some(info) => {
+                info.layout == Layout::Plain
+                    && (i >= model.input_count() || info.place.storage == Storage::Arena)
+            }
             None => false,
         };
         if !valid {
@@ -208,7 +223,7 @@ fn overlap(record: &Record<'_>, in_place: &[usize]) -> Result<(), OperatorError>
             return Err(OperatorError::Overlap);
         }
         for i in 0..record.input_count() {
-            let Some(input) = record.optional_input(i)? else { continue };
+            let Some(input) = record.given(i)? else { continue };
             let allowed = o == 0 && in_place.contains(&i) && input.place == output;
             if input.place.overlaps(&output) && !allowed {
                 return Err(OperatorError::Overlap);

@@ -1,5 +1,7 @@
 //! Tensor records.
 
+use systole_kernels::tiles::Activations;
+
 use super::{array, u16_at, u32_at};
 
 /// Bytes of a tensor record.
@@ -20,6 +22,49 @@ pub enum Storage {
     Constant = 1,
 }
 
+/// How a constant's elements are arranged; the codes of a record's `layout` byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[repr(u8)]
+pub enum Layout {
+    /// Row-major.
+    Plain = 0,
+    /// Weights of CONV_2D or FULLY_CONNECTED in tiles, see [`systole_kernels::tiles`].
+    Tiles = 1,
+    /// Tiles that are multiplied with `x + 128`; the operator's bias makes up for it.
+    UnsignedTiles = 2,
+}
+
+impl Layout {
+    /// The layout with this code.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Plain,
+            1 => Self::Tiles,
+            2 => Self::UnsignedTiles,
+            _ => return None,
+        })
+    }
+
+    /// How activations are read, where these are tiles.
+    pub const fn activations(self) -> Option<Activations> {
+        match self {
+            Self::Plain => None,
+            Self::Tiles => Some(Activations::Signed),
+            Self::UnsignedTiles => Some(Activations::Unsigned),
+        }
+    }
+}
+
+impl From<Activations> for Layout {
+    fn from(activations: Activations) -> Self {
+        match activations {
+            Activations::Signed => Self::Tiles,
+            Activations::Unsigned => Self::UnsignedTiles,
+        }
+    }
+}
+
 /// A tensor as the file states it, before validation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -36,7 +81,8 @@ pub struct TensorRecord {
     pub shape: u32,
     /// Bytes from the start of the arena or the constants section.
     pub offset: u32,
-    /// Length in bytes: the product of the dimensions times the element size.
+    /// Length in bytes: the product of the dimensions times the element size, or what tiles of the
+    /// shape take.
     pub bytes: u32,
     /// Quantization scale, 0 where the tensor is not quantized per tensor.
     pub scale: f32,
@@ -44,7 +90,7 @@ pub struct TensorRecord {
     pub zero_point: i16,
     /// Which arena, 0 for now.
     pub arena: u8,
-    /// How weights are packed, 0 (not at all) for now.
+    /// Code of a [`Layout`].
     pub layout: u8,
 }
 

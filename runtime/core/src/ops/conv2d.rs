@@ -13,6 +13,7 @@ use systole_kernels::{
     float16::{Halved, conv2d_f16},
     packed::{Packed, conv2d_i4, conv2d_pointwise_i4},
     pool::ActivationRange,
+    tiles::{Tiled, conv2d_tiled_i8},
 };
 
 use super::{
@@ -66,6 +67,7 @@ pub struct Conv2d<'m> {
 
 enum Kernel<'m> {
     I8(Conv2dI8<'m>),
+    Tiled(Tiled<'m, Conv2dI8<'m>>),
     PointwiseI4(Packed<'m, Conv2dI8<'m>>, Place),
     I4(Packed<'m, Conv2dI8<'m>>, Place),
     I16(Conv2dI16<'m>),
@@ -95,7 +97,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = params.real_range();
         let kernel = match arithmetic {
-            Arithmetic::I8 | Arithmetic::I4 => {
+            Arithmetic::I8 | Arithmetic::Tiled | Arithmetic::I4 => {
                 let (weights, packed) = linear::int8_weights(record, arithmetic, false)?;
                 let layer = Conv2dI8 {
                     input,
@@ -110,6 +112,12 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                     output_stage,
                 };
                 match packed {
+                    None if arithmetic == Arithmetic::Tiled && groups == 1 => {
+                        Kernel::Tiled(Tiled { weights: record.tiles(1)?, layer })
+                    }
+                    None if arithmetic == Arithmetic::Tiled => {
+                        return Err(OperatorError::Layout(1));
+                    }
                     None => Kernel::I8(layer),
                     Some((weights, scratch)) if groups == 1 && layer.is_product() => {
                         Kernel::PointwiseI4(Packed { weights, layer }, scratch)
@@ -170,6 +178,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 Windows::Small => call!(machine, conv2d_i8, kernel; [self.x] => self.y),
                 Windows::Large => call!(machine, conv2d_large_i8, kernel; [self.x] => self.y),
             },
+            Kernel::Tiled(kernel) => call!(machine, conv2d_tiled_i8, kernel; [self.x] => self.y),
             Kernel::PointwiseI4(kernel, scratch) => {
                 call!(machine, conv2d_pointwise_i4, kernel; [self.x] => self.y, *scratch)
             }

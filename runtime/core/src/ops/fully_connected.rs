@@ -5,6 +5,7 @@
 
 use systole_kernels::{
     Mismatch,
+    conv2d::Conv2dI8,
     float16::{Halved, fully_connected_f16},
     fully_connected::{
         FullyConnectedF32, FullyConnectedHybrid, FullyConnectedI8, FullyConnectedI16,
@@ -13,6 +14,7 @@ use systole_kernels::{
     },
     packed::{Packed, fully_connected_i4, fully_connected_vector_i4},
     pool::ActivationRange,
+    tiles::{Tiled, conv2d_tiled_i8},
 };
 
 use super::linear::{self, Arithmetic};
@@ -51,6 +53,7 @@ pub struct FullyConnected<'m> {
 
 enum Kernel<'m> {
     I8(FullyConnectedI8<'m>),
+    Tiled(Tiled<'m, Conv2dI8<'m>>),
     I4(Packed<'m, FullyConnectedI8<'m>>, Place),
     I16(FullyConnectedI16<'m>),
     F32(FullyConnectedF32<'m>),
@@ -76,7 +79,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = ActivationRange { min: params.real_min, max: params.real_max };
         let kernel = match arithmetic {
-            Arithmetic::I8 | Arithmetic::I4 => {
+            Arithmetic::I8 | Arithmetic::Tiled | Arithmetic::I4 => {
                 let (weights, packed) = linear::int8_weights(record, arithmetic, false)?;
                 let layer = FullyConnectedI8 {
                     batches,
@@ -89,6 +92,10 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                     output_stage,
                 };
                 match packed {
+                    None if arithmetic == Arithmetic::Tiled => Kernel::Tiled(Tiled {
+                        weights: record.tiles(1)?,
+                        layer: layer.as_convolution(),
+                    }),
                     None => Kernel::I8(layer),
                     Some((weights, scratch)) => Kernel::I4(Packed { weights, layer }, scratch),
                 }
@@ -142,6 +149,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
             Kernel::I8(kernel) => {
                 call!(machine, fully_connected_i8, kernel; [self.x] => self.y)
             }
+            Kernel::Tiled(kernel) => call!(machine, conv2d_tiled_i8, kernel; [self.x] => self.y),
             Kernel::I4(kernel, scratch) if kernel.layer.batches == 1 => {
                 call!(machine, fully_connected_vector_i4, kernel; [self.x] => self.y, *scratch)
             }

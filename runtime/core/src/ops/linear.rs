@@ -6,6 +6,7 @@
 //! | input, weights | bias (2) | scales (3, 4) | outputs |
 //! | --- | --- | --- | --- |
 //! | int8, int8 | int32 | see [`Record::requantize`] | int8 |
+//! | int8, int8 in tiles | int32 | see [`Record::requantize`] | int8 |
 //! | int8, packed int4 (uint8) | int32 | see [`Record::requantize`], then steps int8 | int8, scratch int8 |
 //! | int16, int8 | int32 | see [`Record::requantize`] | int16 |
 //! | int16, int8 | int64 | see [`Record::requantize_wide`] | int16 |
@@ -34,6 +35,8 @@ use crate::{
 pub(super) enum Arithmetic {
     /// int8 throughout.
     I8,
+    /// int8 throughout, weights in tiles.
+    Tiled,
     /// int8 activations, weights of four bits.
     I4,
     /// int16 activations, int8 weights.
@@ -50,9 +53,11 @@ impl Arithmetic {
     /// What input 0 and input 1 of the record call for; the first output must have the input's
     /// type.
     pub(super) fn of(record: &Record<'_>) -> Result<Self, OperatorError> {
-        let (x, weights) = (record.input(0)?.stored_dtype(), record.input(1)?.stored_dtype());
+        let (weights, activations) = record.weights(1)?;
+        let (x, weights) = (record.input(0)?.stored_dtype(), weights.stored_dtype());
         record.output(0)?.expect_type(x, record.input_count())?;
         match (x, weights) {
+            (DType::I8, DType::I8) if activations.is_some() => Ok(Self::Tiled),
             (DType::I8, DType::I8) => Ok(Self::I8),
             (DType::I8, DType::U8) => Ok(Self::I4),
             (DType::I16, DType::I8) => Ok(Self::I16),
@@ -70,10 +75,11 @@ impl Arithmetic {
 /// The tensor that has the weights' shape, and its operand: input 1, or, of weights that are stored
 /// in less, the scratch memory that they are unpacked into.
 pub(super) fn weights<'m>(record: &Record<'m>) -> Result<(TensorInfo<'m>, usize), OperatorError> {
-    let unpacked = match record.input(1)?.stored_dtype() {
+    let (weights, _) = record.weights(1)?;
+    let unpacked = match weights.stored_dtype() {
         DType::U8 => DType::I8,
         DType::F16 => DType::F32,
-        _ => return Ok((record.input(1)?, 1)),
+        _ => return Ok((weights, 1)),
     };
     let operand = record.input_count() + 1;
     Ok((record.output(1)?.expect_type(unpacked, operand)?, operand))
@@ -138,6 +144,7 @@ pub(super) fn int8_weights<'m>(
 ) -> Result<(&'m [i8], Option<(Int4<'m>, Place)>), OperatorError> {
     match arithmetic {
         Arithmetic::I4 => Ok((&[], Some(packed(record, channels_last)?))),
+        Arithmetic::Tiled => Ok((&[], None)),
         _ => Ok((record.constant(1)?, None)),
     }
 }

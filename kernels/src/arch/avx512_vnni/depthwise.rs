@@ -1,0 +1,254 @@
+//! DEPTHWISE_CONV_2D: `depthwise-u8i8-c64/avx512_vnni`.
+//!
+//! The plain loop multiplies one activation by one weight, a channel at a time. This one
+//!
+//! 1. takes 64 channels at once, which are neighbours in memory;
+//! 2. takes four rows of taps at once: the four activations of a column of taps are brought together
+//!    by shuffles, so that `vpdpbusd` multiplies and adds them;
+//! 3. does so once for each column of the image, since the windows of neighbouring positions share
+//!    columns: a 3×3 window at stride 1 has one that is new.
+//!
+//! Four vectors of 64 bytes, a row each, become four of 16 dwords, a channel each:
+//!
+//! ```text
+//!  row 0   a0 a1 a2 …       unpack bytes            unpack words
+//!  row 1   b0 b1 b2 …   ►   a0 b0 a1 b1 …       ►   a0 b0 c0 d0  a1 b1 c1 d1  a2 …
+//!  row 2   c0 c1 c2 …       c0 d0 c1 d1 …
+//!  row 3   d0 d1 d2 …
+//! ```
+//!
+//! Unpacking works in each 128 bits by itself, so channels come out in another order,
+//! [`Order::Interleaved`], which packing undoes. Rows of taps behind the last have zero weights.
+
+use core::arch::x86_64::*;
+
+use super::requantize::{Block, Order};
+use crate::Mismatch;
+use crate::arch::output::{BLOCK, OutputStage};
+use crate::convolve::volume;
+use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
+use crate::window::Taps;
+
+/// Rows of taps that are multiplied at once.
+const ROWS: usize = 4;
+
+/// Groups of [`ROWS`] rows, and columns of taps, of the largest kernel.
+const GROUPS: usize = 2;
+const COLUMNS: usize = 7;
+
+/// Columns of the image that are held at once: 16 KB for each group of rows.
+const BAND: usize = 64;
+
+/// The activations, or weights, of a column of taps: of 64 channels four each.
+type Column = [__m512i; 4];
+
+pub(super) fn depthwise_conv2d_i8(
+    p: &DepthwiseConv2dI8<'_>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *p;
+    let ([batches, input_h, input_w, channels], [output_batches, height, width, _]) =
+        (input, output);
+    let stage = OutputStage { requantize: p.requantize, output: p.output_stage, channels };
+    let image = volume([input_h, input_w, channels])?;
+    let out = volume([height, width, channels])?;
+    let reach = kernel_w.checked_mul(window.dilation_w).ok_or(Mismatch)?;
+    if !stage.fits()
+        || [kernel_h, kernel_w, window.stride_w].contains(&0)
+        || kernel_h > ROWS * GROUPS
+        || kernel_w > COLUMNS
+        || reach.max(window.stride_w) > BAND
+        || p.weights_zero_point != 0
+        || image.checked_mul(batches) != Some(x.len())
+        || out.checked_mul(batches) != Some(y.len())
+        || volume([kernel_h, kernel_w, channels])? != p.weights.len()
+        || batches != output_batches
+        || channels != output[3]
+        || channels != p.bias.len()
+    {
+        return depthwise_conv2d::portable(p, x, y);
+    }
+    let layer = Layer { p, stage };
+    for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
+        for channel in (0..channels).step_by(BLOCK) {
+            let count = BLOCK.min(channels - channel);
+            // SAFETY: the table that this function is reached through is given out where the
+            // processor has the instructions.
+            unsafe {
+                match (kernel_h.div_ceil(ROWS), kernel_w) {
+                    (1, 3) => layer.channels::<1, 3>(x, y, channel, count),
+                    (1, 1) => layer.channels::<1, 1>(x, y, channel, count),
+                    (1, 5) => layer.channels::<1, 5>(x, y, channel, count),
+                    (1, _) => layer.channels::<1, COLUMNS>(x, y, channel, count),
+                    (_, 5) => layer.channels::<2, 5>(x, y, channel, count),
+                    _ => layer.channels::<2, COLUMNS>(x, y, channel, count),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A convolution whose shapes fit.
+struct Layer<'a> {
+    p: &'a DepthwiseConv2dI8<'a>,
+    stage: OutputStage<'a>,
+}
+
+/// Up to 64 neighbouring channels.
+struct Channels<const G: usize, const C: usize> {
+    first: usize,
+    count: usize,
+    /// A bit for each of them.
+    mask: u64,
+    /// Of each group of rows and each column; zero behind the last.
+    weights: [[Column; C]; G],
+    bias: Column,
+    scales: Block,
+}
+
+impl Layer<'_> {
+    /// `count` channels from `first` on of one image, with a kernel of up to `G` groups of rows and
+    /// `C` columns.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn channels<const G: usize, const C: usize>(
+        &self,
+        x: &[i8],
+        y: &mut [i8],
+        first: usize,
+        count: usize,
+    ) {
+        let DepthwiseConv2dI8 { input, output, kernel, window, .. } = *self.p;
+        let ([_, input_h, _, _], [_, _, width, channels], [kernel_h, kernel_w]) =
+            (input, output, kernel);
+        let block = &self.block::<G, C>(first, count);
+        // As many positions as have their columns in a band.
+        let positions = (BAND - (kernel_w - 1) * window.dilation_w - 1) / window.stride_w + 1;
+        for (out_y, y) in y.chunks_exact_mut(width * channels).enumerate() {
+            let rows = window.rows(out_y, kernel_h, input_h);
+            for (part, y) in y.chunks_mut(positions * channels).enumerate() {
+                self.band(x, y, &rows, part * positions, block);
+            }
+        }
+    }
+
+    /// The weights, biases and scales of some channels.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn block<const G: usize, const C: usize>(&self, first: usize, count: usize) -> Channels<G, C> {
+        let DepthwiseConv2dI8 { weights, bias, kernel: [kernel_h, kernel_w], .. } = *self.p;
+        let channels = self.stage.channels;
+        let mask = u64::MAX >> (64 - count.clamp(1, 64));
+        let order = Order::Interleaved;
+        let mut packed = [[[_mm512_setzero_si512(); 4]; C]; G];
+        // What activations being `x + 128` adds.
+        let mut sums = [_mm512_setzero_si512(); 4];
+        for (g, group) in packed.iter_mut().enumerate() {
+            for (tap_x, column) in group.iter_mut().enumerate().take(kernel_w) {
+                let mut rows = [_mm512_setzero_si512(); ROWS];
+                for (row, tap_y) in rows.iter_mut().zip(g * ROWS..kernel_h) {
+                    let tap = &weights[(tap_y * kernel_w + tap_x) * channels + first..][..count];
+                    // SAFETY: the mask has `count` bits, and `tap` as many elements.
+                    *row = unsafe { _mm512_maskz_loadu_epi8(mask, tap.as_ptr()) };
+                }
+                *column = interleave(rows);
+                for (sum, column) in sums.iter_mut().zip(column) {
+                    *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi8(-128), *column);
+                }
+            }
+        }
+        let bias = order.block(&bias[first..first + count], 0, count);
+        let mut start = [_mm512_setzero_si512(); 4];
+        for ((start, bias), sum) in start.iter_mut().zip(bias.as_chunks::<16>().0).zip(sums) {
+            // SAFETY: sixteen int32.
+            let bias = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
+            *start = _mm512_sub_epi32(bias, sum);
+        }
+        let scales = Block::new(&self.stage, first, count, order);
+        Channels { first, count, mask, weights: packed, bias: start, scales }
+    }
+
+    /// The positions from `out_x` on of a row of outputs, whose columns fit a band.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+    fn band<const G: usize, const C: usize>(
+        &self,
+        x: &[i8],
+        y: &mut [i8],
+        rows: &Taps,
+        out_x: usize,
+        block: &Channels<G, C>,
+    ) {
+        let DepthwiseConv2dI8 { kernel: [_, kernel_w], window, .. } = *self.p;
+        let channels = self.stage.channels;
+        let positions = y.len() / channels;
+        let columns = (positions - 1) * window.stride_w + (kernel_w - 1) * window.dilation_w + 1;
+        let mut band = [[[_mm512_setzero_si512(); 4]; BAND]; G];
+        self.columns(x, rows, out_x * window.stride_w, columns, block, &mut band);
+        let mut acc = [[0; BLOCK]; BAND];
+        for (position, acc) in acc.iter_mut().enumerate().take(positions) {
+            let mut sums = block.bias;
+            for (weights, band) in block.weights.iter().zip(&band) {
+                for (tap_x, weights) in weights.iter().enumerate() {
+                    // Behind the last column of taps, weights are zero and any column will do.
+                    let at = position * window.stride_w + tap_x * window.dilation_w;
+                    let column = &band[at.min(BAND - 1)];
+                    for ((sum, x), w) in sums.iter_mut().zip(column).zip(weights) {
+                        *sum = _mm512_dpbusd_epi32(*sum, *x, *w);
+                    }
+                }
+            }
+            for (sum, acc) in sums.iter().zip(acc.as_chunks_mut::<16>().0) {
+                // SAFETY: sixteen int32.
+                unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast(), *sum) };
+            }
+        }
+        let Channels { first, count, ref scales, .. } = *block;
+        scales.store(&self.stage, &acc[..positions], y, first, count);
+    }
+
+    /// Fills `band` with `columns` columns of the padded image from column `start` on.
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn columns<const G: usize, const C: usize>(
+        &self,
+        x: &[i8],
+        rows: &Taps,
+        start: usize,
+        columns: usize,
+        block: &Channels<G, C>,
+        band: &mut [[Column; BAND]; G],
+    ) {
+        let DepthwiseConv2dI8 { input: [_, _, input_w, channels], kernel, window, .. } = *self.p;
+        let [kernel_h, _] = kernel;
+        let sign = _mm512_set1_epi8(i8::MIN);
+        let outside = _mm512_xor_si512(_mm512_set1_epi8(self.p.input_zero_point as i8), sign);
+        for (g, band) in band.iter_mut().enumerate() {
+            for (i, column) in band.iter_mut().enumerate().take(columns) {
+                let at = (start + i).checked_sub(window.pad_left).filter(|&at| at < input_w);
+                let mut taps = [outside; ROWS];
+                for (tap, tap_y) in taps.iter_mut().zip(g * ROWS..kernel_h) {
+                    let (Some(at), true) = (at, rows.inside.contains(&tap_y)) else { continue };
+                    let row = rows.first + (tap_y - rows.inside.start) * window.dilation_h;
+                    let pixel = &x[(row * input_w + at) * channels + block.first..][..block.count];
+                    // SAFETY: the mask has `count` bits, and `pixel` as many elements.
+                    let x = unsafe { _mm512_maskz_loadu_epi8(block.mask, pixel.as_ptr()) };
+                    *tap = _mm512_xor_si512(x, sign);
+                }
+                *column = interleave(taps);
+            }
+        }
+    }
+}
+
+/// The bytes of four rows, those of a channel side by side.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn interleave([a, b, c, d]: [__m512i; ROWS]) -> Column {
+    let (ab, ab_high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
+    let (cd, cd_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
+    [
+        _mm512_unpacklo_epi16(ab, cd),
+        _mm512_unpackhi_epi16(ab, cd),
+        _mm512_unpacklo_epi16(ab_high, cd_high),
+        _mm512_unpackhi_epi16(ab_high, cd_high),
+    ]
+}

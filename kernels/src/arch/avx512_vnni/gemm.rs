@@ -1,0 +1,133 @@
+//! Products of rows of activations by tiles of weights: `gemm-u8i8-6x64c4/avx512_vnni`.
+//!
+//! The plain loop multiplies one activation by one weight. This one
+//!
+//! 1. takes four products of one output at once, `vpdpbusd`, and sixteen outputs in a vector: a tile of
+//!    weights is a vector, four activations of a row are broadcast to all its lanes;
+//! 2. holds the sums of several rows by several tiles in registers over the whole depth, so that each
+//!    tile that is loaded meets all rows, and each broadcast all tiles.
+//!
+//! Six rows by four tiles are 24 of the 32 registers; a step is 4 loads of tiles, 6 broadcasts and 24
+//! `vpdpbusd`, of which the processor begins two a cycle:
+//!
+//! ```text
+//!              tiles    w0        w1        w2        w3     16 outputs each, 4 deep
+//!                    ┌─────────┬─────────┬─────────┬─────────┐
+//!  row 0  x (4 deep) │ acc 0 0 │ acc 0 1 │ acc 0 2 │ acc 0 3 │
+//!  row 1  x          │ acc 1 0 │   …     │         │         │
+//!   …                │         │         │         │         │
+//!  row 5  x          │ acc 5 0 │         │         │ acc 5 3 │
+//!                    └─────────┴─────────┴─────────┴─────────┘
+//! ```
+//!
+//! Where outputs are few there are more rows instead. A sum takes five cycles, so with few rows even
+//! and odd steps have sums of their own.
+
+use core::arch::x86_64::*;
+
+use crate::arch::output::BLOCK;
+use crate::arch::tiled::{Rows, Sums};
+use crate::tiles::{STEP, TILE};
+
+/// [`super::super::tiled::Isa::multiply`].
+///
+/// # Safety
+///
+/// The processor has the level's instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn multiply(
+    rows: Rows<'_>,
+    tiles: &[i8],
+    bias: &[i32; BLOCK],
+    acc: &mut Sums,
+) -> usize {
+    let steps = rows.stride / STEP;
+    let count = rows.x.len().checked_div(rows.stride).unwrap_or(0);
+    let blocks = tiles.len().checked_div(steps * TILE).unwrap_or(0);
+    macro_rules! take {
+        ($($rows:literal $unroll:literal),*; $blocks:literal) => {
+            match count {
+                0 => 0,
+                // SAFETY: there are at least so many rows and blocks, as their lengths say, and `acc`
+                // has more.
+                $($rows.. => unsafe {
+                    product::<$rows, $blocks, $unroll>(rows, tiles, bias, acc)
+                },)*
+            }
+        };
+    }
+    match blocks {
+        0 => 0,
+        1 => take!(16 1, 8 1, 4 2, 2 4, 1 4; 1),
+        2 => take!(12 1, 8 1, 4 1, 2 2, 1 4; 2),
+        3 => take!(8 1, 4 1, 2 2, 1 2; 3),
+        _ => take!(6 1, 4 1, 3 1, 2 1, 1 2; 4),
+    }
+}
+
+/// The sums of `R` rows by `B` blocks; `U` steps have sums of their own.
+///
+/// # Safety
+///
+/// The processor has the level's instructions; there are `R` rows and `B` blocks, `acc` has
+/// `R` rows, `B` is at most 4.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn product<const R: usize, const B: usize, const U: usize>(
+    Rows { x, stride }: Rows<'_>,
+    tiles: &[i8],
+    bias: &[i32; BLOCK],
+    acc: &mut Sums,
+) -> usize {
+    let (x, w) = (x.as_ptr(), tiles.as_ptr());
+    let block = stride * (TILE / STEP);
+    let mut sums = [[[_mm512_setzero_si512(); B]; R]; U];
+    for (b, bias) in bias.as_chunks::<16>().0.iter().enumerate().take(B) {
+        // SAFETY: `bias` is sixteen int32.
+        let bias = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
+        for row in &mut sums[0] {
+            row[b] = bias;
+        }
+    }
+    // Adds step `k` to the sums `u`.
+    let add = |sums: &mut [[[__m512i; B]; R]; U], u: usize, k: usize| {
+        let mut tile = [_mm512_setzero_si512(); B];
+        for (b, tile) in tile.iter_mut().enumerate() {
+            // SAFETY: a block has `stride` times 16 weights, of which a step has 64; there are `B`
+            // blocks and `stride / 4` steps.
+            *tile = unsafe { _mm512_loadu_si512(w.add(b * block + k * TILE).cast()) };
+        }
+        for (r, row) in sums[u].iter_mut().enumerate() {
+            // SAFETY: there are `R` rows of `stride` activations, of which a step has 4.
+            let four = unsafe { x.add(r * stride + k * STEP).cast::<i32>().read_unaligned() };
+            let four = _mm512_set1_epi32(four);
+            for (sum, tile) in row.iter_mut().zip(tile) {
+                *sum = _mm512_dpbusd_epi32(*sum, four, tile);
+            }
+        }
+    };
+    let steps = stride / STEP;
+    let whole = steps / U * U;
+    let mut k = 0;
+    while k < whole {
+        for u in 0..U {
+            add(&mut sums, u, k + u);
+        }
+        k += U;
+    }
+    while k < steps {
+        add(&mut sums, 0, k);
+        k += 1;
+    }
+    for r in 0..R {
+        for b in 0..B {
+            let mut sum = sums[0][r][b];
+            for sums in &sums[1..] {
+                sum = _mm512_add_epi32(sum, sums[r][b]);
+            }
+            let to = acc[r][b * 16..].as_mut_ptr();
+            // SAFETY: a row of `acc` is 64 int32, `b` is at most 3.
+            unsafe { _mm512_storeu_si512(to.cast(), sum) };
+        }
+    }
+    R
+}

@@ -1,0 +1,96 @@
+//! x86-64 with AVX-512 and its dot products of bytes: Ice Lake, Sapphire Rapids, Zen 4 and later.
+//!
+//! The kernels here are reached through [`kernels`] alone, which gives them to nobody whose
+//! processor does not have the instructions.
+
+mod copy;
+mod depthwise;
+mod gemm;
+mod requantize;
+
+use core::mem::MaybeUninit;
+
+use std::is_x86_feature_detected;
+
+use requantize::{Block, Order};
+
+use super::output::{BLOCK, OutputStage};
+use super::tiled::{self, Isa, Rows, Sums};
+use super::{Kernels, Level};
+use crate::Mismatch;
+use crate::conv2d::Conv2dI8;
+use crate::tiles::{Activations, Tiled};
+
+#[allow(clippy::needless_update, reason = "what is added to the table is portable at first")]
+static KERNELS: Kernels = Kernels {
+    level: Level::Avx512Vnni,
+    tiles: Some(Activations::Unsigned),
+    conv2d_tiled_i8,
+    depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
+    ..Kernels::PORTABLE
+};
+
+/// The table, if this processor has the instructions.
+pub(super) fn kernels() -> Option<&'static Kernels> {
+    let detected = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("avx512vnni");
+    detected.then_some(&KERNELS)
+}
+
+fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")]
+    unsafe fn compiled(
+        p: &Tiled<'_, Conv2dI8<'_>>,
+        x: &[i8],
+        y: &mut [i8],
+    ) -> Result<(), Mismatch> {
+        // SAFETY: as the caller says.
+        unsafe { tiled::conv2d_tiled_i8::<Avx512Vnni>(p, x, y) }
+    }
+    // SAFETY: `kernels` has seen the instructions; nothing else leads here.
+    unsafe { compiled(p, x, y) }
+}
+
+/// The level's instructions.
+struct Avx512Vnni;
+
+impl Isa for Avx512Vnni {
+    const ACTIVATIONS: Activations = Activations::Unsigned;
+
+    #[inline(always)]
+    unsafe fn copy(to: &mut [MaybeUninit<u8>], from: &[i8]) {
+        // SAFETY: as the caller says.
+        unsafe { copy::copy(to, from) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(rows: Rows<'_>, tiles: &[i8], bias: &[i32; BLOCK], acc: &mut Sums) -> usize {
+        // SAFETY: as the caller says.
+        unsafe { gemm::multiply(rows, tiles, bias, acc) }
+    }
+
+    type Scales = Block;
+
+    #[inline(always)]
+    unsafe fn scales(stage: &OutputStage<'_>, channel: usize, count: usize) -> Block {
+        // SAFETY: as the caller says.
+        unsafe { Block::new(stage, channel, count, Order::Natural) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(
+        scales: &Block,
+        stage: &OutputStage<'_>,
+        acc: &[[i32; BLOCK]],
+        y: &mut [i8],
+        channel: usize,
+        count: usize,
+    ) {
+        // SAFETY: as the caller says.
+        unsafe { scales.store(stage, acc, y, channel, count) }
+    }
+}

@@ -1,0 +1,338 @@
+//! From sums to int8, sixteen channels at a time, all roundings.
+//!
+//! Products of 32 by 32 bits exist for the even lanes of a vector, so the odd ones are moved to
+//! their places and back: of two products of 64 bits the high halves are the sixteen results. What
+//! follows is cheaper the narrower it is: sums are packed to 16 bits before the last halving, the
+//! offset, and packed to 8 bits before the clamp. Saturation on the way changes nothing, as the
+//! clamp is within int8.
+
+use core::arch::x86_64::*;
+
+use crate::arch::output::{BLOCK, OutputStage, lanes};
+use crate::requantize::Requantize;
+
+/// Vectors of a block.
+const VECTORS: usize = BLOCK / 16;
+
+/// Which rounding a function is compiled for.
+const DOUBLE: u8 = 0;
+const DOUBLE_UP: u8 = 1;
+const SINGLE: u8 = 2;
+const FLOAT32: u8 = 3;
+const FLOAT64: u8 = 4;
+
+/// Scales of sixteen channels.
+#[derive(Clone, Copy)]
+struct Scales {
+    /// Q0.31 of the even channels at their places; or sixteen f32; or eight f64.
+    even: __m512i,
+    /// Q0.31 of the odd channels, at the places of the even ones; or eight more f64.
+    odd: __m512i,
+    /// The shift to the right, less one.
+    right: __m512i,
+    /// What rounds the products of the even channels and of the odd ones.
+    round_even: __m512i,
+    round_odd: __m512i,
+}
+
+/// The scales of a block of channels.
+pub(super) struct Block {
+    /// `None` where one of them is not ordinary.
+    scales: Option<[Scales; VECTORS]>,
+    order: Order,
+}
+
+/// Which channel of a block is in which lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Sixteen neighbours in a vector.
+    Natural,
+    /// Four neighbours in each 128 bits of a vector; the next four in the next vector. So bytes come
+    /// out of shuffles that widen, and so shuffles that narrow take them.
+    Interleaved,
+}
+
+impl Order {
+    /// The channel that is at place `i` of a block's sums.
+    pub fn channel(self, i: usize) -> usize {
+        match self {
+            Self::Natural => i,
+            Self::Interleaved => i % 16 / 4 * 16 + i / 16 * 4 + i % 4,
+        }
+    }
+
+    /// The values of `count` channels from `channel` on, 0 where there are fewer than a block's.
+    pub fn block<T: Copy + Default>(self, all: &[T], channel: usize, count: usize) -> [T; BLOCK] {
+        let natural: [T; BLOCK] = lanes(all, channel, count);
+        match self {
+            Self::Natural => natural,
+            Self::Interleaved => core::array::from_fn(|i| natural[self.channel(i)]),
+        }
+    }
+}
+
+impl Block {
+    /// Those of `count` channels from `channel` on, at most [`BLOCK`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) -> Self {
+        if !stage.ordinary(channel, count) {
+            return Self { scales: None, order };
+        }
+        let mut scales = [Scales::zero(); VECTORS];
+        match stage.requantize {
+            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
+                let single = matches!(stage.requantize, Requantize::Single(_));
+                let multiplier = order.block(s.multiplier, channel, count);
+                let shift = order.block(s.shift, channel, count);
+                let parts = multiplier.as_chunks().0.iter().zip(shift.as_chunks().0);
+                for (scales, (multiplier, shift)) in scales.iter_mut().zip(parts) {
+                    *scales = Scales::fixed(multiplier, shift, single);
+                }
+            }
+            Requantize::Float32(s) => {
+                let factors = order.block(s, channel, count);
+                for (scales, factors) in scales.iter_mut().zip(factors.as_chunks().0) {
+                    *scales = Scales::float32(factors);
+                }
+            }
+            Requantize::Float64(s) => {
+                let factors = order.block(s, channel, count);
+                for (scales, factors) in scales.iter_mut().zip(factors.as_chunks().0) {
+                    *scales = Scales::float64(factors);
+                }
+            }
+        }
+        Self { scales: Some(scales), order }
+    }
+
+    /// Requantizes the sums of the block's `count` channels from `channel` on, of a position each, and
+    /// stores them to `y`, which begins with the first position's channel 0.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    pub fn store(
+        &self,
+        stage: &OutputStage<'_>,
+        acc: &[[i32; BLOCK]],
+        y: &mut [i8],
+        channel: usize,
+        count: usize,
+    ) {
+        let Some(scales) = &self.scales else {
+            let position = |acc: &[i32; BLOCK]| {
+                let mut natural = [0; BLOCK];
+                for (i, acc) in acc.iter().enumerate() {
+                    natural[self.order.channel(i)] = *acc;
+                }
+                natural
+            };
+            for (acc, y) in acc.iter().zip(y.chunks_mut(stage.channels)) {
+                stage.one_by_one(&position(acc), y, channel, count);
+            }
+            return;
+        };
+        match stage.requantize {
+            Requantize::Double(_) => self.vectors::<DOUBLE>(scales, stage, acc, y, channel, count),
+            Requantize::DoubleUp(_) => {
+                self.vectors::<DOUBLE_UP>(scales, stage, acc, y, channel, count)
+            }
+            Requantize::Single(_) => self.vectors::<SINGLE>(scales, stage, acc, y, channel, count),
+            Requantize::Float32(_) => {
+                self.vectors::<FLOAT32>(scales, stage, acc, y, channel, count)
+            }
+            Requantize::Float64(_) => {
+                self.vectors::<FLOAT64>(scales, stage, acc, y, channel, count)
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn vectors<const ROUNDING: u8>(
+        &self,
+        scales: &[Scales; VECTORS],
+        stage: &OutputStage<'_>,
+        acc: &[[i32; BLOCK]],
+        y: &mut [i8],
+        channel: usize,
+        count: usize,
+    ) {
+        match (self.order, count.div_ceil(16)) {
+            (Order::Interleaved, _) => {
+                rows::<ROUNDING, 4, true>(scales, stage, acc, y, channel, count)
+            }
+            (_, 1) => rows::<ROUNDING, 1, false>(scales, stage, acc, y, channel, count),
+            (_, 2) => rows::<ROUNDING, 2, false>(scales, stage, acc, y, channel, count),
+            (_, 3) => rows::<ROUNDING, 3, false>(scales, stage, acc, y, channel, count),
+            _ => rows::<ROUNDING, 4, false>(scales, stage, acc, y, channel, count),
+        }
+    }
+}
+
+/// The first `V` vectors of each position's sums to bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn rows<const ROUNDING: u8, const V: usize, const INTERLEAVED: bool>(
+    scales: &[Scales; VECTORS],
+    stage: &OutputStage<'_>,
+    acc: &[[i32; BLOCK]],
+    y: &mut [i8],
+    channel: usize,
+    count: usize,
+) {
+    let offset = _mm512_set1_epi16(stage.output.output_offset as i16);
+    let min = _mm512_set1_epi8(stage.output.activation_min as i8);
+    let max = _mm512_set1_epi8(stage.output.activation_max as i8);
+    // Packing works within each 128 bits; the dwords it leaves are put in order.
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    let mask = u64::MAX >> (64 - count.clamp(1, 64));
+    for (acc, y) in acc.iter().zip(y.chunks_mut(stage.channels)) {
+        let mut sums = [_mm512_setzero_si512(); VECTORS];
+        for v in 0..V {
+            // SAFETY: sixteen int32 of 64.
+            let acc = unsafe { _mm512_loadu_si512(acc.as_ptr().add(v * 16).cast()) };
+            sums[v] = scales[v].apply::<ROUNDING>(acc);
+        }
+        let [a, b, c, d] = sums;
+        let ab = narrow::<ROUNDING>(_mm512_packs_epi32(a, b), offset);
+        let cd = narrow::<ROUNDING>(_mm512_packs_epi32(c, d), offset);
+        let bytes = _mm512_packs_epi16(ab, cd);
+        let bytes = if INTERLEAVED { bytes } else { _mm512_permutexvar_epi32(order, bytes) };
+        let bytes = _mm512_max_epi8(_mm512_min_epi8(bytes, max), min);
+        let y = y.get_mut(channel..).unwrap_or_default();
+        let mask = if y.len() < count { 0 } else { mask };
+        // SAFETY: the mask has `count` bits, and `y` as many elements.
+        unsafe { _mm512_mask_storeu_epi8(y.as_mut_ptr(), mask, bytes) };
+    }
+}
+
+/// 16-bit results of the rounding's last step, and the offset.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn narrow<const ROUNDING: u8>(sums: __m512i, offset: __m512i) -> __m512i {
+    let sums = match ROUNDING {
+        // They are twice the result, to be halved, half up.
+        DOUBLE | DOUBLE_UP => _mm512_srai_epi16::<1>(_mm512_adds_epi16(sums, _mm512_set1_epi16(1))),
+        _ => sums,
+    };
+    _mm512_adds_epi16(sums, offset)
+}
+
+impl Scales {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn zero() -> Self {
+        let zero = _mm512_setzero_si512();
+        Self { even: zero, odd: zero, right: zero, round_even: zero, round_odd: zero }
+    }
+
+    /// Fixed-point scales, each below 1/2; of channels that there are not, any.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn fixed(multiplier: &[i32; 16], shift: &[i8; 16], single: bool) -> Self {
+        // SAFETY: sixteen int32, and sixteen int8.
+        let (even, shift) = unsafe {
+            (
+                _mm512_loadu_si512(multiplier.as_ptr().cast()),
+                _mm512_cvtepi8_epi32(_mm_loadu_si128(shift.as_ptr().cast())),
+            )
+        };
+        let zero = _mm512_setzero_si512();
+        let right = _mm512_sub_epi32(_mm512_set1_epi32(-1), shift);
+        let right = _mm512_max_epi32(right, zero);
+        let round = |right| match single {
+            true => _mm512_sllv_epi64(_mm512_set1_epi64(1 << 31), right),
+            false => _mm512_set1_epi64(1 << 30),
+        };
+        let low = _mm512_and_si512(right, _mm512_set1_epi64(0xFFFF_FFFF));
+        Self {
+            even,
+            odd: _mm512_srli_epi64::<32>(even),
+            right,
+            round_even: round(low),
+            round_odd: round(_mm512_srli_epi64::<32>(right)),
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn float32(factors: &[f32; 16]) -> Self {
+        // SAFETY: sixteen f32.
+        let even = unsafe { _mm512_loadu_si512(factors.as_ptr().cast()) };
+        Self { even, ..Self::zero() }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn float64(factors: &[f64; 16]) -> Self {
+        // SAFETY: sixteen f64, of which a vector has eight.
+        let [even, odd] =
+            unsafe { [0, 8].map(|i| _mm512_loadu_si512(factors.as_ptr().add(i).cast())) };
+        Self { even, odd, ..Self::zero() }
+    }
+
+    /// Sixteen sums scaled, or twice that where [`narrow`] halves them.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+    fn apply<const ROUNDING: u8>(&self, acc: __m512i) -> __m512i {
+        match ROUNDING {
+            FLOAT32 => {
+                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_castsi512_ps(self.even));
+                // So that what does not fit 32 bits saturates.
+                let bound = _mm512_set1_ps(65536.0);
+                let scaled = _mm512_min_ps(scaled, bound);
+                let scaled = _mm512_max_ps(scaled, _mm512_sub_ps(_mm512_setzero_ps(), bound));
+                _mm512_cvtps_epi32(scaled)
+            }
+            FLOAT64 => {
+                let low = round_away(_mm512_castsi512_si256(acc), self.even);
+                let high = round_away(_mm512_extracti64x4_epi64::<1>(acc), self.odd);
+                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+            }
+            SINGLE => _mm512_srav_epi32(high_halves(self.products(acc)), self.right),
+            _ => {
+                let products = self.products(acc);
+                let high = high_halves(products.map(|p| _mm512_add_epi64(p, p)));
+                let high = match ROUNDING {
+                    // Half away from zero is half up after one less for negative numbers.
+                    DOUBLE => _mm512_add_epi32(high, _mm512_srai_epi32::<31>(high)),
+                    _ => high,
+                };
+                _mm512_srav_epi32(high, self.right)
+            }
+        }
+    }
+
+    /// `acc × multiplier + round` of the even channels and of the odd ones, in 64 bits.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn products(&self, acc: __m512i) -> [__m512i; 2] {
+        let even = _mm512_mul_epi32(acc, self.even);
+        let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(acc), self.odd);
+        [_mm512_add_epi64(even, self.round_even), _mm512_add_epi64(odd, self.round_odd)]
+    }
+}
+
+/// The high halves of the even channels' numbers and of the odd ones', in order.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn high_halves([even, odd]: [__m512i; 2]) -> __m512i {
+    _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64::<32>(even), odd)
+}
+
+/// `round(acc × scale)` of eight sums, half away from zero.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn round_away(acc: __m256i, scale: __m512i) -> __m256i {
+    let scaled = _mm512_mul_pd(_mm512_cvtepi32_pd(acc), _mm512_castsi512_pd(scale));
+    // So that what does not fit 32 bits saturates.
+    let bound = _mm512_set1_pd(65536.0);
+    let scaled = _mm512_min_pd(scaled, bound);
+    let scaled = _mm512_max_pd(scaled, _mm512_sub_pd(_mm512_setzero_pd(), bound));
+    let whole = _mm512_roundscale_pd::<{ _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC }>(scaled);
+    // Exact: both have few bits in front of the point.
+    let rest = _mm512_sub_pd(scaled, whole);
+    let half = _mm512_set1_pd(0.5);
+    let up = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(rest, half);
+    let down = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(rest, _mm512_sub_pd(_mm512_setzero_pd(), half));
+    let one = _mm512_set1_pd(1.0);
+    let whole = _mm512_mask_add_pd(whole, up, whole, one);
+    _mm512_cvttpd_epi32(_mm512_mask_sub_pd(whole, down, whole, one))
+}

@@ -1,0 +1,75 @@
+//! The output stage of int8 layers, for any instruction set with vectors: what of it is not vectors.
+
+use crate::requantize::{Output, Requantize, Rescale};
+
+/// Channels that are requantized at once.
+pub(super) const BLOCK: usize = 64;
+
+/// How sums become int8.
+#[derive(Clone, Copy)]
+pub(super) struct OutputStage<'a> {
+    pub requantize: Requantize<'a>,
+    pub output: Output,
+    /// Channels of the output: from one position to the next.
+    pub channels: usize,
+}
+
+impl OutputStage<'_> {
+    /// Whether ranges are within int8, as in all files that converters write: then saturating on the
+    /// way to 8 bits changes nothing.
+    pub fn fits(&self) -> bool {
+        let byte = i32::from(i8::MIN)..=i32::from(i8::MAX);
+        byte.contains(&self.output.output_offset)
+            && byte.contains(&self.output.activation_min)
+            && byte.contains(&self.output.activation_max)
+    }
+
+    /// Whether the scales of these channels are as almost all are: numbers, and below 1/2.
+    pub fn ordinary(&self, channel: usize, count: usize) -> bool {
+        match self.requantize {
+            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
+                let shifts = part(s.shift, channel, count);
+                !shifts.is_empty() && shifts.iter().all(|shift| (-31..0).contains(shift))
+            }
+            Requantize::Float32(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
+            Requantize::Float64(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
+        }
+    }
+
+    /// The definition, of one position: for scales that are not ordinary.
+    #[cold]
+    pub fn one_by_one(&self, acc: &[i32; BLOCK], y: &mut [i8], channel: usize, count: usize) {
+        for (i, (y, acc)) in y.iter_mut().skip(channel).zip(acc).take(count).enumerate() {
+            let scaled = self.requantize.rescale(*acc, channel + i);
+            *y = self.output.apply(scaled) as i8;
+        }
+    }
+}
+
+/// The elements of `count` channels from `channel` on; the only one where one serves all.
+fn part<T>(all: &[T], channel: usize, count: usize) -> &[T] {
+    match all {
+        [_] => all,
+        _ => all.get(channel..channel + count).unwrap_or_default(),
+    }
+}
+
+/// The same as an array, 0 where there are fewer.
+#[inline(always)]
+pub(super) fn lanes<T: Copy + Default, const N: usize>(
+    all: &[T],
+    channel: usize,
+    count: usize,
+) -> [T; N] {
+    if let [only] = all {
+        return [*only; N];
+    }
+    if let Some(lanes) = all.get(channel..).and_then(|rest| rest.first_chunk()) {
+        return *lanes;
+    }
+    let mut lanes = [T::default(); N];
+    for (to, from) in lanes.iter_mut().zip(part(all, channel, count)) {
+        *to = *from;
+    }
+    lanes
+}

@@ -1,0 +1,387 @@
+//! CONV_2D and FULLY_CONNECTED with weights in tiles: packed once, for processors with vectors.
+//!
+//! The filters of a layer, one a row of `depth` weights (OHWI flattened), are cut into blocks of
+//! [`OUTPUTS`] rows, and those into tiles of [`STEP`] columns. A tile holds the columns of its first
+//! row, then those of the next; tiles follow each other along the depth, blocks along the outputs:
+//!
+//! ```text
+//!            ── depth ──►
+//!            w00 w01 w02 w03 │ w04 …          block 0, tile 0: w00 w01 w02 w03 w10 w11 … wF3
+//!  outputs   w10 w11 w12 w13 │ w14 …                   tile 1: w04 w05 w06 w07 w14 …
+//!     │       …              │                …
+//!     ▼      wF0 wF1 wF2 wF3 │ wF4 …          block 1, tile 0: …
+//! ```
+//!
+//! A tile is one vector of 512 bits, four of 128: one step of sixteen dot products. Rows and columns
+//! behind the last are zero.
+//!
+//! Some instructions multiply unsigned activations by signed weights. Where tiles are
+//! [`Activations::Unsigned`], an activation counts as `x + 128` and the bias makes up for it.
+
+use crate::Mismatch;
+use crate::arch;
+use crate::conv2d::Conv2dI8;
+use crate::convolve::{Geometry, Plan};
+use crate::requantize::Rescale;
+
+/// Rows of a tile.
+pub const OUTPUTS: usize = 16;
+
+/// Columns of a tile.
+pub const STEP: usize = 4;
+
+/// Weights of a tile.
+pub const TILE: usize = OUTPUTS * STEP;
+
+/// How a kernel reads activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub enum Activations {
+    /// As they are.
+    Signed,
+    /// As `x + 128`, in `[0, 255]`.
+    Unsigned,
+}
+
+impl Activations {
+    /// What is added to an activation.
+    pub const fn offset(self) -> i32 {
+        match self {
+            Self::Signed => 0,
+            Self::Unsigned => 128,
+        }
+    }
+}
+
+/// Weights in tiles.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct Tiles<'a> {
+    /// [`bytes`] of them.
+    pub tiles: &'a [i8],
+    /// What they are multiplied with.
+    pub activations: Activations,
+}
+
+/// A layer whose weights are in tiles.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
+pub struct Tiled<'a, K> {
+    /// The weights.
+    pub weights: Tiles<'a>,
+    /// All else; its own weights are empty. The bias is the layer's, less
+    /// `offset × Σ (weights − weights_zero_point)`, see [`Activations::offset`].
+    pub layer: K,
+}
+
+/// Bytes of the tiles of `outputs` filters of `depth` weights; `None` where they exceed memory.
+pub fn bytes(outputs: usize, depth: usize) -> Option<usize> {
+    outputs.div_ceil(OUTPUTS).checked_mul(depth.div_ceil(STEP))?.checked_mul(TILE)
+}
+
+/// Puts `weights`, rows of `depth`, into tiles.
+///
+/// # Errors
+///
+/// [`Mismatch`] where the weights are no whole rows, or `tiles` does not have the [`bytes`] of them.
+pub fn pack(weights: &[i8], depth: usize, tiles: &mut [i8]) -> Result<(), Mismatch> {
+    let outputs = weights.len().checked_div(depth).ok_or(Mismatch)?;
+    if outputs.checked_mul(depth) != Some(weights.len())
+        || bytes(outputs, depth) != Some(tiles.len())
+    {
+        return Err(Mismatch);
+    }
+    tiles.fill(0);
+    let block_bytes = depth.div_ceil(STEP) * TILE;
+    let rows = weights.chunks(depth * OUTPUTS);
+    for (rows, block) in rows.zip(tiles.chunks_exact_mut(block_bytes.max(TILE))) {
+        for (o, row) in rows.chunks_exact(depth.max(1)).enumerate() {
+            let columns = block.as_chunks_mut::<TILE>().0.iter_mut();
+            for (step, tile) in row.chunks(STEP).zip(columns) {
+                for (from, to) in step.iter().zip(tile.iter_mut().skip(o * STEP)) {
+                    *to = *from;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+impl<R> Tiled<'_, Conv2dI8<'_, R>> {
+    /// The layer's shapes, if they fit each other and the tiles. There is one group.
+    pub(crate) fn plan(&self) -> Result<Plan, Mismatch> {
+        let Conv2dI8 { input, output, kernel, window, .. } = self.layer;
+        let ([.., depth], [.., channels], [kernel_h, kernel_w]) = (input, output, kernel);
+        let filter = kernel_h.checked_mul(kernel_w).and_then(|taps| taps.checked_mul(depth));
+        let filter = filter.ok_or(Mismatch)?;
+        let weights = filter.checked_mul(channels).ok_or(Mismatch)?;
+        if bytes(channels, filter) != Some(self.weights.tiles.len())
+            || self.layer.bias.len() != channels
+        {
+            return Err(Mismatch);
+        }
+        Plan::new(Geometry { input, output, kernel, window }, weights)
+    }
+}
+
+/// [`crate::conv2d::conv2d_i8`] with weights in tiles, of one group.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the shapes state.
+#[inline(never)]
+pub fn conv2d_tiled_i8<R: Rescale>(
+    p: &Tiled<'_, Conv2dI8<'_, R>>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::conv2d_tiled_i8(p, x, y)
+}
+
+/// The definition of [`conv2d_tiled_i8`].
+#[inline(never)]
+pub(crate) fn portable<R: Rescale>(
+    p: &Tiled<'_, Conv2dI8<'_, R>>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let plan = p.plan()?;
+    let [_, height, width, channels] = p.layer.output;
+    let (image, out) = plan.volumes(x.len(), y.len())?;
+    let mut images = x.chunks_exact(image.max(1));
+    for y in y.chunks_exact_mut(out.max(1)) {
+        let x = images.next().ok_or(Mismatch)?;
+        let pixels = (0..height).flat_map(|out_y| (0..width).map(move |out_x| [out_y, out_x]));
+        for (y, position) in y.chunks_exact_mut(channels.max(1)).zip(pixels) {
+            for (block, y) in y.chunks_mut(OUTPUTS).enumerate() {
+                let (accs, sum) = sums(p, &plan, block, x, position)?;
+                let taken = sum.wrapping_mul(p.layer.weights_zero_point);
+                for (o, (y, acc)) in y.iter_mut().zip(accs).enumerate() {
+                    let channel = block * OUTPUTS + o;
+                    let bias = p.layer.bias.get(channel).copied().unwrap_or_default();
+                    let acc = acc.wrapping_sub(taken).wrapping_add(bias);
+                    let scaled = p.layer.requantize.rescale(acc, channel);
+                    *y = p.layer.output_stage.apply(scaled) as i8;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sums of a block of outputs at one position of the image `x`, and the sum of the activations.
+fn sums<R>(
+    p: &Tiled<'_, Conv2dI8<'_, R>>,
+    plan: &Plan,
+    block: usize,
+    x: &[i8],
+    position: [usize; 2],
+) -> Result<([i32; OUTPUTS], i32), Mismatch> {
+    let ([kernel_h, kernel_w], [.., depth]) = (p.layer.kernel, p.layer.input);
+    let offset = p.weights.activations.offset();
+    let outside = p.layer.input_zero_point as i8;
+    let block_bytes = plan.filter.div_ceil(STEP) * TILE;
+    let tiles = p.weights.tiles.get(block * block_bytes..).ok_or(Mismatch)?.as_chunks::<TILE>().0;
+    let (mut accs, mut sum, mut k) = ([0_i32; OUTPUTS], 0_i32, 0);
+    for tap_y in 0..kernel_h {
+        for tap_x in 0..kernel_w {
+            let run = plan.tap(position, [tap_y, tap_x]).and_then(|start| x.get(start..));
+            for channel in 0..depth {
+                let x = run.map_or(Some(&outside), |run| run.get(channel)).ok_or(Mismatch)?;
+                let x = i32::from(*x) + offset;
+                let tile = tiles.get(k / STEP).ok_or(Mismatch)?;
+                let column = tile.iter().skip(k % STEP).step_by(STEP);
+                for (acc, w) in accs.iter_mut().zip(column) {
+                    *acc = acc.wrapping_add(x * i32::from(*w));
+                }
+                sum = sum.wrapping_add(x);
+                k += 1;
+            }
+        }
+    }
+    Ok((accs, sum))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::arch::{Conv2dTiledI8, Kernels};
+    use crate::conv2d::conv2d_large_i8;
+    use crate::requantize::Requantize;
+    use crate::testing::{Scales, Values, check, geometry, output_stage};
+    use crate::window::Window;
+
+    /// A random layer over `g`, plain and in tiles.
+    pub(crate) struct Case {
+        pub geometry: Geometry,
+        pub weights: Vec<i8>,
+        pub tiles: Vec<i8>,
+        pub weights_zero_point: i32,
+        pub input_zero_point: i32,
+        pub bias: Vec<i32>,
+        pub tiled_bias: Vec<i32>,
+        pub scales: Scales,
+        pub output_stage: crate::requantize::Output,
+        pub x: Vec<i8>,
+        pub activations: Activations,
+    }
+
+    impl Case {
+        pub fn new(g: Geometry, activations: Activations, values: &mut Values) -> Self {
+            let ([.., depth], [.., channels]) = (g.input, g.output);
+            let filter = g.kernel[0] * g.kernel[1] * depth;
+            let weights = values.i8s(filter * channels);
+            let mut tiles = vec![77; bytes(channels, filter).unwrap()];
+            pack(&weights, filter, &mut tiles).unwrap();
+            let symmetric = values.next().is_multiple_of(2);
+            let weights_zero_point = if symmetric { 0 } else { values.i32s(1, -128, 127)[0] };
+            let input_zero_point = values.i32s(1, -128, 127)[0];
+            // As large as they get: what is added to them wraps.
+            let bound = if values.next().is_multiple_of(8) { i32::MAX } else { 100_000 };
+            let bias = values.i32s(channels, -i64::from(bound), i64::from(bound));
+            let tiled_bias = bias
+                .iter()
+                .zip(weights.chunks(filter))
+                .map(|(bias, row)| {
+                    let sum: i32 = row.iter().map(|&w| i32::from(w) - weights_zero_point).sum();
+                    bias.wrapping_sub(activations.offset().wrapping_mul(sum))
+                })
+                .collect();
+            let scales = Scales::new(values, channels);
+            let output_stage = output_stage(values);
+            let x = values.i8s(g.input.iter().product());
+            Self {
+                geometry: g,
+                weights,
+                tiles,
+                weights_zero_point,
+                input_zero_point,
+                bias,
+                tiled_bias,
+                scales,
+                output_stage,
+                x,
+                activations,
+            }
+        }
+
+        pub fn tiled<'a>(&'a self, requantize: Requantize<'a>) -> Tiled<'a, Conv2dI8<'a>> {
+            let weights = Tiles { tiles: &self.tiles, activations: self.activations };
+            let bias = &self.tiled_bias;
+            Tiled { weights, layer: Conv2dI8 { weights: &[], bias, ..self.plain(requantize) } }
+        }
+
+        fn plain<'a>(&'a self, requantize: Requantize<'a>) -> Conv2dI8<'a> {
+            Conv2dI8 {
+                input: self.geometry.input,
+                output: self.geometry.output,
+                kernel: self.geometry.kernel,
+                window: self.geometry.window,
+                weights: &self.weights,
+                weights_zero_point: self.weights_zero_point,
+                input_zero_point: self.input_zero_point,
+                bias: &self.bias,
+                requantize,
+                output_stage: self.output_stage,
+            }
+        }
+    }
+
+    /// Any convolution, or one in three a product of matrices, of channels that tiles are cut from.
+    pub(crate) fn shapes() -> impl Strategy<Value = Geometry> {
+        (geometry(), 1..71_usize, 1..71_usize, 0..3).prop_map(|(mut g, depth, channels, kind)| {
+            if kind == 0 {
+                (g.kernel, g.window) = ([1, 1], Window::UNIT);
+                g.output = [g.input[0], g.input[1], g.input[2], 0];
+            }
+            (g.input[3], g.output[3]) = (depth, channels);
+            g
+        })
+    }
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let activations = kernels.tiles.unwrap_or(Activations::Signed);
+        check(kernels.level, cases, (shapes(), any::<u64>()), |(g, seed)| {
+            conv2d_tiled_i8(kernels.conv2d_tiled_i8, activations, g, seed)
+        });
+    }
+
+    fn conv2d_tiled_i8(
+        kernel: Conv2dTiledI8,
+        activations: Activations,
+        g: Geometry,
+        seed: u64,
+    ) -> Result<(), TestCaseError> {
+        let case = Case::new(g, activations, &mut Values::new(seed));
+        let len = g.output.iter().product();
+        for requantize in case.scales.all() {
+            let (mut y, mut expected) = (vec![1; len], vec![2; len]);
+            prop_assert_eq!(kernel(&case.tiled(requantize), &case.x, &mut y), Ok(()));
+            conv2d_large_i8(&case.plain(requantize), &case.x, &mut expected).unwrap();
+            prop_assert_eq!(&y, &expected, "{:?}", requantize);
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn tiles_hold_each_weight_where_the_picture_says(
+            outputs in 1..40_usize, depth in 1..20_usize, seed: u64,
+        ) {
+            let weights = Values::new(seed).i8s(outputs * depth);
+            let mut tiles = vec![1; bytes(outputs, depth).unwrap()];
+            pack(&weights, depth, &mut tiles).unwrap();
+            let blocks = tiles.chunks(depth.div_ceil(4) * 64).enumerate();
+            for (block, tiles) in blocks {
+                for (i, &w) in tiles.iter().enumerate() {
+                    let (row, column) = (block * 16 + i % 64 / 4, i / 64 * 4 + i % 4);
+                    let inside = row < outputs && column < depth;
+                    prop_assert_eq!(w, if inside { weights[row * depth + column] } else { 0 });
+                }
+            }
+        }
+
+        #[test]
+        fn tiles_give_what_plain_weights_give(g in shapes(), unsigned: bool, seed: u64) {
+            let activations =
+                if unsigned { Activations::Unsigned } else { Activations::Signed };
+            conv2d_tiled_i8(|p, x, y| portable(p, x, y), activations, g, seed)?;
+        }
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_refused() {
+        assert_eq!(pack(&[0; 6], 4, &mut [0; 64]), Err(Mismatch));
+        assert_eq!(pack(&[0; 8], 4, &mut [0; 63]), Err(Mismatch));
+        assert_eq!(pack(&[], 0, &mut []), Err(Mismatch));
+        let g = Geometry {
+            input: [1, 2, 2, 3],
+            output: [1, 2, 2, 5],
+            kernel: [1, 1],
+            window: Window::UNIT,
+        };
+        let case = Case::new(g, Activations::Signed, &mut Values::new(1));
+        let p = case.tiled(Requantize::Float32(&[0.5]));
+        let run = |p: Tiled<'_, Conv2dI8<'_>>, x, y| conv2d_tiled_i8_of(&p, x, y);
+        assert_eq!(run(p, 12, 20), Ok(()));
+        assert_eq!(run(p, 11, 20), Err(Mismatch));
+        assert_eq!(run(p, 12, 19), Err(Mismatch));
+        let weights = Tiles { tiles: &case.tiles[1..], ..p.weights };
+        assert_eq!(run(Tiled { weights, ..p }, 12, 20), Err(Mismatch));
+        let layer = Conv2dI8 { bias: &[0; 4], ..p.layer };
+        assert_eq!(run(Tiled { layer, ..p }, 12, 20), Err(Mismatch));
+        let layer = Conv2dI8 { kernel: [usize::MAX, 2], ..p.layer };
+        assert_eq!(run(Tiled { layer, ..p }, 12, 20), Err(Mismatch));
+    }
+
+    /// The portable kernel on some activations, of which there are so many.
+    fn conv2d_tiled_i8_of(p: &Tiled<'_, Conv2dI8<'_>>, x: usize, y: usize) -> Result<(), Mismatch> {
+        portable(p, &vec![3; x], &mut vec![0; y])
+    }
+}
