@@ -61,6 +61,9 @@ pub fn evaluate(
     budget: &mut Budget,
 ) -> Result<Vec<(TensorId, Arc<[u8]>)>> {
     let single = alone(graph, node);
+    // What is read is copied, however little comes of it.
+    let read: usize = node.inputs.iter().flatten().map(|&id| graph[id].bytes()).sum();
+    budget.spend(read as u64, 0)?;
     let options = Options {
         matching: budget.matching,
         names: Names::None,

@@ -75,12 +75,13 @@ impl Tensor {
 
     /// Number of elements.
     pub fn elements(&self) -> usize {
-        self.shape.iter().product()
+        // Where one dimension is 0 the others may be anything.
+        self.shape.iter().fold(1, |product, &dim| product.saturating_mul(dim))
     }
 
     /// Length in bytes.
     pub fn bytes(&self) -> usize {
-        self.elements() * self.dtype.size()
+        self.elements().saturating_mul(self.dtype.size())
     }
 
     /// Whether there is data.

@@ -2,19 +2,20 @@
 //! `cargo run -p systole-tests --example fuzz_corpus`.
 //!
 //! Corpora are not committed: they are the bundled operator cases and malformed models, as they are
-//! and converted, and their samples.
+//! and converted, and their samples; for ONNX its own tests of operators in the shared folder.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
+use prost::Message;
 use systole_converter::{Match, Options, convert};
-use systole_tests::repository;
+use systole_tests::{onnx::with_constants, repository, shared};
 
 /// Larger files slow the fuzzer down more than they teach it.
 const MAX_BYTES: usize = 8 << 10;
 
-fn main() -> std::io::Result<()> {
+fn main() -> io::Result<()> {
     let corpus = repository().join("fuzz/corpus");
-    for target in ["tflite", "systole_file", "npz"] {
+    for target in ["tflite", "onnx", "systole_file", "npz"] {
         fs::create_dir_all(corpus.join(target))?;
     }
     for folder in ["tests/operators", "tests/bad", "tests/hostile", "models"] {
@@ -26,11 +27,43 @@ fn main() -> std::io::Result<()> {
             }
         }
     }
+    match shared() {
+        Some(shared) => onnx(&corpus.join("onnx"), &shared.join("models")),
+        None => {
+            println!("no folder ../shared: there are no seeds for the target onnx");
+            Ok(())
+        }
+    }
+}
+
+/// Seeds from ONNX's tests of operators and from malformed models.
+fn onnx(corpus: &Path, models: &Path) -> io::Result<()> {
+    for path in fs::read_dir(models.join("bad"))?.flatten().map(|entry| entry.path()) {
+        if path.extension().is_some_and(|extension| extension == "onnx") {
+            copy(
+                corpus,
+                &path.file_stem().unwrap_or_default().to_string_lossy(),
+                fs::read(&path)?,
+            )?;
+        }
+    }
+    for case in fs::read_dir(models.join("onnx_ops"))?.flatten().map(|entry| entry.path()) {
+        let Ok(bytes) = fs::read(case.join("model.onnx")) else { continue };
+        let name = case.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(model) = with_constants(&case) {
+            copy(corpus, &format!("{name}.constants"), model.encode_to_vec())?;
+        }
+        copy(corpus, &name, bytes)?;
+    }
     Ok(())
 }
 
+fn copy(corpus: &Path, name: &str, bytes: Vec<u8>) -> io::Result<()> {
+    if bytes.len() <= MAX_BYTES { fs::write(corpus.join(name), bytes) } else { Ok(()) }
+}
+
 /// Puts one file where it belongs, and what it converts to beside it.
-fn seed(corpus: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn seed(corpus: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npz") => fs::write(corpus.join("npz").join(&*name), bytes),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use systole_converter::{AlignedBytes, Options, convert};
+use systole_converter::{AlignedBytes, Options, Source, convert, convert_source, onnx};
 use systole_core::{
     Model, Session,
     format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
@@ -52,6 +52,25 @@ pub fn convert_and_run(bytes: &[u8]) -> Result<Outcome, String> {
         Ok(converted) => run(converted.file.as_slice()),
         Err(error) if error.to_string().is_empty() => Err("an error without message".to_owned()),
         Err(_) => Ok(Outcome::Refused),
+    })
+}
+
+/// Converts `bytes` as an ONNX model without files beside it, loads the result and runs it once.
+///
+/// # Errors
+/// As [`load_and_run`].
+pub fn convert_onnx_and_run(bytes: &[u8]) -> Result<Outcome, String> {
+    let options = Options { max_arena: MAX_ARENA, max_work: MAX_WORK, ..Options::default() };
+    guarded(|| {
+        let converted = onnx::import(bytes, None, &options)
+            .and_then(|graph| convert_source(Source { graph, bytes: bytes.len() }, &options));
+        match converted {
+            Ok(converted) => run(converted.file.as_slice()),
+            Err(error) if error.to_string().is_empty() => {
+                Err("an error without message".to_owned())
+            }
+            Err(_) => Ok(Outcome::Refused),
+        }
     })
 }
 

@@ -1,6 +1,9 @@
 //! What the conformance tests share: where models are, and how outputs are compared.
 
+pub mod build;
 pub mod hostile;
+pub mod onnx;
+pub mod seeded;
 
 use std::path::{Path, PathBuf};
 

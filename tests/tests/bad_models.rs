@@ -75,8 +75,6 @@ fn check(path: &Path, class: &str, names: &[String]) -> Result<(), String> {
 /// ONNX files of which something else is true than the shared folder expects: the class they are
 /// refused with, or `none` where they are accepted.
 const OTHER_ONNX: &[(&str, &str)] = &[
-    // In float nothing has to be divided by the largest weight; with `--calibrate` it is refused.
-    ("infinite_weights", "none"),
     // Nodes are sorted.
     ("unsorted", "none"),
     ("data_dependent_shape", "unsupported_operator"),

@@ -95,6 +95,9 @@ impl<'m> Attributes<'m> {
                     wanted.as_str_name()
                 );
             }
+            if attribute.f.is_nan() || attribute.floats.iter().any(|value| value.is_nan()) {
+                bail!(InvalidData, "attribute {} is not a number", attribute.name);
+            }
         }
         Ok(())
     }

@@ -22,8 +22,25 @@ use crate::{
     options::Options,
 };
 
-/// The most nodes: a file's indices have 16 bits.
+/// The most operators that may result: a file's indices have 16 bits.
 const MAX_NODES: usize = 65_535;
+
+/// The operators whose first input may have no elements: what models compute shapes with.
+const TAKE_EMPTY: &[&str] = &[
+    "Concat",
+    "ConstantOfShape",
+    "Flatten",
+    "Identity",
+    "Reshape",
+    "Shape",
+    "Size",
+    "Slice",
+    "Squeeze",
+    "Unsqueeze",
+];
+
+/// The most characters of a node's name in messages.
+const MAX_NAME: usize = 200;
 
 /// A node as its import sees it.
 #[derive(Debug)]
@@ -81,9 +98,6 @@ pub(super) fn import(
     let Some(source) = &model.graph else {
         bail!(InvalidGraph, "the model has no graph");
     };
-    if source.node.len() > MAX_NODES {
-        bail!(TooLarge, "{} nodes; at most {MAX_NODES} are supported", source.node.len());
-    }
     let opset = model::opset(model);
     let graph = Graph::default();
     let mut importer = Importer { graph, origin: String::new(), budget: Budget::new(options) };
@@ -175,12 +189,19 @@ fn in_order(graph: &GraphProto, known: &HashMap<&str, Value>) -> Result<Vec<usiz
     Ok(order)
 }
 
-/// How messages name a node.
+/// How messages name a node. Each operator that results from it holds a copy.
 pub(super) fn origin(index: usize, node: &NodeProto) -> String {
-    match &*node.name {
-        "" => format!("node {index} ({})", node.op_type),
-        name => format!("node {index} '{name}' ({})", node.op_type),
+    let op = short(&node.op_type);
+    match short(&node.name) {
+        "" => format!("node {index} ({op})"),
+        name => format!("node {index} '{name}' ({op})"),
     }
+}
+
+/// The beginning of a name, which is all of those that people give.
+fn short(name: &str) -> &str {
+    let end = name.char_indices().nth(MAX_NAME).map_or(name.len(), |(end, _)| end);
+    &name[..end]
 }
 
 impl Importer {
@@ -214,6 +235,12 @@ impl Importer {
         let attributes = Attributes(node);
         attributes.check().within(|| place.clone())?;
         let view = NodeOf { attributes, inputs, outputs, opset };
+        if let Some(x) = view.optional(0).map(|x| self.tensor(x))
+            && x.elements() == 0
+            && !TAKE_EMPTY.contains(&&*node.op_type)
+        {
+            return Err(error!(InvalidShape, "{x} has no elements").within(place));
+        }
         let results = match registry::import(&node.domain, &node.op_type) {
             // The one operator that holds a tensor, which may be in another file.
             _ if node.op_type == "Constant" => {
@@ -297,6 +324,34 @@ impl Importer {
         }
         let id = self.graph.add_tensor(tensor);
         Ok(Value::plain(&self.graph, id))
+    }
+
+    /// Fails where weights are infinite: times zero they would not be numbers. In sums and as bounds,
+    /// as masks are, infinity is what it says.
+    ///
+    /// # Errors
+    /// `InvalidQuantization`, naming the tensor.
+    pub fn expect_finite(&self, id: TensorId) -> Result<()> {
+        let tensor = &self.graph[id];
+        if !tensor.is_constant() || tensor.dtype != DType::F32 {
+            return Ok(());
+        }
+        match tensor.values::<f32>()?.iter().position(|value| !value.is_finite()) {
+            Some(index) => bail!(
+                InvalidQuantization,
+                "{tensor} is infinite at element {index}; weights must be finite"
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes from the budget what it costs to make a constant of so many elements, which is more than
+    /// its description in the model.
+    ///
+    /// # Errors
+    /// `TooLarge`.
+    pub fn spend(&mut self, elements: usize) -> Result<()> {
+        self.budget.spend(elements as u64, elements.saturating_mul(size_of::<f32>()))
     }
 
     /// A constant of the import's own.
@@ -435,6 +490,9 @@ impl Importer {
                 self.graph[id].data = Some(data);
             }
             return Ok(());
+        }
+        if self.graph.nodes.len() >= MAX_NODES {
+            bail!(TooLarge, "more than {MAX_NODES} operators result");
         }
         self.graph.nodes.push(node);
         Ok(())

@@ -18,6 +18,9 @@ const OLDEST_OPSET: i64 = 7;
 /// The newest one.
 const NEWEST_OPSET: i64 = 25;
 
+/// The most nodes, inputs and outputs: a file's indices have 16 bits.
+const MAX_NODES: usize = 65_535;
+
 /// What dimensions are that a model leaves open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dimensions {
@@ -55,8 +58,16 @@ pub(super) fn parse(mut bytes: &[u8]) -> Result<ModelProto> {
     if whole.is_empty() {
         bail!(NotAModel, "not an ONNX model: the file is empty");
     }
-    if model.graph.is_none() {
+    let Some(graph) = &model.graph else {
         bail!(InvalidGraph, "the model has no graph; is it an ONNX file?");
+    };
+    let counts = [
+        ("nodes", graph.node.len()),
+        ("inputs", graph.input.len()),
+        ("outputs", graph.output.len()),
+    ];
+    if let Some((what, count)) = counts.into_iter().find(|&(_, count)| count > MAX_NODES) {
+        bail!(TooLarge, "{count} {what}; at most {MAX_NODES} are supported");
     }
     if model.ir_version > NEWEST_IR {
         bail!(

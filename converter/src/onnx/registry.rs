@@ -1,5 +1,7 @@
 //! Which function imports which ONNX operator: a row per operator.
 
+use std::collections::HashSet;
+
 use tract_onnx::pb::ModelProto;
 
 use super::{
@@ -154,17 +156,19 @@ registry! {
 
 /// The nodes of a model that cannot be imported, each operator once.
 pub(super) fn unsupported(model: &ModelProto) -> Vec<Error> {
-    let mut named: Vec<(&str, &str)> = Vec::new();
+    let mut named: HashSet<(&str, &str)> = HashSet::new();
     let mut problems = Vec::new();
     let nodes = model.graph.iter().flat_map(|graph| &graph.node).enumerate();
     for (index, node) in nodes {
         let key = (&*node.domain, &*node.op_type);
         let known = import(&node.domain, &node.op_type).is_some() || node.op_type == "Constant";
-        if known || named.contains(&key) {
+        if known || !named.insert(key) {
             continue;
         }
-        named.push(key);
-        let domain = if node.domain.is_empty() { "" } else { ", of another domain" };
+        let domain = match &*node.domain {
+            "" | "ai.onnx" => String::new(),
+            domain => format!(" (of domain {domain})"),
+        };
         problems.push(
             error!(UnsupportedOperator, "operator {} is not supported{domain}", node.op_type)
                 .within(origin(index, node)),

@@ -1,16 +1,15 @@
 //! Constants: ONNX's tensors as those of the graph.
 
 use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
     path::{Component, Path},
     sync::Arc,
 };
 
 use half::{bf16, f16};
 use systole_core::DType;
-use tract_onnx::{
-    pb::{TensorProto, tensor_proto::DataType},
-    tract_hir::internal::DatumType,
-};
+use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
 use crate::{
     error::{Result, bail, error},
@@ -78,9 +77,7 @@ pub(super) fn constant(proto: &TensorProto, folder: Option<&Path>) -> Result<Ten
         .map(|&dim| super::size(dim, "a dimension"))
         .collect::<Result<Vec<usize>>>()?;
     let empty = shape.contains(&0);
-    if !empty {
-        check_shape(&shape, stored.dtype())?;
-    }
+    check_sizes(&shape, stored.dtype())?;
     let data = if empty { Vec::new() } else { data(proto, stored, folder)? };
     let mut tensor = Tensor::new(&*proto.name, stored.dtype(), shape);
     if data.len() != tensor.bytes() {
@@ -88,6 +85,15 @@ pub(super) fn constant(proto: &TensorProto, folder: Option<&Path>) -> Result<Ten
     }
     tensor.data = Some(Arc::from(data));
     Ok(tensor)
+}
+
+/// Checks dimensions, of which some may be 0.
+///
+/// # Errors
+/// As [`check_shape`].
+pub(super) fn check_sizes(shape: &[usize], dtype: DType) -> Result<()> {
+    let shape: Vec<usize> = shape.iter().map(|&dim| dim.max(1)).collect();
+    check_shape(&shape, dtype)
 }
 
 /// The elements, little-endian, in the graph's type.
@@ -147,34 +153,78 @@ fn raw(bytes: &[u8], stored: Stored) -> Result<Vec<u8>> {
     Ok(bytes_of(&floats, |value| value.to_le_bytes()))
 }
 
-/// Data in a file of its own, beside the model.
+/// Data in a file of its own, in the model's folder or below.
+///
+/// Read here and not by tract, which trusts the shape to fit the data.
 fn external(proto: &TensorProto, stored: Stored, folder: Option<&Path>) -> Result<Vec<u8>> {
     let Some(folder) = folder else {
         bail!(UnsupportedFeature, "'{}' is external data, which needs a file", proto.name);
     };
-    let inside = |path: &str| {
-        Path::new(path)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    let entry = |key: &str| {
+        let found = proto.external_data.iter().find(|entry| entry.key == key);
+        found.map(|entry| &*entry.value)
     };
-    let location = proto.external_data.iter().find(|entry| entry.key == "location");
-    if let Some(location) = location.filter(|location| !inside(&location.value)) {
-        bail!(
+    let Some(location) = entry("location") else {
+        bail!(Corrupt, "external data of '{}' names no file", proto.name);
+    };
+    let number = |key: &str| match entry(key).map(str::parse::<u64>) {
+        None => Ok(None),
+        Some(Ok(number)) => Ok(Some(number)),
+        Some(Err(_)) => {
+            bail!(
+                Corrupt,
+                "external data of '{}' states {} that is no number of bytes",
+                proto.name,
+                if key == "offset" { "an offset" } else { "a length" }
+            )
+        }
+    };
+    let failed = |problem: &dyn std::fmt::Display| {
+        error!(
+            Corrupt,
+            "external data of '{}' cannot be read from {location:?}: {problem}", proto.name
+        )
+    };
+    let outside = || {
+        error!(
             UnsupportedFeature,
-            "external data of '{}' is in {:?}; it must be inside the model's folder",
-            proto.name,
-            location.value
-        );
-    }
-    let missing = |problem: &dyn std::fmt::Display| {
-        error!(Corrupt, "external data of '{}' cannot be read: {problem}", proto.name)
+            "external data of '{}' is in {location:?}; it must be inside the model's folder",
+            proto.name
+        )
     };
-    let folder = folder.to_str().ok_or_else(|| missing(&"the folder's name is not UTF-8"))?;
-    let resolver = tract_onnx::data_resolver::default();
-    let tensor = tract_onnx::tensor::load_tensor(&*resolver, proto, Some(folder))
-        .map_err(|problem| missing(&format!("{problem:#}")))?;
-    if tensor.datum_type() == DatumType::String {
-        bail!(UnsupportedFeature, "'{}' holds text", proto.name);
+    let below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !Path::new(location).components().all(below) {
+        return Err(outside());
     }
-    raw(tensor.as_bytes(), stored)
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = folder.canonicalize().map_err(|problem| failed(&problem))?;
+    let path = folder.join(location).canonicalize().map_err(|problem| failed(&problem))?;
+    // Links may lead elsewhere.
+    if !path.starts_with(&folder) {
+        return Err(outside());
+    }
+    let size = match stored {
+        Stored::As(dtype) => dtype.size(),
+        Stored::Float(DataType::Double) => 8,
+        Stored::Float(_) => 2,
+    };
+    let elements = proto.dims.iter().map(|&dim| dim as usize).product::<usize>();
+    let wanted = (elements * size) as u64;
+    let mut file = File::open(path).map_err(|problem| failed(&problem))?;
+    let all = file.metadata().map_err(|problem| failed(&problem))?;
+    if !all.is_file() {
+        return Err(failed(&"it is no file"));
+    }
+    let offset = number("offset")?.unwrap_or(0);
+    let there = all.len().saturating_sub(offset);
+    let length = number("length")?.unwrap_or(wanted);
+    if length != wanted || length > there {
+        return Err(failed(&format!(
+            "{wanted} bytes are needed; {length} are stated, and {there} are there from {offset} on"
+        )));
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(|problem| failed(&problem))?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).map_err(|problem| failed(&problem))?;
+    raw(&bytes, stored)
 }

@@ -11,7 +11,7 @@ use super::super::{
 };
 use crate::{
     error::{Result, bail, error},
-    graph::{Tensor, check_shape},
+    graph::Tensor,
 };
 
 /// The most elements of a constant that a model describes instead of storing it.
@@ -55,13 +55,12 @@ pub fn of_shape(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>
         Some(proto) => tensors::constant(proto, None)?,
         None => Tensor::constant("", vec![1], &[0.0_f32]),
     };
-    if !shape.contains(&0) {
-        check_shape(&shape, value.dtype)?;
-    }
+    tensors::check_sizes(&shape, value.dtype)?;
     let elements = shape.iter().product::<usize>();
     if elements > MAX_ELEMENTS {
         bail!(TooLarge, "{elements} elements; at most {MAX_ELEMENTS} are made from a shape");
     }
+    importer.spend(elements)?;
     let element = value.data.as_deref().unwrap_or_default();
     if element.len() != value.dtype.size() {
         bail!(InvalidShape, "its value must be one element, but is {value}");
@@ -82,12 +81,14 @@ pub fn range(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
         let read = |value| importer.floats(value).map(|v| v.first().copied().unwrap_or(0.0));
         let (start, limit, delta) = (read(start)?, read(limit)?, read(delta)?);
         let count = count(f64::from(start), f64::from(limit), f64::from(delta))?;
+        importer.spend(count)?;
         let values: Vec<f32> = (0..count).map(|i| start + i as f32 * delta).collect();
         Tensor::constant("", vec![count], &values)
     } else {
         let read = |value| importer.integers(value).map(|v| v.first().copied().unwrap_or(0));
         let (start, limit, delta) = (read(start)?, read(limit)?, read(delta)?);
         let count = count(start as f64, limit as f64, delta as f64)?;
+        importer.spend(count)?;
         let values = (0..count as i64).map(|i| start.wrapping_add(i.wrapping_mul(delta)));
         match dtype {
             DType::I64 => Tensor::constant("", vec![count], &values.collect::<Vec<i64>>()),

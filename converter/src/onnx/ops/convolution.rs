@@ -92,7 +92,7 @@ impl Image {
 
     /// The padding that `pads` states: rows and columns before and behind.
     pub(super) fn pads(&self, attributes: Attributes<'_>) -> Result<Padding2d> {
-        Ok(match self.rank {
+        let padding = match self.rank {
             3 => {
                 let [before, behind] = attributes.sizes::<2>("pads", 0)?;
                 Padding2d { rows: [0, 0], columns: [before, behind] }
@@ -101,7 +101,8 @@ impl Image {
                 let [top, left, bottom, right] = attributes.sizes::<4>("pads", 0)?;
                 Padding2d { rows: [top, bottom], columns: [left, right] }
             }
-        })
+        };
+        limited(padding)
     }
 }
 
@@ -131,8 +132,16 @@ pub(super) fn padding(
         "SAME_UPPER" | "SAME_LOWER" => Padding2d { rows: same(0), columns: same(1) },
         other => bail!(UnsupportedFeature, "auto_pad {other} is not known"),
     };
-    if [padding.rows, padding.columns].as_flattened().iter().any(|&pad| pad > MAX_EXTENT) {
-        bail!(TooLarge, "a padding of {padding:?}; at most {MAX_EXTENT} is supported");
+    limited(padding)
+}
+
+fn limited(padding: Padding2d) -> Result<Padding2d> {
+    let Padding2d { rows, columns } = padding;
+    if rows.iter().chain(&columns).any(|&pad| pad > MAX_EXTENT) {
+        bail!(
+            TooLarge,
+            "a padding of {rows:?} rows and {columns:?} columns; at most {MAX_EXTENT} is supported"
+        );
     }
     Ok(padding)
 }
@@ -160,6 +169,7 @@ fn weights(
     if !tensor.is_constant() {
         bail!(UnsupportedFeature, "{tensor}, the weights, must be a constant");
     }
+    importer.expect_finite(value.id)?;
     let shape = match (image.rank, &importer.shape(value)[..]) {
         (3, &[o, i, w]) => [o, i, 1, w],
         (4, &[o, i, h, w]) => [o, i, h, w],
@@ -178,6 +188,7 @@ fn bias(importer: &Importer, value: Option<&Value>, channels: usize) -> Result<O
     if !tensor.is_constant() || tensor.shape != [channels] {
         bail!(UnsupportedFeature, "{tensor}, the bias, must be a constant of {channels} elements");
     }
+    importer.expect_finite(value.id)?;
     Ok(Some(value.id))
 }
 
@@ -202,6 +213,7 @@ fn dilated(
     }
     check_shape(&[outer, inner, rows, columns], DType::F32)?;
     let values = tensor.values::<f32>()?;
+    importer.spend(outer * inner * rows * columns)?;
     let mut spread = vec![0.0_f32; outer * inner * rows * columns];
     let planes = values.chunks_exact(height * width).zip(spread.chunks_exact_mut(rows * columns));
     for (taps, plane) in planes {
@@ -298,6 +310,7 @@ pub fn conv_transpose(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<
                         .iter()
                         .map(|&dim| super::super::size(dim, "output_shape"))
                         .collect::<Result<_>>()?;
+                    check_shape(&dims, DType::F32)?;
                     match dims[..] {
                         [columns] => [1, columns],
                         [rows, columns] => [rows, columns],

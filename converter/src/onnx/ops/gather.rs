@@ -59,6 +59,7 @@ impl Importer {
             bail!(InvalidShape, "batch_dims {batch_dims} of indices {shape:?}");
         };
         let count: usize = outer.iter().product();
+        self.spend(count * batch_dims)?;
         let mut places = Vec::with_capacity(count * batch_dims);
         for tuple in 0..count {
             let mut span = count;
@@ -194,6 +195,7 @@ fn scattered(
     let dtype = importer.tensor(x).dtype;
     let (a, b) = (importer.stored_plain(x)?, importer.stored_plain(updates)?);
     let (count, more) = (importer.graph()[a].elements(), importer.graph()[b].elements());
+    importer.spend(count)?;
     let mut sources: Vec<i32> = (0..count as i32).collect();
     for &(to, from) in places {
         match sources.get_mut(to) {
@@ -272,6 +274,7 @@ pub fn trilu(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
     let &[.., rows, columns] = &shape[..] else {
         bail!(InvalidShape, "{} is no matrix", importer.tensor(x));
     };
+    importer.spend(rows.saturating_mul(columns))?;
     let kept = (0..rows as i64).flat_map(|row| {
         (0..columns as i64).map(
             move |column| {

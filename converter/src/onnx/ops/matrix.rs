@@ -76,6 +76,7 @@ pub fn gemm(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
         if importer.shape(value).len() != 2 {
             bail!(InvalidShape, "{} must be a matrix", importer.tensor(value));
         }
+        importer.expect_finite(value.id)?;
     }
     let b_id = importer.stored_plain(b)?;
     if importer.graph()[b_id].is_constant() && !trans_a {
@@ -92,6 +93,7 @@ pub fn gemm(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
                 && tensor.shape.last() == Some(&outputs)
         });
         if let Some(bias) = bias {
+            importer.expect_finite(bias.id)?;
             let bias = importer.reshape(bias.id, vec![outputs])?;
             let bias = scaled(importer, bias, beta)?;
             let y = fully_connected(importer, a, weights, Some(bias))?;
@@ -128,10 +130,9 @@ pub fn matmul(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> 
     if a_shape.is_empty() || b_shape.is_empty() {
         bail!(InvalidShape, "a number cannot be multiplied as a matrix");
     }
-    if let ([_, inner], true, true) =
-        (&b_shape[..], importer.tensor(b).is_constant(), a_shape.len() > 1)
-    {
-        let _ = inner;
+    importer.expect_finite(a.id)?;
+    importer.expect_finite(b.id)?;
+    if b_shape.len() == 2 && importer.tensor(b).is_constant() && a_shape.len() > 1 {
         let b = importer.stored_plain(b)?;
         let weights = importer.transpose(b, vec![1, 0])?;
         let y = fully_connected(importer, a, weights, None)?;

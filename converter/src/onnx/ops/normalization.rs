@@ -35,21 +35,31 @@ pub fn batch(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
         bail!(InvalidShape, "{} has no channels", importer.tensor(x));
     };
     let read = |index: usize| {
-        let values = importer.floats(node.input(index)?)?;
+        let value = node.input(index)?;
+        let values = importer.floats(value)?;
         if values.len() != channels {
-            bail!(InvalidShape, "input {index} has {} of {channels} channels", values.len());
+            bail!(InvalidShape, "{} is not of {channels} channels", importer.tensor(value));
         }
+        importer.expect_finite(value.id)?;
         Ok(values)
     };
     let (scale, bias, mean, variance) = (read(1)?, read(2)?, read(3)?, read(4)?);
     let epsilon = f64::from(node.attributes.float("epsilon", 1e-5));
+    if let Some(i) = variance.iter().position(|&v| f64::from(v) + epsilon <= 0.0) {
+        bail!(
+            InvalidData,
+            "{}, the variance, is {} of channel {i}; with epsilon it must be above 0",
+            importer.tensor(node.input(4)?),
+            variance[i]
+        );
+    }
     let factor = |i: usize| f64::from(scale[i]) / (f64::from(variance[i]) + epsilon).sqrt();
     let factors: Vec<f32> = (0..channels).map(|i| factor(i) as f32).collect();
     let terms: Vec<f32> = (0..channels)
         .map(|i| (f64::from(bias[i]) - f64::from(mean[i]) * factor(i)) as f32)
         .collect();
     if let Some(i) = factors.iter().chain(&terms).position(|value| !value.is_finite()) {
-        bail!(InvalidData, "channel {}: variance {}", i % channels, variance[i % channels]);
+        bail!(InvalidData, "channel {}: its factor or term is beyond float32", i % channels);
     }
     per_channel(importer, x, &factors, &terms)
 }

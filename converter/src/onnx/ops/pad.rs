@@ -37,7 +37,9 @@ pub fn pad(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
         }
         None => (0..rank).collect(),
     };
-    if stated.len() != 2 * axes.len() || stated.iter().any(|pad| pad.abs() > MAX_PADDING) {
+    if stated.len() != 2 * axes.len()
+        || stated.iter().any(|pad| !(-MAX_PADDING..=MAX_PADDING).contains(pad))
+    {
         bail!(InvalidShape, "pads {stated:?} for {} axes", axes.len());
     }
     let mut pairs = vec![[0_i64; 2]; rank];
@@ -121,6 +123,7 @@ fn repeated(
         if before + behind == 0 {
             continue;
         }
+        importer.spend(before + behind)?;
         let dim = importer.graph()[id].shape[axis];
         let front = (0..before).rev().map(|place| source(place, dim, true));
         let back = (0..behind).map(|place| source(place, dim, false));

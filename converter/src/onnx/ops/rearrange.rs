@@ -95,12 +95,14 @@ fn axes(importer: &Importer, node: &NodeOf<'_>) -> Result<Option<Vec<i64>>> {
 pub fn squeeze(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
     let x = node.input(0)?;
     let shape = importer.shape(x);
-    let removed = match axes(importer, node)? {
+    let mut removed = match axes(importer, node)? {
         Some(axes) => {
             axes.iter().map(|&stated| axis(stated, shape.len())).collect::<Result<Vec<usize>>>()?
         }
         None => (0..shape.len()).filter(|&axis| shape[axis] == 1).collect(),
     };
+    removed.sort_unstable();
+    removed.dedup();
     if let Some(&axis) = removed.iter().find(|&&axis| shape[axis] != 1) {
         bail!(InvalidShape, "axis {axis} of {shape:?} is not 1");
     }

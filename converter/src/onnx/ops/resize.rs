@@ -27,7 +27,9 @@ use crate::{
 };
 
 /// The largest extent of an axis.
-const MAX_EXTENT: usize = 1 << 24;
+const MAX_EXTENT: usize = 1 << 20;
+/// The most elements that one is the sum of: each becomes an operator.
+const MAX_TAPS: usize = 1024;
 
 /// Where an output's element is in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +102,17 @@ impl Axis {
         }
     }
 
+    /// The distance from an element of the output to those of the input that it is the sum of.
+    fn reach(&self) -> f64 {
+        let reach = if matches!(self.mode, Mode::Cubic(_)) { 2.0 } else { 1.0 };
+        reach / self.narrow()
+    }
+
+    /// Smaller images are smoothed: the kernel is as wide as what an element stands for.
+    fn narrow(&self) -> f64 {
+        if self.antialias { self.scale.min(1.0) } else { 1.0 }
+    }
+
     fn taps(&self, index: usize) -> Taps {
         let last = self.input as i64 - 1;
         let clamped = |at: i64| at.clamp(0, last) as usize;
@@ -113,14 +126,13 @@ impl Axis {
             };
             return vec![(clamped(at as i64), 1.0)];
         }
-        // Smaller images are smoothed: the kernel is as wide as what an element stands for.
-        let narrow = if self.antialias { self.scale.min(1.0) } else { 1.0 };
-        let (reach, kernel): (f64, &dyn Fn(f64) -> f64) = match self.mode {
-            Mode::Cubic(a) => (2.0, &move |x| cubic(x, a)),
-            _ => (1.0, &|x: f64| (1.0 - x.abs()).max(0.0)),
+        let narrow = self.narrow();
+        let kernel: &dyn Fn(f64) -> f64 = match self.mode {
+            Mode::Cubic(a) => &move |x| cubic(x, a),
+            _ => &|x: f64| (1.0 - x.abs()).max(0.0),
         };
-        let first = (place - reach / narrow).floor() as i64 + 1;
-        let count = (2.0 * reach / narrow).ceil() as i64;
+        let first = (place - self.reach()).floor() as i64 + 1;
+        let count = (2.0 * self.reach()).ceil() as i64;
         let mut taps = Taps::new();
         for at in first..first + count {
             let weight = kernel((at as f64 - place) * narrow);
@@ -271,6 +283,18 @@ fn apply(
             exclude_outside: attributes.flag("exclude_outside", false),
         })
         .collect();
+    for axis in resized.iter().filter(|axis| !axis.is_identity()) {
+        let taps = (2.0 * axis.reach()).ceil() as usize;
+        if taps > MAX_TAPS {
+            bail!(
+                TooLarge,
+                "{} elements become {} along an axis, each the sum of {taps}; at most {MAX_TAPS}",
+                axis.input,
+                axis.output
+            );
+        }
+        importer.spend(axis.output.saturating_mul(taps))?;
+    }
     if let Some(y) = as_image(importer, &x, &resized)? {
         return Ok(vec![y]);
     }

@@ -113,8 +113,11 @@ pub fn split(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
             lengths.iter().map(|&len| size(len, "a part")).collect::<Result<Vec<usize>>>()?
         }
         None => {
-            let parts =
-                size(node.attributes.int("num_outputs", node.outputs.len() as i64), "parts")?;
+            let parts = node.outputs.len();
+            let stated = node.attributes.int("num_outputs", parts as i64);
+            if stated != parts as i64 {
+                bail!(InvalidGraph, "num_outputs is {stated}, but there are {parts} outputs");
+            }
             // The last part may be shorter.
             let part = shape[axis].div_ceil(parts.max(1));
             let mut left = shape[axis];
