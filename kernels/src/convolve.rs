@@ -295,7 +295,7 @@ pub(crate) struct Plan {
     pub depth: usize,
     /// Weights of one filter.
     pub filter: usize,
-    groups: usize,
+    pub groups: usize,
     /// Output channels of one group.
     group: usize,
     /// Whether the taps of a kernel row are neighbours in memory.

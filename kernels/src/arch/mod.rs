@@ -26,6 +26,9 @@ mod scalar;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod tiled;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod windows;
 
 pub(crate) use calls::*;
 #[cfg(dsp)]

@@ -1,5 +1,5 @@
-//! CONV_2D with weights in tiles, for any instruction set with vectors: bands of windows are copied to
-//! the stack and multiplied as matrices.
+//! CONV_2D with weights in tiles, for any instruction set with vectors: windows are rows of
+//! matrices, which are multiplied.
 //!
 //! What differs between instruction sets is an [`Isa`]: how activations are copied, the products,
 //! and the output stage.
@@ -7,6 +7,7 @@
 use core::mem::MaybeUninit;
 
 use super::output::{BLOCK, OutputStage};
+use super::windows::{Panel, Windows};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
 use crate::convolve::Plan;
@@ -15,19 +16,53 @@ use crate::tiles::{self, Activations, OUTPUTS, STEP, TILE, Tiled};
 /// Most rows whose sums are held at once.
 pub(super) const MOST: usize = 16;
 
-/// Bytes of windows that are copied at once: they and the tiles that they meet fit the first cache.
-const PANEL: usize = 1 << 15;
-
-/// Where windows are copied to.
-type Panel = [MaybeUninit<u8>; PANEL];
-
-/// Rows of activations, each padded with zeros to whole steps.
+/// Rows of activations, as the products read them.
+///
+/// A row is `segments` runs of `steps` × [`STEP`] activations, int8 or `x + 128`, which begin `pitch`
+/// bytes apart; rows begin `stride` bytes apart. A matrix has one segment; the windows of an image
+/// have one for each row of taps, and overlap.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
-    /// All of them, behind each other; int8, or `x + 128`.
+    /// From the first row on; it holds the last one's last run, [`Rows::fit`].
     pub x: &'a [u8],
-    /// Bytes of a row: steps × [`STEP`].
+    pub count: usize,
     pub stride: usize,
+    pub segments: usize,
+    pub pitch: usize,
+    pub steps: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of a matrix, which lie one behind the other.
+    pub fn of_matrix(x: &'a [u8], stride: usize) -> Self {
+        let steps = stride / STEP;
+        Self { x, count: x.len() / stride, stride, segments: 1, pitch: 0, steps }
+    }
+
+    /// Whether all runs are in `x`.
+    fn fit(&self) -> bool {
+        let last = |count: usize, step: usize| count.saturating_sub(1).saturating_mul(step);
+        let run = self.steps.saturating_mul(STEP);
+        last(self.count, self.stride)
+            .saturating_add(last(self.segments, self.pitch))
+            .saturating_add(run)
+            <= self.x.len()
+    }
+
+    /// The rows from `first` on.
+    fn from(&self, first: usize) -> Self {
+        // Behind the last row there may be nothing.
+        let x = self.x.get(first * self.stride..).unwrap_or_default();
+        Self { x, count: self.count - first, ..*self }
+    }
+
+    /// The sum of a row's activations.
+    #[inline(always)]
+    fn sum(&self, row: usize) -> i32 {
+        let starts = (0..self.segments).map(|segment| row * self.stride + segment * self.pitch);
+        let runs = starts.map(|start| &self.x[start..start + self.steps * STEP]);
+        runs.map(|run| run.iter().map(|&x| i32::from(x)).sum::<i32>()).sum()
+    }
 }
 
 /// Sums of up to [`MOST`] rows of [`BLOCK`] outputs.
@@ -52,7 +87,7 @@ pub(super) trait Isa {
     ///
     /// # Safety
     ///
-    /// The processor has the instructions; there is a row and a block.
+    /// The processor has the instructions; there is a row and a block, and [`Rows::fit`] holds.
     unsafe fn multiply(rows: Rows<'_>, tiles: &[i8], bias: &[i32; BLOCK], acc: &mut Sums) -> usize;
 
     /// The scales of a block of channels.
@@ -95,16 +130,17 @@ pub(super) unsafe fn conv2d_tiled_i8<I: Isa>(
     let Conv2dI8 { requantize, output_stage, output: [.., channels], .. } = p.layer;
     let stage = OutputStage { requantize, output: output_stage, channels };
     let plan = p.plan()?;
-    let stride = plan.filter.next_multiple_of(STEP);
-    if p.weights.activations != I::ACTIVATIONS || !stage.fits() || stride > PANEL {
+    let (Some(windows), true, true) =
+        (Windows::new(&plan), p.weights.activations == I::ACTIVATIONS, stage.fits())
+    else {
         return tiles::portable(p, x, y);
-    }
+    };
     let (image, out) = plan.volumes(x.len(), y.len())?;
-    let layer = Layer { p, plan, stride, stage };
-    let mut panel = [MaybeUninit::uninit(); PANEL];
+    let layer = Layer { p, plan, windows, stage };
+    let mut panels = [Panel::new(), Panel::new()];
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
         // SAFETY: as the caller says.
-        unsafe { layer.image::<I>(x, y, &mut panel) };
+        unsafe { layer.image::<I>(x, y, &mut panels) };
     }
     Ok(())
 }
@@ -113,8 +149,7 @@ pub(super) unsafe fn conv2d_tiled_i8<I: Isa>(
 struct Layer<'a> {
     p: &'a Tiled<'a, Conv2dI8<'a>>,
     plan: Plan,
-    /// Bytes of a window in the panel.
-    stride: usize,
+    windows: Windows,
     stage: OutputStage<'a>,
 }
 
@@ -125,30 +160,50 @@ impl Layer<'_> {
     ///
     /// The processor has the instructions.
     #[inline(always)]
-    unsafe fn image<I: Isa>(&self, x: &[i8], y: &mut [i8], panel: &mut Panel) {
-        let [_, height, width, channels] = self.plan.output;
-        let band = (PANEL / self.stride).min(height * width);
-        let mut first = 0;
-        for y in y.chunks_mut(band * channels) {
-            let count = y.len() / channels;
-            // SAFETY: as the caller says.
-            unsafe {
-                let rows = self.copy::<I>(x, first, count, panel);
-                self.multiply::<I>(rows, y);
+    unsafe fn image<I: Isa>(&self, x: &[i8], y: &mut [i8], [first, second]: &mut [Panel; 2]) {
+        let Self { windows, .. } = self;
+        // SAFETY: as the caller says, all along.
+        unsafe {
+            if self.plan.is_product() {
+                let [_, height, width, _] = self.plan.output;
+                let mut position = 0;
+                while position < height * width {
+                    let rows = windows.matrix::<I>(x, position, first);
+                    self.multiply::<I>(1, |_| (rows, position), y);
+                    position += rows.count;
+                }
+                return;
             }
-            first += count;
+            let outside = (self.p.layer.input_zero_point + I::ACTIVATIONS.offset()) as u8;
+            for band in windows.bands() {
+                let image = windows.image::<I>(&band, x, outside, first);
+                if windows.copied() {
+                    for part in windows.parts(&band) {
+                        let rows = windows.gather(&band, part, image, second);
+                        self.multiply::<I>(1, |_| rows, y);
+                    }
+                } else {
+                    self.multiply::<I>(band.rows, |row| windows.row(&band, row, image), y);
+                }
+            }
         }
     }
 
-    /// The outputs of a band of windows.
+    /// The outputs of several groups of rows, each with the position of its first output in `y`, an
+    /// image.
     ///
     /// # Safety
     ///
     /// The processor has the instructions.
     #[inline(always)]
-    unsafe fn multiply<I: Isa>(&self, x: &[u8], y: &mut [i8]) {
+    unsafe fn multiply<'x, I: Isa>(
+        &self,
+        groups: usize,
+        group: impl Fn(usize) -> (Rows<'x>, usize),
+        y: &mut [i8],
+    ) {
         let Conv2dI8 { bias, weights_zero_point, output: [.., channels], .. } = self.p.layer;
-        let block_bytes = self.stride / STEP * TILE;
+        let block_bytes = self.plan.filter.div_ceil(STEP) * TILE;
         let mut acc = [[0; BLOCK]; MOST];
         for channel in (0..channels).step_by(BLOCK) {
             let count = BLOCK.min(channels - channel);
@@ -158,120 +213,33 @@ impl Layer<'_> {
             biases[..count].copy_from_slice(&bias[channel..channel + count]);
             // SAFETY: as the caller says.
             let scales = unsafe { I::scales(&self.stage, channel, count) };
-            let (mut x, mut y) = (x, &mut *y);
-            while !x.is_empty() {
-                // SAFETY: as the caller says.
-                unsafe {
-                    let rows = Rows { x, stride: self.stride };
-                    let taken = I::multiply(rows, tiles, &biases, &mut acc);
-                    let (now, rest) = x.split_at(taken * self.stride);
+            for (mut rows, mut position) in (0..groups).map(&group) {
+                assert!(rows.fit(), "windows lie within what has been copied");
+                while rows.count > 0 {
+                    let y = &mut y[position * channels..];
+                    // SAFETY: as the caller says; rows fit, and what is left of them does.
+                    let taken = unsafe { I::multiply(rows, tiles, &biases, &mut acc) };
                     if weights_zero_point != 0 {
-                        self.take_off(now, &mut acc);
+                        self.take_off(&rows, taken, &mut acc);
                     }
-                    I::store(&scales, &self.stage, &acc[..taken], y, channel, count);
-                    (x, y) = (rest, &mut y[taken * channels..]);
+                    // SAFETY: as the caller says.
+                    unsafe { I::store(&scales, &self.stage, &acc[..taken], y, channel, count) };
+                    (rows, position) = (rows.from(taken), position + taken);
                 }
             }
         }
     }
 
-    /// Takes off what the weights' zero point has added over the windows `x`: of models that were
+    /// Takes off what the weights' zero point has added over the first rows: of models that were
     /// uint8.
-    fn take_off(&self, x: &[u8], acc: &mut Sums) {
-        for (x, acc) in x.chunks_exact(self.stride).zip(acc) {
+    #[inline(always)]
+    fn take_off(&self, rows: &Rows<'_>, count: usize, acc: &mut Sums) {
+        for (row, acc) in acc.iter_mut().enumerate().take(count) {
             // What the row is padded with is zero.
-            let sum: i32 = x.iter().map(|&x| i32::from(x)).sum();
-            let taken = sum.wrapping_mul(self.p.layer.weights_zero_point);
+            let taken = rows.sum(row).wrapping_mul(self.p.layer.weights_zero_point);
             for acc in acc {
                 *acc = acc.wrapping_sub(taken);
             }
-        }
-    }
-
-    /// Copies `count` windows from output position `first` on, and returns them.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the instructions.
-    #[inline(always)]
-    unsafe fn copy<'p, I: Isa>(
-        &self,
-        x: &[i8],
-        first: usize,
-        count: usize,
-        panel: &'p mut Panel,
-    ) -> &'p [u8] {
-        let Plan { filter, .. } = self.plan;
-        let to = &mut panel[..count * self.stride];
-        if self.plan.is_product() {
-            let x = &x[first * filter..][..count * filter];
-            if filter == self.stride {
-                // SAFETY: as the caller says.
-                unsafe { I::copy(to, x) };
-            } else {
-                for (to, x) in to.chunks_exact_mut(self.stride).zip(x.chunks_exact(filter)) {
-                    let (row, rest) = to.split_at_mut(filter);
-                    // SAFETY: as the caller says.
-                    unsafe { I::copy(row, x) };
-                    rest.fill(MaybeUninit::new(0));
-                }
-            }
-        } else {
-            let [_, _, width, _] = self.plan.output;
-            let (mut out_y, mut out_x) = (first / width, first % width);
-            for to in to.chunks_exact_mut(self.stride) {
-                let (row, rest) = to.split_at_mut(filter);
-                // SAFETY: as the caller says.
-                unsafe { self.window::<I>(x, [out_y, out_x], row) };
-                rest.fill(MaybeUninit::new(0));
-                out_x += 1;
-                if out_x == width {
-                    (out_y, out_x) = (out_y + 1, 0);
-                }
-            }
-        }
-        // SAFETY: each of the rows has been written as a whole.
-        unsafe { &*(core::ptr::from_ref(to) as *const [u8]) }
-    }
-
-    /// Copies one window; activations outside of the image are the input's zero point.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the instructions.
-    #[inline(always)]
-    unsafe fn window<I: Isa>(
-        &self,
-        x: &[i8],
-        [out_y, out_x]: [usize; 2],
-        to: &mut [MaybeUninit<u8>],
-    ) {
-        let Plan { kernel_w, depth, window, input: [_, _, input_w, _], .. } = self.plan;
-        let outside =
-            MaybeUninit::new((self.p.layer.input_zero_point + I::ACTIVATIONS.offset()) as u8);
-        let (rows, columns) = (self.plan.rows(out_y), self.plan.columns(out_x));
-        let (left, right) = (columns.inside.start * depth, columns.inside.end * depth);
-        let mut start = (rows.first * input_w + columns.first) * depth;
-        for (tap_y, to) in to.chunks_exact_mut(kernel_w * depth).enumerate() {
-            if !rows.inside.contains(&tap_y) || left == right {
-                to.fill(outside);
-                continue;
-            }
-            to[..left].fill(outside);
-            to[right..].fill(outside);
-            let to = &mut to[left..right];
-            if window.dilation_w == 1 {
-                // SAFETY: as the caller says.
-                unsafe { I::copy(to, &x[start..start + to.len()]) };
-            } else {
-                for (i, to) in to.chunks_exact_mut(depth).enumerate() {
-                    let at = start + i * window.dilation_w * depth;
-                    // SAFETY: as the caller says.
-                    unsafe { I::copy(to, &x[at..at + depth]) };
-                }
-            }
-            // Behind the last row it may lie anywhere.
-            start = start.wrapping_add(window.dilation_h.wrapping_mul(input_w * depth));
         }
     }
 }

@@ -41,15 +41,13 @@ pub(super) unsafe fn multiply(
     bias: &[i32; BLOCK],
     acc: &mut Sums,
 ) -> usize {
-    let steps = rows.stride / STEP;
-    let count = rows.x.len().checked_div(rows.stride).unwrap_or(0);
-    let blocks = tiles.len().checked_div(steps * TILE).unwrap_or(0);
+    let block = rows.segments * rows.steps * TILE;
+    let blocks = tiles.len().checked_div(block).unwrap_or(0);
     macro_rules! take {
         ($($rows:literal $unroll:literal),*; $blocks:literal) => {
-            match count {
+            match rows.count {
                 0 => 0,
-                // SAFETY: there are at least so many rows and blocks, as their lengths say, and `acc`
-                // has more.
+                // SAFETY: there are at least so many rows and blocks, and `acc` has more.
                 $($rows.. => unsafe {
                     product::<$rows, $blocks, $unroll>(rows, tiles, bias, acc)
                 },)*
@@ -61,7 +59,7 @@ pub(super) unsafe fn multiply(
         1 => take!(16 1, 8 1, 4 2, 2 4, 1 4; 1),
         2 => take!(12 1, 8 1, 4 1, 2 2, 1 4; 2),
         3 => take!(8 1, 4 1, 2 2, 1 2; 3),
-        _ => take!(6 1, 4 1, 3 1, 2 1, 1 2; 4),
+        _ => take!(6 1, 5 1, 4 1, 3 1, 2 1, 1 2; 4),
     }
 }
 
@@ -73,13 +71,14 @@ pub(super) unsafe fn multiply(
 /// `R` rows, `B` is at most 4.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn product<const R: usize, const B: usize, const U: usize>(
-    Rows { x, stride }: Rows<'_>,
+    rows: Rows<'_>,
     tiles: &[i8],
     bias: &[i32; BLOCK],
     acc: &mut Sums,
 ) -> usize {
-    let (x, w) = (x.as_ptr(), tiles.as_ptr());
-    let block = stride * (TILE / STEP);
+    let Rows { x, stride, segments, pitch, steps, .. } = rows;
+    let (mut x, mut w) = (x.as_ptr(), tiles.as_ptr());
+    let block = segments * steps * TILE;
     let mut sums = [[[_mm512_setzero_si512(); B]; R]; U];
     for (b, bias) in bias.as_chunks::<16>().0.iter().enumerate().take(B) {
         // SAFETY: `bias` is sixteen int32.
@@ -88,35 +87,34 @@ unsafe fn product<const R: usize, const B: usize, const U: usize>(
             row[b] = bias;
         }
     }
-    // Adds step `k` to the sums `u`.
-    let add = |sums: &mut [[[__m512i; B]; R]; U], u: usize, k: usize| {
+    // Adds the step at `x` and `w` to the sums `u`.
+    let add = |sums: &mut [[__m512i; B]; R], x: *const u8, w: *const i8| {
         let mut tile = [_mm512_setzero_si512(); B];
         for (b, tile) in tile.iter_mut().enumerate() {
-            // SAFETY: a block has `stride` times 16 weights, of which a step has 64; there are `B`
-            // blocks and `stride / 4` steps.
-            *tile = unsafe { _mm512_loadu_si512(w.add(b * block + k * TILE).cast()) };
+            // SAFETY: there are `B` blocks of as many tiles as there are steps.
+            *tile = unsafe { _mm512_loadu_si512(w.add(b * block).cast()) };
         }
-        for (r, row) in sums[u].iter_mut().enumerate() {
-            // SAFETY: there are `R` rows of `stride` activations, of which a step has 4.
-            let four = unsafe { x.add(r * stride + k * STEP).cast::<i32>().read_unaligned() };
+        for (r, row) in sums.iter_mut().enumerate() {
+            // SAFETY: there are `R` rows, of which each segment has this step.
+            let four = unsafe { x.add(r * stride).cast::<i32>().read_unaligned() };
             let four = _mm512_set1_epi32(four);
             for (sum, tile) in row.iter_mut().zip(tile) {
                 *sum = _mm512_dpbusd_epi32(*sum, four, tile);
             }
         }
     };
-    let steps = stride / STEP;
-    let whole = steps / U * U;
-    let mut k = 0;
-    while k < whole {
-        for u in 0..U {
-            add(&mut sums, u, k + u);
+    for _ in 0..segments {
+        for _ in 0..steps / U {
+            for sums in &mut sums {
+                add(sums, x, w);
+                (x, w) = (x.wrapping_add(STEP), w.wrapping_add(TILE));
+            }
         }
-        k += U;
-    }
-    while k < steps {
-        add(&mut sums, 0, k);
-        k += 1;
+        for _ in 0..steps % U {
+            add(&mut sums[0], x, w);
+            (x, w) = (x.wrapping_add(STEP), w.wrapping_add(TILE));
+        }
+        x = x.wrapping_add(pitch).wrapping_sub(steps * STEP);
     }
     for r in 0..R {
         for b in 0..B {

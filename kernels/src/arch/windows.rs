@@ -1,0 +1,266 @@
+//! Windows of an image as rows of matrices, for any instruction set with vectors.
+//!
+//! A band of the image is copied to the stack, with its borders filled in. Where the taps of a row of
+//! the kernel are whole steps of a product, windows are read there: each row of taps is one run of
+//! memory, and neighbouring windows overlap. Others are copied once more, one behind the other.
+
+use core::mem::MaybeUninit;
+
+use super::tiled::{Isa, Rows};
+use crate::convolve::Plan;
+use crate::tiles::STEP;
+
+/// Bytes of a band, and of copied windows: either fits the first cache, beside the tiles.
+const PANEL: usize = 1 << 15;
+
+/// Bytes that are copied at once, and so may be read and written behind the last.
+const CHUNK: usize = 16;
+
+/// Windows of a row of outputs below which copying them pays: products take several rows at once.
+const FEW: usize = 8;
+
+/// Memory on the stack.
+pub(super) struct Panel([MaybeUninit<u8>; PANEL + CHUNK]);
+
+impl Panel {
+    pub fn new() -> Self {
+        Self([MaybeUninit::uninit(); PANEL + CHUNK])
+    }
+
+    /// The first bytes.
+    ///
+    /// # Safety
+    ///
+    /// They have been written.
+    unsafe fn written(&self, bytes: usize) -> &[u8] {
+        let written = &self.0[..bytes];
+        // SAFETY: as the caller says.
+        unsafe { &*(core::ptr::from_ref(written) as *const [u8]) }
+    }
+}
+
+/// How the windows of a convolution become rows.
+#[derive(Clone, Copy)]
+pub(super) struct Windows {
+    plan: Plan,
+    /// Rows and columns of the image that a window spans.
+    reach: [usize; 2],
+    /// Rows and columns of outputs whose windows are in a band.
+    rows: usize,
+    columns: usize,
+    /// Whether windows are read where the band is.
+    in_place: bool,
+    /// Bytes of a window that is copied.
+    stride: usize,
+}
+
+/// Some outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Band {
+    row: usize,
+    column: usize,
+    pub rows: usize,
+    columns: usize,
+    /// Bytes of a row of the band of the image.
+    pitch: usize,
+}
+
+impl Windows {
+    /// `None` where a window is too large for the stack, or the layer has groups.
+    pub fn new(plan: &Plan) -> Option<Self> {
+        let Plan { kernel_h, kernel_w, depth, filter, groups, window, output, .. } = *plan;
+        let [_, height, width, _] = output;
+        if groups != 1 || [window.stride_h, window.stride_w].contains(&0) {
+            return None;
+        }
+        let span = |taps: usize, dilation: usize| (taps - 1).checked_mul(dilation)?.checked_add(1);
+        let reach_h = span(kernel_h, window.dilation_h)?;
+        let reach_w = span(kernel_w, window.dilation_w)?;
+        let input_columns = PANEL.checked_div(reach_h.checked_mul(depth)?)?;
+        let stride = filter.next_multiple_of(STEP);
+        if input_columns < reach_w || stride > PANEL {
+            return None;
+        }
+        let columns = ((input_columns - reach_w) / window.stride_w + 1).min(width);
+        let pitch = ((columns.max(1) - 1) * window.stride_w + reach_w) * depth;
+        let rows = ((PANEL / pitch - reach_h) / window.stride_h + 1).min(height);
+        let in_place =
+            window.dilation_w == 1 && (kernel_w * depth).is_multiple_of(STEP) && columns >= FEW;
+        Some(Self { plan: *plan, reach: [reach_h, reach_w], rows, columns, in_place, stride })
+    }
+
+    /// Bands of the outputs, each of which fits the stack.
+    pub fn bands(&self) -> impl Iterator<Item = Band> + use<> {
+        let this = *self;
+        let [_, height, width, _] = this.plan.output;
+        (0..height).step_by(this.rows.max(1)).flat_map(move |row| {
+            (0..width).step_by(this.columns.max(1)).map(move |column| {
+                let rows = this.rows.min(height - row);
+                let columns = this.columns.min(width - column);
+                let [_, reach_w] = this.reach;
+                let input_columns = (columns - 1) * this.plan.window.stride_w + reach_w;
+                Band { row, column, rows, columns, pitch: input_columns * this.plan.depth }
+            })
+        })
+    }
+
+    /// Whether windows have to be copied.
+    pub fn copied(&self) -> bool {
+        !self.in_place
+    }
+
+    /// Copies the part of the image that a band's windows see; `outside` is what is there outside of
+    /// the image.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions.
+    #[inline(always)]
+    pub unsafe fn image<'p, I: Isa>(
+        &self,
+        band: &Band,
+        x: &[i8],
+        outside: u8,
+        panel: &'p mut Panel,
+    ) -> &'p [u8] {
+        let Plan { depth, window, input: [_, input_h, input_w, _], .. } = self.plan;
+        let [reach_h, _] = self.reach;
+        let rows = (band.rows - 1) * window.stride_h + reach_h;
+        let outside = MaybeUninit::new(outside);
+        // Columns of the band on the left of the image, and where in the image the next is.
+        let start = band.column * window.stride_w;
+        let left = window.pad_left.saturating_sub(start) * depth;
+        let left = left.min(band.pitch);
+        let first = start.saturating_sub(window.pad_left).min(input_w) * depth;
+        let inside = (band.pitch - left).min(input_w * depth - first);
+        for (i, to) in panel.0.chunks_exact_mut(band.pitch).take(rows).enumerate() {
+            let row = (band.row * window.stride_h + i).checked_sub(window.pad_top);
+            let Some(row) = row.filter(|&row| row < input_h) else {
+                to.fill(outside);
+                continue;
+            };
+            let (before, rest) = to.split_at_mut(left);
+            let (to, behind) = rest.split_at_mut(inside);
+            before.fill(outside);
+            behind.fill(outside);
+            // SAFETY: as the caller says.
+            unsafe { I::copy(to, &x[row * input_w * depth + first..][..inside]) };
+        }
+        let bytes = rows * band.pitch;
+        panel.0[bytes..bytes + CHUNK].fill(outside);
+        // SAFETY: each row has been written as a whole, and what is behind the last.
+        unsafe { panel.written(bytes + CHUNK) }
+    }
+
+    /// The windows of a band's row of outputs, and the position of the first, where they are read in
+    /// the image.
+    #[inline(always)]
+    pub fn row<'a>(&self, band: &Band, row: usize, image: &'a [u8]) -> (Rows<'a>, usize) {
+        let Plan { kernel_h, kernel_w, depth, window, output: [_, _, width, _], .. } = self.plan;
+        let rows = Rows {
+            x: &image[row * window.stride_h * band.pitch..],
+            count: band.columns,
+            stride: window.stride_w * depth,
+            segments: kernel_h,
+            pitch: window.dilation_h * band.pitch,
+            steps: kernel_w * depth / STEP,
+        };
+        (rows, (band.row + row) * width + band.column)
+    }
+
+    /// Parts of a band's windows that fit the stack: the first, as row and column of the band, and how
+    /// many. They are neighbours in the output.
+    pub fn parts(&self, band: &Band) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let [_, _, width, _] = self.plan.output;
+        let Band { rows, columns, .. } = *band;
+        let most = (PANEL / self.stride).max(1);
+        // Rows that are whole follow each other.
+        let run = if columns == width { rows * columns } else { columns };
+        (0..rows * columns).step_by(run.max(1)).flat_map(move |start| {
+            (0..run).step_by(most).map(move |i| (start + i, most.min(run - i)))
+        })
+    }
+
+    /// Copies `count` windows from the band's window `first` on to the stack, and the position of the
+    /// first.
+    #[inline(always)]
+    pub fn gather<'p>(
+        &self,
+        band: &Band,
+        (first, count): (usize, usize),
+        image: &[u8],
+        panel: &'p mut Panel,
+    ) -> (Rows<'p>, usize) {
+        let Plan { kernel_h, kernel_w, depth, filter, window, output, .. } = self.plan;
+        let [_, _, width, _] = output;
+        let (taps, run) =
+            if window.dilation_w == 1 { (1, kernel_w * depth) } else { (kernel_w, depth) };
+        let step = window.dilation_w * depth;
+        let (mut row, mut column) = (first / band.columns, first % band.columns);
+        for i in 0..count {
+            let start = row * window.stride_h * band.pitch + column * window.stride_w * depth;
+            let mut to = i * self.stride;
+            for tap_y in 0..kernel_h {
+                let start = start + tap_y * window.dilation_h * band.pitch;
+                for tap_x in 0..taps {
+                    copy(&mut panel.0[to..], &image[start + tap_x * step..], run);
+                    to += run;
+                }
+            }
+            // What is left of the last step, over which the last chunk may have been copied.
+            for rest in &mut panel.0[i * self.stride + filter..(i + 1) * self.stride] {
+                *rest = MaybeUninit::new(0);
+            }
+            column += 1;
+            if column == band.columns {
+                (row, column) = (row + 1, 0);
+            }
+        }
+        let position =
+            (band.row + first / band.columns) * width + band.column + first % band.columns;
+        // SAFETY: the windows have been written one behind the other, each as a whole.
+        let x = unsafe { panel.written(count * self.stride) };
+        (Rows::of_matrix(x, self.stride), position)
+    }
+
+    /// Copies rows of an image that is a matrix already, as many as fit from `first` on.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions.
+    #[inline(always)]
+    pub unsafe fn matrix<'p, I: Isa>(
+        &self,
+        x: &[i8],
+        first: usize,
+        panel: &'p mut Panel,
+    ) -> Rows<'p> {
+        let Plan { filter, .. } = self.plan;
+        let x = &x[first * filter..];
+        let count = (PANEL / self.stride).min(x.len() / filter);
+        let x = &x[..count * filter];
+        let to = &mut panel.0[..count * self.stride];
+        if filter == self.stride {
+            // SAFETY: as the caller says.
+            unsafe { I::copy(to, x) };
+        } else {
+            for (to, x) in to.chunks_exact_mut(self.stride).zip(x.chunks_exact(filter)) {
+                let (row, rest) = to.split_at_mut(filter);
+                // SAFETY: as the caller says.
+                unsafe { I::copy(row, x) };
+                rest.fill(MaybeUninit::new(0));
+            }
+        }
+        // SAFETY: each row has been written as a whole.
+        Rows::of_matrix(unsafe { panel.written(count * self.stride) }, self.stride)
+    }
+}
+
+/// Copies `run` bytes in whole chunks: what is behind the last is overwritten later, or not read.
+#[inline(always)]
+fn copy(to: &mut [MaybeUninit<u8>], from: &[u8], run: usize) {
+    for at in (0..run).step_by(CHUNK) {
+        let chunk: [u8; CHUNK] = from[at..at + CHUNK].try_into().unwrap_or([0; CHUNK]);
+        to[at..at + CHUNK].copy_from_slice(&chunk.map(MaybeUninit::new));
+    }
+}
