@@ -125,7 +125,7 @@ const BLOCK: usize = 8;
 
 /// Stores `finish(Σ x·w)`, summed by `multiply_add`, to each output.
 #[inline(always)]
-fn multiply<X: Copy, W: Copy, Acc: Copy + Default, Y>(
+pub(crate) fn multiply<X: Copy, W: Copy, Acc: Copy + Default, Y>(
     shape: &BatchMatMulShape,
     x: &[X],
     w: &[W],

@@ -27,23 +27,27 @@ extern crate alloc;
 extern crate std;
 
 pub mod add;
+pub mod add_float32;
 pub mod add_n;
 #[allow(unsafe_code, reason = "instructions that the language has no name for")]
 pub mod arch;
 pub mod arg_max;
 pub mod arithmetic;
 pub mod average_pool_2d;
+pub mod average_pool_float32;
 pub mod axis;
 pub mod batch_matmul;
 pub mod broadcast;
 pub mod cast;
 pub mod compare;
 pub mod conv2d;
+pub mod conv_integer;
 mod convolve;
 pub mod cumsum;
 mod depthwise;
 pub mod depthwise_conv2d;
 pub mod dot;
+pub mod dynamic_quantize;
 pub mod elementary;
 #[cfg(feature = "emit")]
 pub mod emit;
@@ -65,10 +69,12 @@ pub mod log_softmax;
 pub mod logical;
 pub mod logistic;
 pub mod lut;
+pub mod matmul_integer;
 pub mod max_pool_2d;
 pub mod maximum_minimum;
 pub mod mirror_pad;
 pub mod mul;
+pub mod mul_float32;
 pub mod one_hot;
 pub mod packed;
 pub mod pad;
@@ -86,6 +92,7 @@ mod rows;
 pub mod select;
 mod shape;
 pub mod softmax;
+pub mod softmax_table;
 pub mod strided;
 pub mod strided_slice;
 #[cfg(test)]
