@@ -49,26 +49,10 @@ enum Kernel<'m> {
 
 impl<'m> Operator<'m> for BatchMatMul<'m> {
     fn decode(record: &Record<'m>) -> Result<Self, OperatorError> {
-        let params: Params = record.params();
         let y_operand = record.input_count();
         let (x, w) = (record.input(0)?, record.input(1)?);
         let y = record.output(0)?.expect_type(x.stored_dtype(), y_operand)?;
-        let (x_batches, [x_rows, x_columns]) = matrices(&x, 0)?;
-        let (w_batches, [w_rows, w_columns]) = matrices(&w, 1)?;
-        let (batches, [m, n]) = matrices(&y, y_operand)?;
-        let (adj_x, adj_y) = (params.adj_x != 0, params.adj_y != 0);
-        let (x_m, k) = if adj_x { (x_columns, x_rows) } else { (x_rows, x_columns) };
-        let (w_k, w_n) = if adj_y { (w_columns, w_rows) } else { (w_rows, w_columns) };
-        if w_k != k {
-            return Err(OperatorError::Shape(1));
-        }
-        let broadcasts = |own: [usize; BATCH_DIMS]| {
-            own.into_iter().zip(batches).all(|(own, all)| own == 1 || own == all)
-        };
-        if [x_m, w_n] != [m, n] || !broadcasts(x_batches) || !broadcasts(w_batches) {
-            return Err(OperatorError::Shape(y_operand as u8));
-        }
-        let shape = BatchMatMulShape { x_batches, w_batches, batches, m, k, n, adj_x, adj_y };
+        let shape = shape(record, &x, &w, &y)?;
         let kernel = match (x.stored_dtype(), w.stored_dtype()) {
             (DType::I8, DType::I8) => Kernel::I8(BatchMatMulI8 {
                 shape,
@@ -95,13 +79,7 @@ impl<'m> Operator<'m> for BatchMatMul<'m> {
     }
 
     fn work(record: &Record<'m>) -> u64 {
-        // Each output element is a sum over the axis that the matrices share.
-        let k = record.input(0).map_or(0, |x| {
-            let (rows, columns) = (x.rank().saturating_sub(2), x.rank().saturating_sub(1));
-            let transposed = record.params::<Params>().adj_x != 0;
-            x.shape().dim(if transposed { rows } else { columns })
-        });
-        record.elements_and_steps(k as u64)
+        work(record)
     }
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
@@ -120,6 +98,43 @@ impl<'m> Operator<'m> for BatchMatMul<'m> {
             }
         }
     }
+}
+
+/// The shapes of a product `y` of the matrices `x` and `w`, inputs 0 and 1, checked.
+pub(super) fn shape(
+    record: &Record<'_>,
+    x: &TensorInfo<'_>,
+    w: &TensorInfo<'_>,
+    y: &TensorInfo<'_>,
+) -> Result<BatchMatMulShape, OperatorError> {
+    let params: Params = record.params();
+    let y_operand = record.input_count();
+    let (x_batches, [x_rows, x_columns]) = matrices(x, 0)?;
+    let (w_batches, [w_rows, w_columns]) = matrices(w, 1)?;
+    let (batches, [m, n]) = matrices(y, y_operand)?;
+    let (adj_x, adj_y) = (params.adj_x != 0, params.adj_y != 0);
+    let (x_m, k) = if adj_x { (x_columns, x_rows) } else { (x_rows, x_columns) };
+    let (w_k, w_n) = if adj_y { (w_columns, w_rows) } else { (w_rows, w_columns) };
+    if w_k != k {
+        return Err(OperatorError::Shape(1));
+    }
+    let broadcasts = |own: [usize; BATCH_DIMS]| {
+        own.into_iter().zip(batches).all(|(own, all)| own == 1 || own == all)
+    };
+    if [x_m, w_n] != [m, n] || !broadcasts(x_batches) || !broadcasts(w_batches) {
+        return Err(OperatorError::Shape(y_operand as u8));
+    }
+    Ok(BatchMatMulShape { x_batches, w_batches, batches, m, k, n, adj_x, adj_y })
+}
+
+/// Each output element is a sum over the axis that the matrices share.
+pub(super) fn work(record: &Record<'_>) -> u64 {
+    let k = record.input(0).map_or(0, |x| {
+        let (rows, columns) = (x.rank().saturating_sub(2), x.rank().saturating_sub(1));
+        let transposed = record.params::<Params>().adj_x != 0;
+        x.shape().dim(if transposed { rows } else { columns })
+    });
+    record.elements_and_steps(k as u64)
 }
 
 /// Leading dimensions and the matrix of a tensor of at least two dimensions, none of them 0.
