@@ -25,7 +25,7 @@ pub struct Compiled {
 /// # Errors
 /// Those of lowering and writing; `TooLarge` for an arena above the limit.
 pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
-    let program = lower::lower(graph, options.matching)?;
+    let program = lower::lower(graph, options.matching.of(graph.format)?)?;
     check_limit(graph, &program, options.max_arena)?;
     let layout = arena::plan(&program, options.plan_budget);
     if layout.plan.arena_bytes > options.max_arena {

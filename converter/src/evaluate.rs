@@ -93,7 +93,7 @@ pub fn evaluate(
 
 /// A graph of the node and its operands alone.
 fn alone(graph: &Graph, node: &Node) -> Graph {
-    let mut single = Graph::default();
+    let mut single = Graph { format: graph.format, ..Graph::default() };
     let mut moved = |id: TensorId| single.add_tensor(graph[id].clone());
     let inputs = node.inputs.iter().map(|input| input.map(&mut moved)).collect();
     let outputs: Vec<TensorId> = node.outputs.iter().map(|&output| moved(output)).collect();

@@ -191,9 +191,24 @@ pub struct Node {
     pub origin: String,
 }
 
+/// What a model was written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// A TFLite flatbuffer.
+    #[default]
+    Tflite,
+    /// ONNX.
+    Onnx,
+    /// ONNX, of operators between DequantizeLinear and QuantizeLinear. ONNX Runtime on x86-64 makes
+    /// what is int8 in such models uint8, which shows where zero points are added before rounding.
+    Qdq,
+}
+
 /// A network: nodes in an order in which they can be executed.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
+    /// What it was read from.
+    pub format: Format,
     /// All tensors.
     pub tensors: Vec<Tensor>,
     /// All nodes, each after those whose outputs it reads.

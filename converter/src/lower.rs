@@ -10,7 +10,7 @@ use zerocopy::IntoBytes;
 
 use crate::{
     error::{Result, Within, bail},
-    graph::{Graph, NodeView, Tensor, TensorId},
+    graph::{Format, Graph, NodeView, Tensor, TensorId},
     macs,
     ops::Operator,
     options::Match,
@@ -165,9 +165,33 @@ impl Lowering<'_> {
     /// the operator has no rule of its own.
     pub fn rounding(&self) -> RoundingCode {
         match self.matching {
-            Match::Tflm | Match::Litert => RoundingCode::Double,
+            Match::Format | Match::Tflm | Match::Litert => RoundingCode::Double,
+            Match::Ort => RoundingCode::Float32,
             Match::Native => RoundingCode::Single,
         }
+    }
+
+    /// As [`Lowering::rounding`], for operators that have fixed-point scales alone: where ONNX
+    /// Runtime has no such operator, the exact one.
+    pub fn fixed_rounding(&self) -> RoundingCode {
+        match self.rounding() {
+            RoundingCode::Float32 => RoundingCode::Single,
+            fixed => fixed,
+        }
+    }
+
+    /// What is added to stored values for those that ONNX Runtime computes with: 128 for uint8, else
+    /// 0.
+    ///
+    /// # Errors
+    /// `UnsupportedFeature` where only some of the tensors were uint8.
+    pub fn ort_offset(&self, tensors: &[&Tensor]) -> Result<i32> {
+        let unsigned = tensors.iter().filter(|tensor| tensor.unsigned).count();
+        if unsigned != 0 && unsigned != tensors.len() {
+            let names: Vec<String> = tensors.iter().map(ToString::to_string).collect();
+            bail!(UnsupportedFeature, "{} must be of one type", names.join(", "));
+        }
+        Ok(if unsigned > 0 || self.graph.format == Format::Qdq { 128 } else { 0 })
     }
 
     /// The slot of a graph tensor: in the arena, or a constant.

@@ -12,11 +12,11 @@ pub fn count(opcode: Opcode, x: &[usize], weights: &[usize], y: &[usize]) -> u64
     let matrix = |dims: &[usize]| all(&dims[dims.len().saturating_sub(2)..]);
     match opcode {
         Opcode::FullyConnected => all(x) * weight(0..1),
-        Opcode::Conv2d => all(y) * weight(1..4),
+        Opcode::Conv2d | Opcode::ConvInteger => all(y) * weight(1..4),
         Opcode::DepthwiseConv2d => all(y) * weight(1..3),
         // Each input meets every weight of its channel.
         Opcode::TransposeConv2d => all(x) * weight(0..3),
-        Opcode::BatchMatMul => {
+        Opcode::BatchMatMul | Opcode::MatMulInteger => {
             // m×k by k×n gives m×n, transposed or not: k² is what is left.
             let depth = (matrix(x) * matrix(weights)).checked_div(matrix(y)).unwrap_or(0).isqrt();
             all(y) * depth

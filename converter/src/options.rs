@@ -1,15 +1,24 @@
 //! What a conversion is asked to do.
 
-use crate::{graph::Tensor, onnx::Dimensions};
+use crate::{
+    error::{Result, bail},
+    graph::{Format, Tensor},
+    onnx::Dimensions,
+};
 
 /// Whose answers a file reproduces, bit for bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Match {
-    /// TFLite Micro's reference kernels: what devices run.
+    /// Those of what runs models of the format that a model came in: TFLite Micro for TFLite, ONNX
+    /// Runtime for ONNX.
     #[default]
+    Format,
+    /// TFLite Micro's reference kernels: what devices run.
     Tflm,
     /// LiteRT's reference kernels.
     Litert,
+    /// ONNX Runtime on x86-64 with AVX2: quantized ONNX models alone.
+    Ort,
     /// Systole's own: every scale applied with one rounding.
     Native,
 }
@@ -18,9 +27,27 @@ impl Match {
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Format => "format",
             Self::Tflm => "tflm",
             Self::Litert => "litert",
+            Self::Ort => "ort",
             Self::Native => "native",
+        }
+    }
+
+    /// Whose answers a model of this format is to give: never [`Match::Format`].
+    ///
+    /// # Errors
+    /// `UnsupportedFeature` for `ort` and a model that is not ONNX.
+    pub fn of(self, format: Format) -> Result<Self> {
+        match (self, format) {
+            (Self::Format, Format::Tflite) => Ok(Self::Tflm),
+            (Self::Format, Format::Onnx | Format::Qdq) => Ok(Self::Ort),
+            (Self::Ort, Format::Tflite) => bail!(
+                UnsupportedFeature,
+                "--match ort is for ONNX models; TFLite models take tflm, litert or native"
+            ),
+            (stated, _) => Ok(stated),
         }
     }
 }

@@ -78,10 +78,6 @@ const OTHER_ONNX: &[(&str, &str)] = &[
     // Nodes are sorted.
     ("unsorted", "none"),
     ("data_dependent_shape", "unsupported_operator"),
-    // QuantizeLinear is not supported, whatever its scale.
-    ("scale_nan", "unsupported_operator"),
-    ("scale_zero", "unsupported_operator"),
-    ("scale_negative", "unsupported_operator"),
 ];
 
 fn check_onnx(path: &Path, class: &str) -> Result<(), String> {

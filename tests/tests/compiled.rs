@@ -86,7 +86,7 @@ fn models() -> Vec<(String, AlignedBytes)> {
     }
     let mut seen = BTreeSet::new();
     let mut models = Vec::new();
-    for path in folders.iter().flat_map(|folder| tflite_files(folder)) {
+    for path in folders.iter().flat_map(|folder| files(folder, "tflite")) {
         for matching in [Match::Tflm, Match::Litert] {
             let options = Options { matching, ..Options::default() };
             // What is refused has tests of its own.
@@ -98,16 +98,22 @@ fn models() -> Vec<(String, AlignedBytes)> {
             }
         }
     }
+    // Of ONNX the operators that TFLite has not.
+    for path in files(&repository().join("tests/onnx_quantized"), "onnx") {
+        let converted = convert_file(&path, &Options::default()).unwrap();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        models.push((format!("{stem}::ort"), converted.file));
+    }
     models.push(("digits_float::int4".to_owned(), packed_digits().file));
     let recipe = Recipe { quantize: Scheme::F16, ..Recipe::default() };
     models.push(("digits_float::f16".to_owned(), quantized_digits(recipe).file));
     models
 }
 
-fn tflite_files(folder: &Path) -> Vec<PathBuf> {
+fn files(folder: &Path, kind: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "tflite"));
+    files.retain(|path| path.extension().is_some_and(|extension| extension == kind));
     files.sort();
     files
 }

@@ -1,5 +1,5 @@
-//! Damaged files: whatever the loader accepts can be run. Every case of `tests/operators` is
-//! converted, bytes of its records are changed at random, and the checksum is made right again, as
+//! Damaged files: whatever the loader accepts can be run. Every case of `tests/operators`
+//! and `tests/onnx_quantized` is converted, bytes of its records are changed at random, and the checksum is made right again, as
 //! an attacker would.
 
 use std::path::PathBuf;
@@ -38,11 +38,17 @@ impl Random {
 
 #[test]
 fn what_the_loader_accepts_runs_without_error() {
-    let folder = repository().join("tests/operators");
-    let entries = std::fs::read_dir(&folder).expect("the folder of cases is there");
-    let mut cases: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    cases.retain(|path| path.extension().is_some_and(|extension| extension == "tflite"));
-    cases.sort();
+    let mut cases = Vec::new();
+    for (folder, kind) in [("operators", "tflite"), ("onnx_quantized", "onnx")] {
+        let folder = repository().join("tests").join(folder);
+        let entries = std::fs::read_dir(&folder).expect("the folder of cases is there");
+        let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        found.retain(|path| path.extension().is_some_and(|extension| extension == kind));
+        // Whole models have no operators that single ones have not.
+        found.retain(|path| path.metadata().is_ok_and(|data| kind != "onnx" || data.len() < 5000));
+        found.sort();
+        cases.extend(found);
+    }
     let (mut accepted, mut refused) = (0, 0);
     for (case, path) in cases.iter().enumerate() {
         // What is not supported is another test's business.

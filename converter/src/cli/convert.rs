@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         "{} -> {} (--match {})\n{}",
         arguments.model.display(),
         arguments.output.display(),
-        options.matching.name(),
+        options.matching.of(converted.graph.format)?.name(),
         converted.report
     ))
 }

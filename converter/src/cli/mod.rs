@@ -51,7 +51,8 @@ enum Command {
 /// What all commands that convert have in common.
 #[derive(Debug, Args)]
 struct Conversion {
-    /// Whose answers to reproduce, bit for bit [default: tflm; native for models quantized here]
+    /// Whose answers to reproduce, bit for bit [default: tflm for TFLite, ort for
+    /// ONNX, native for models quantized here]
     #[arg(long = "match", value_enum, value_name = "RUNTIME")]
     matching: Option<Matching>,
     /// Refuse models that need a larger arena, in bytes
@@ -116,6 +117,8 @@ enum Matching {
     Tflm,
     /// LiteRT's reference kernels
     Litert,
+    /// ONNX Runtime, of quantized ONNX models
+    Ort,
     /// Systole's own arithmetic: every scale applied with one rounding
     Native,
 }
@@ -125,6 +128,7 @@ impl From<Matching> for Match {
         match matching {
             Matching::Tflm => Self::Tflm,
             Matching::Litert => Self::Litert,
+            Matching::Ort => Self::Ort,
             Matching::Native => Self::Native,
         }
     }

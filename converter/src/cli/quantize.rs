@@ -156,6 +156,12 @@ impl Quantization {
         matching_given: bool,
     ) -> Result<Converted> {
         let recipe = self.recipe()?;
+        if options.matching == Match::Ort {
+            return Err(Error::new(
+                Class::UnsupportedFeature,
+                "--match ort is for ONNX models that are quantized already",
+            ));
+        }
         if !matching_given && recipe.quantize.precision() != Precision::Float {
             options.matching = Match::Native;
         }

@@ -10,14 +10,15 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 use super::{
     attributes::Attributes,
-    model, registry,
+    kind::{Kind, inherited},
+    model, qdq, registry,
     tensors::{self, Stored},
     value::Value,
 };
 use crate::{
     error::{Result, Within, bail, error},
     evaluate::{Budget, evaluate},
-    graph::{Graph, Node, NodeView, Tensor, TensorId, check_shape},
+    graph::{Format, Graph, Node, NodeView, Tensor, TensorId, check_shape},
     ops::{Op, Operator, reshape::Reshape, transpose::Transpose},
     options::Options,
 };
@@ -99,7 +100,10 @@ pub(super) fn import(
         bail!(InvalidGraph, "the model has no graph");
     };
     let opset = model::opset(model);
-    let graph = Graph::default();
+    let fused = qdq::fuse(source);
+    let nodes = fused.as_deref().unwrap_or(&source.node);
+    let format = if fused.is_some() { Format::Qdq } else { Format::Onnx };
+    let graph = Graph { format, ..Graph::default() };
     let mut importer = Importer { graph, origin: String::new(), budget: Budget::new(options) };
     let mut values: HashMap<&str, Value> = HashMap::new();
     for proto in &source.initializer {
@@ -129,17 +133,17 @@ pub(super) fn import(
         let value = importer.input(&input.name, dtype, shape, channels_last);
         values.insert(&input.name, value);
     }
-    for index in in_order(source, &values)? {
-        let node = &source.node[index];
+    for index in in_order(nodes, &values)? {
+        let node = &nodes[index];
         importer.node(index, node, opset, &mut values, folder)?;
     }
     importer.finish(source, &values)
 }
 
 /// The nodes' indices, each behind those whose outputs it reads.
-fn in_order(graph: &GraphProto, known: &HashMap<&str, Value>) -> Result<Vec<usize>> {
+fn in_order(nodes: &[NodeProto], known: &HashMap<&str, Value>) -> Result<Vec<usize>> {
     let mut writers: HashMap<&str, usize> = HashMap::new();
-    for (index, node) in graph.node.iter().enumerate() {
+    for (index, node) in nodes.iter().enumerate() {
         for output in node.output.iter().filter(|name| !name.is_empty()) {
             if known.contains_key(&**output) || writers.insert(output, index).is_some() {
                 bail!(InvalidGraph, "'{output}' is written twice; names must be of one value");
@@ -148,7 +152,7 @@ fn in_order(graph: &GraphProto, known: &HashMap<&str, Value>) -> Result<Vec<usiz
     }
     let mut waits: Vec<usize> = Vec::new();
     let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
-    for (index, node) in graph.node.iter().enumerate() {
+    for (index, node) in nodes.iter().enumerate() {
         let mut sources = HashSet::new();
         for name in node.input.iter().filter(|name| !name.is_empty()) {
             match writers.get(&**name) {
@@ -180,11 +184,7 @@ fn in_order(graph: &GraphProto, known: &HashMap<&str, Value>) -> Result<Vec<usiz
         }
     }
     if let Some(index) = waits.iter().position(|&count| count > 0) {
-        bail!(
-            InvalidGraph,
-            "{} reads what follows from it: a cycle",
-            origin(index, &graph.node[index])
-        );
+        bail!(InvalidGraph, "{} reads what follows from it: a cycle", origin(index, &nodes[index]));
     }
     Ok(order)
 }
@@ -241,7 +241,7 @@ impl Importer {
         {
             return Err(error!(InvalidShape, "{x} has no elements").within(place));
         }
-        let results = match registry::import(&node.domain, &node.op_type) {
+        let results = match registry::import_fused(&node.domain, &node.op_type) {
             // The one operator that holds a tensor, which may be in another file.
             _ if node.op_type == "Constant" => {
                 super::ops::constant::import(self, &view, folder).within(|| place.clone())?
@@ -283,7 +283,7 @@ impl Importer {
                 // An output needs a tensor of its own.
                 let tensor = &self.graph[id];
                 check_shape(&tensor.shape, tensor.dtype).within(place)?;
-                let copy = Tensor::new("", tensor.dtype, tensor.shape.clone());
+                let copy = Kind::of(tensor).tensor(tensor.shape.clone());
                 let copy = self.graph.add_tensor(copy);
                 let (inputs, outputs) = (vec![Some(id)], vec![copy]);
                 let op = Op::Reshape(Reshape);
@@ -294,6 +294,41 @@ impl Importer {
             self.graph.outputs.push(id);
         }
         Ok(self.graph)
+    }
+
+    /// The same elements as another kind of the same type: another scale or zero point, which moves
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Importer::apply`].
+    pub fn relabelled(&mut self, id: TensorId, kind: &Kind) -> Result<TensorId> {
+        let tensor = &self.graph[id];
+        let label = |tensor: &Tensor| Tensor {
+            quantization: kind.quantization.clone(),
+            unsigned: kind.unsigned,
+            ..tensor.clone()
+        };
+        if tensor.is_constant() {
+            let labelled = label(tensor);
+            return Ok(self.graph.add_tensor(labelled));
+        }
+        if self.graph.inputs.contains(&id) && self.graph.readers(id).next().is_none() {
+            self.graph[id] = label(&self.graph[id]);
+            return Ok(id);
+        }
+        let output = self.graph.add_tensor(kind.clone().tensor(self.graph[id].shape.clone()));
+        self.add(Op::Reshape(Reshape), vec![Some(id)], vec![output])?;
+        Ok(output)
+    }
+
+    /// An input of uint8 that nothing has read yet, made int8 in place; whether it was.
+    pub fn input_to_signed(&mut self, id: TensorId) -> bool {
+        let is_input = self.graph.inputs.contains(&id) && self.graph[id].dtype == DType::U8;
+        let turned = is_input && self.graph.readers(id).next().is_none();
+        if turned {
+            (self.graph[id].dtype, self.graph[id].unsigned) = (DType::I8, true);
+        }
+        turned
     }
 
     /// The graph so far.
@@ -432,7 +467,7 @@ impl Importer {
             }
             return Ok(self.graph.add_tensor(constant));
         }
-        let output = Tensor::new("", tensor.dtype, shape);
+        let output = Kind::of(tensor).tensor(shape);
         let output = self.graph.add_tensor(output);
         self.add(Op::Reshape(Reshape), vec![Some(id)], vec![output])?;
         Ok(output)
@@ -458,14 +493,43 @@ impl Importer {
         inputs: Vec<Option<TensorId>>,
         dtypes: &[DType],
     ) -> Result<Vec<TensorId>> {
+        let kinds = dtypes.iter().map(|&dtype| Kind::from(dtype)).collect();
+        self.apply_kinds(op, inputs, kinds)
+    }
+
+    /// Adds an operator with one output of this kind, and returns that.
+    ///
+    /// # Errors
+    /// As [`Importer::apply`].
+    pub fn apply_kind(
+        &mut self,
+        op: Op,
+        inputs: Vec<Option<TensorId>>,
+        kind: &Kind,
+    ) -> Result<TensorId> {
+        let outputs = self.apply_kinds(op, inputs, vec![kind.clone()])?;
+        outputs.first().copied().ok_or_else(|| error!(InvalidGraph, "has no output"))
+    }
+
+    /// Adds an operator with outputs of these kinds.
+    ///
+    /// # Errors
+    /// As [`Importer::apply`].
+    pub fn apply_kinds(
+        &mut self,
+        op: Op,
+        inputs: Vec<Option<TensorId>>,
+        mut kinds: Vec<Kind>,
+    ) -> Result<Vec<TensorId>> {
         for id in inputs.iter().flatten() {
             let tensor = &self.graph[*id];
             check_shape(&tensor.shape, tensor.dtype).within(|| tensor.to_string())?;
         }
-        let outputs: Vec<TensorId> = dtypes
-            .iter()
-            .map(|&dtype| self.graph.add_tensor(Tensor::new("", dtype, Vec::new())))
-            .collect();
+        for kind in &mut kinds {
+            inherited(&self.graph, &op, &inputs, kind)?;
+        }
+        let outputs: Vec<TensorId> =
+            kinds.into_iter().map(|kind| self.graph.add_tensor(kind.tensor(Vec::new()))).collect();
         let node = Node { op, inputs, outputs, origin: self.origin.clone() };
         let shapes = node.op.infer(&NodeView { graph: &self.graph, node: &node })?;
         for (&id, shape) in node.outputs.iter().zip(shapes) {

@@ -11,8 +11,10 @@
 
 mod attributes;
 mod importer;
+mod kind;
 mod model;
 mod ops;
+mod qdq;
 mod registry;
 mod tensors;
 mod value;
@@ -20,7 +22,7 @@ mod value;
 use std::path::Path;
 
 pub use model::Dimensions;
-pub use registry::SUPPORTED;
+pub use registry::{CONTRIBUTED, SUPPORTED};
 
 use crate::{
     error::{Class, Error, Result, bail, error},

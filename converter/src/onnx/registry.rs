@@ -7,8 +7,9 @@ use tract_onnx::pb::ModelProto;
 use super::{
     importer::{Importer, NodeOf, origin},
     ops::{
-        activation, arithmetic, comparison, constant, convolution, gather, matrix, normalization,
-        pad, pooling, rearrange, reduction, resize, selection, shape, slice, softmax, unary,
+        activation, arithmetic, comparison, constant, convolution, gather, integer, matrix,
+        normalization, pad, pooling, qlinear, quantized, rearrange, reduction, resize, selection,
+        shape, slice, softmax, unary,
     },
     value::Value,
 };
@@ -24,11 +25,9 @@ macro_rules! registry {
 
         /// The import of an operator, `None` where it is not supported.
         pub(super) fn import(domain: &str, name: &str) -> Option<Import> {
-            if !matches!(domain, "" | "ai.onnx") {
-                return None;
-            }
-            match name {
-                $($name => Some($import),)*
+            match (domain, name) {
+                $(("" | "ai.onnx", $name) => Some($import),)*
+                (MICROSOFT, name) => contributed(name),
                 _ => None,
             }
         }
@@ -51,12 +50,15 @@ registry! {
     "Concat" => slice::concat,
     "ConstantOfShape" => constant::of_shape,
     "Conv" => convolution::conv,
+    "ConvInteger" => integer::conv,
     "ConvTranspose" => convolution::conv_transpose,
     "Cos" => unary::cos,
     "CumSum" => selection::cum_sum,
     "DepthToSpace" => rearrange::depth_to_space,
+    "DequantizeLinear" => quantized::dequantize,
     "Div" => arithmetic::div,
     "Dropout" => unary::identity,
+    "DynamicQuantizeLinear" => quantized::dynamic,
     "Einsum" => matrix::einsum,
     "Elu" => activation::elu,
     "Equal" => comparison::equal,
@@ -89,6 +91,7 @@ registry! {
     "LpPool" => pooling::lp,
     "LRN" => pooling::local_response,
     "MatMul" => matrix::matmul,
+    "MatMulInteger" => integer::matmul,
     "Max" => arithmetic::max,
     "MaxPool" => pooling::max,
     "Mean" => arithmetic::mean,
@@ -104,6 +107,9 @@ registry! {
     "PRelu" => activation::prelu,
     "Pad" => pad::pad,
     "Pow" => arithmetic::pow,
+    "QLinearConv" => qlinear::conv,
+    "QLinearMatMul" => qlinear::matmul,
+    "QuantizeLinear" => quantized::quantize,
     "RMSNormalization" => normalization::rms,
     "Range" => constant::range,
     "Reciprocal" => unary::reciprocal,
@@ -152,6 +158,58 @@ registry! {
     "Upsample" => resize::upsample,
     "Where" => comparison::select,
     "Xor" => comparison::xor,
+}
+
+/// The domain of ONNX Runtime's own operators.
+pub(super) const MICROSOFT: &str = "com.microsoft";
+
+/// The domain of what `qdq.rs` makes, which no file may use.
+pub(super) const FUSED: &str = "systole.fused";
+
+/// ONNX Runtime's own operators that can be imported.
+pub const CONTRIBUTED: &[&str] = &[
+    "DequantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulIntegerToFloat",
+    "QGemm",
+    "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearConcat",
+    "QLinearGlobalAveragePool",
+    "QLinearLeakyRelu",
+    "QLinearMul",
+    "QLinearSigmoid",
+    "QLinearSoftmax",
+    "QuantizeLinear",
+];
+
+/// The import of one of them.
+fn contributed(name: &str) -> Option<Import> {
+    Some(match name {
+        "DequantizeLinear" => quantized::dequantize,
+        "DynamicQuantizeMatMul" => integer::dynamic_matmul,
+        "MatMulIntegerToFloat" => integer::matmul_to_float,
+        "QGemm" => qlinear::gemm,
+        "QLinearAdd" => qlinear::add,
+        "QLinearAveragePool" => qlinear::average_pool,
+        "QLinearConcat" => qlinear::concat,
+        "QLinearGlobalAveragePool" => qlinear::global_average_pool,
+        "QLinearLeakyRelu" => qlinear::leaky_relu,
+        "QLinearMul" => qlinear::mul,
+        "QLinearSigmoid" => qlinear::sigmoid,
+        "QLinearSoftmax" => qlinear::softmax,
+        "QuantizeLinear" => quantized::quantize,
+        _ => return None,
+    })
+}
+
+/// As [`import`], for nodes that `qdq.rs` has made, too.
+pub(super) fn import_fused(domain: &str, name: &str) -> Option<Import> {
+    match domain {
+        FUSED if name == "Label" => Some(qlinear::label),
+        FUSED => Some(qlinear::fused_function),
+        _ => import(domain, name),
+    }
 }
 
 /// The nodes of a model that cannot be imported, each operator once.

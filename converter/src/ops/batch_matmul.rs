@@ -67,20 +67,41 @@ fn import_hybrid(importer: &mut Importer, op: &BatchMatMul, asymmetric: bool) ->
     importer.add_node(Op::FullyConnected(layer), inputs, outputs)
 }
 
-impl BatchMatMul {
-    /// Rows, inner length and columns.
-    fn sizes(&self, x: &Tensor, w: &Tensor) -> Result<[usize; 3]> {
-        let ([.., x_rows, x_columns], [.., w_rows, w_columns]) = (&x.shape[..], &w.shape[..])
-        else {
-            bail!(InvalidShape, "{x} and {w} must have at least 2 dimensions");
-        };
-        let (m, k) = if self.adj_x { (x_columns, x_rows) } else { (x_rows, x_columns) };
-        let (w_k, n) = if self.adj_y { (w_columns, w_rows) } else { (w_rows, w_columns) };
-        if k != w_k {
-            bail!(InvalidShape, "{x} and {w} cannot be multiplied: {k} columns, {w_k} rows");
-        }
-        Ok([*m, *k, *n])
+/// Rows, inner length and columns.
+fn sizes(x: &Tensor, w: &Tensor, [adj_x, adj_y]: [bool; 2]) -> Result<[usize; 3]> {
+    let ([.., x_rows, x_columns], [.., w_rows, w_columns]) = (&x.shape[..], &w.shape[..]) else {
+        bail!(InvalidShape, "{x} and {w} must have at least 2 dimensions");
+    };
+    let (m, k) = if adj_x { (x_columns, x_rows) } else { (x_rows, x_columns) };
+    let (w_k, n) = if adj_y { (w_columns, w_rows) } else { (w_rows, w_columns) };
+    if k != w_k {
+        bail!(InvalidShape, "{x} and {w} cannot be multiplied: {k} columns, {w_k} rows");
     }
+    Ok([*m, *k, *n])
+}
+
+/// The shape of a product of matrices, stored transposed or not, whose leading dimensions broadcast.
+///
+/// # Errors
+/// `InvalidShape`.
+pub(super) fn product_shape(x: &Tensor, w: &Tensor, adjoint: [bool; 2]) -> Result<Vec<usize>> {
+    let [m, _, n] = sizes(x, w, adjoint)?;
+    let (x_batches, w_batches) = (&x.shape[..x.shape.len() - 2], &w.shape[..w.shape.len() - 2]);
+    let rank = x_batches.len().max(w_batches.len());
+    let dim = |shape: &[usize], axis: usize| match (axis + shape.len()).checked_sub(rank) {
+        Some(axis) => shape[axis],
+        None => 1,
+    };
+    let mut shape = Vec::new();
+    for axis in 0..rank {
+        let (a, b) = (dim(x_batches, axis), dim(w_batches, axis));
+        if a != b && a != 1 && b != 1 {
+            bail!(InvalidShape, "{x} and {w} do not broadcast: {a} and {b}");
+        }
+        shape.push(a.max(b));
+    }
+    shape.extend([m, n]);
+    Ok(shape)
 }
 
 impl Operator for BatchMatMul {
@@ -100,23 +121,7 @@ impl Operator for BatchMatMul {
                 }
             }
         }
-        let [m, _, n] = self.sizes(x, w)?;
-        let (x_batches, w_batches) = (&x.shape[..x.shape.len() - 2], &w.shape[..w.shape.len() - 2]);
-        let rank = x_batches.len().max(w_batches.len());
-        let dim = |shape: &[usize], axis: usize| match (axis + shape.len()).checked_sub(rank) {
-            Some(axis) => shape[axis],
-            None => 1,
-        };
-        let mut shape = Vec::new();
-        for axis in 0..rank {
-            let (a, b) = (dim(x_batches, axis), dim(w_batches, axis));
-            if a != b && a != 1 && b != 1 {
-                bail!(InvalidShape, "{x} and {w} do not broadcast: {a} and {b}");
-            }
-            shape.push(a.max(b));
-        }
-        shape.extend([m, n]);
-        Ok(vec![shape])
+        Ok(vec![product_shape(x, w, [self.adj_x, self.adj_y])?])
     }
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
@@ -127,12 +132,13 @@ impl Operator for BatchMatMul {
         if x.dtype != DType::F32 {
             rounding = lowering.rounding();
             let (x_scale, w_scale) = (x.scale()?, w.scale()?);
-            let product = match lowering.matching() {
+            let y_scale = y.scale()?;
+            let scale = match lowering.matching() {
+                Match::Ort => f64::from(x_scale * w_scale / y_scale),
                 // LiteRT's product of the scales is one of single precision.
-                Match::Litert => f64::from(x_scale * w_scale),
-                Match::Tflm | Match::Native => f64::from(x_scale) * f64::from(w_scale),
+                Match::Litert => f64::from(x_scale * w_scale) / f64::from(y_scale),
+                _ => f64::from(x_scale) * f64::from(w_scale) / f64::from(y_scale),
             };
-            let scale = product / f64::from(y.scale()?);
             inputs.extend(lowering.scales(rounding, &[scale])?);
         }
         let outputs = vec![lowering.tensor(node.node.outputs[0])];

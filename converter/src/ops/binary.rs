@@ -155,7 +155,10 @@ impl Operator for Binary {
         if !(self.rescales() && is_quantized(node.input(0)?)) {
             return self.lower_numbers(node, lowering);
         }
+        let single = lowering.matching() == Match::Ort && node.input(0)?.dtype == DType::I8;
         match self.operation {
+            Arithmetic::Add if single => self.lower_add_float32(node, lowering),
+            Arithmetic::Mul if single => self.lower_mul_float32(node, lowering),
             Arithmetic::Mul | Arithmetic::Div => self.lower_mul(node, lowering),
             _ => match self.power_of_two_shifts(node, lowering)? {
                 Some(shifts) => self.lower_power_of_two(node, lowering, shifts),
@@ -224,7 +227,47 @@ impl Binary {
             activation_min,
             activation_max,
         };
-        Self::emit(node, lowering, Opcode::Add, lowering.rounding(), &params)
+        Self::emit(node, lowering, Opcode::Add, lowering.fixed_rounding(), &params)
+    }
+
+    /// ONNX Runtime's QLinearAdd.
+    fn lower_add_float32(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
+        let (a, b, y) = (node.input(0)?, node.input(1)?, node.output(0)?);
+        let offset = lowering.ort_offset(&[a, b, y])?;
+        let ((a_scale, a_zero), (b_scale, b_zero), (y_scale, y_zero)) =
+            (a.scale_and_zero_point()?, b.scale_and_zero_point()?, y.scale_and_zero_point()?);
+        let (a_scale, b_scale) = (a_scale / y_scale, b_scale / y_scale);
+        let zero = |stored: i32| (stored + offset) as f32;
+        let fixed = zero(y_zero) - (a_scale * zero(a_zero) + b_scale * zero(b_zero));
+        let (activation_min, activation_max) = self.activation.quantized_range(y)?;
+        let params = ops::add_float32::Params {
+            a_scale,
+            b_scale,
+            fixed,
+            offset: offset as u8,
+            row_constant: match (row(&a.shape, &y.shape), row(&b.shape, &y.shape)) {
+                (1, 2..) => 1,
+                (2.., 1) => 2,
+                _ => 0,
+            },
+            activation_min,
+            activation_max,
+        };
+        Self::emit(node, lowering, Opcode::AddFloat32, RoundingCode::None, &params)
+    }
+
+    /// ONNX Runtime's QLinearMul.
+    fn lower_mul_float32(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
+        let (a, b, y) = (node.input(0)?, node.input(1)?, node.output(0)?);
+        let offset = lowering.ort_offset(&[a, b, y])?;
+        let (activation_min, activation_max) = self.activation.quantized_range(y)?;
+        let params = ops::mul_float32::Params {
+            scale: a.scale()? * b.scale()? / y.scale()?,
+            offset: offset as u8,
+            activation_min,
+            activation_max,
+        };
+        Self::emit(node, lowering, Opcode::MulFloat32, RoundingCode::None, &params)
     }
 
     /// The shifts of LiteRT's path for int16 scales that are powers of two, where it takes it.
@@ -279,14 +322,24 @@ impl Binary {
             operation: match (self.operation, lowering.matching()) {
                 (Arithmetic::Mul, _) => 0,
                 (_, Match::Native) => 1,
-                (_, Match::Tflm | Match::Litert) => 2,
+                _ => 2,
             },
             output_multiplier: fixed.multiplier,
             output_shift: fixed.shift,
             activation_min,
             activation_max,
         };
-        Self::emit(node, lowering, Opcode::Mul, lowering.rounding(), &params)
+        Self::emit(node, lowering, Opcode::Mul, lowering.fixed_rounding(), &params)
+    }
+}
+
+/// How many elements of an operand meet one run of the output: 1 where innermost axes are broadcast.
+fn row(shape: &[usize], output: &[usize]) -> usize {
+    // Axes of extent 1 of the output do not tell.
+    let mut axes = shape.iter().rev().zip(output.iter().rev()).filter(|&(_, &dim)| dim > 1);
+    match axes.next() {
+        Some((&own, _)) => own,
+        None => shape.iter().product(),
     }
 }
 

@@ -115,4 +115,8 @@ operators! {
     Quantize quantize "QUANTIZE",
     Dequantize dequantize "DEQUANTIZE",
     Cast cast "CAST",
+    Lut lut "LUT",
+    MatMulInteger matmul_integer "MATMUL_INTEGER",
+    ConvInteger conv_integer "CONV_INTEGER",
+    DynamicQuantize dynamic_quantize "DYNAMIC_QUANTIZE",
 }

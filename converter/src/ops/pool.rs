@@ -66,13 +66,24 @@ impl Pooling {
     /// windows that are too large.
     pub(super) fn params(&self, node: &NodeView<'_>) -> Result<Params> {
         let (x, y) = (node.input(0)?, node.output(0)?);
+        if x.dtype != DType::F32 {
+            same_scale(x, y)?;
+        }
+        self.rescaling_params(node)
+    }
+
+    /// As [`Pooling::params`], for operators that go from one scale to another.
+    ///
+    /// # Errors
+    /// As [`Pooling::params`].
+    pub(super) fn rescaling_params(&self, node: &NodeView<'_>) -> Result<Params> {
+        let (x, y) = (node.input(0)?, node.output(0)?);
         let (stride, _, padding) = self.window.record()?;
         let mut params =
             Params { stride, kernel: small(self.kernel)?, padding, ..Params::default() };
         if x.dtype == DType::F32 {
             (params.real_min, params.real_max) = self.activation.real_range();
         } else {
-            same_scale(x, y)?;
             (params.activation_min, params.activation_max) = self.activation.quantized_range(y)?;
         }
         Ok(params)

@@ -54,12 +54,16 @@ impl Operator for Quantize {
         let (x, y) = (node.input(0)?, node.output(0)?);
         y.scale()?;
         if x.dtype == DType::F32 {
-            let params = Params { ties_to_even: 0 };
+            let params = Params { ties_to_even: (lowering.matching() == Match::Ort).into() };
             return lowering.emit_unary(node, Opcode::Quantize, RoundingCode::None, &params, &[]);
         }
         if x.dtype == y.dtype && x.quantization == y.quantization {
             lowering.view(node.node.outputs[0], node.input_id(0)?);
             return Ok(());
+        }
+        if lowering.matching() == Match::Ort && (x.dtype, y.dtype) == (DType::I8, DType::I8) {
+            let (from, to) = (x.scale_and_zero_point()?, y.scale_and_zero_point()?);
+            return emit_table(node, lowering, &tables::of_reals_to_even(from, to, |x| x));
         }
         let p = requantization(f64::from(x.scale()?) / f64::from(y.scale()?), x, y)?;
         if (x.dtype, y.dtype) != (DType::I8, DType::I8) {

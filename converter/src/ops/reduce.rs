@@ -150,6 +150,11 @@ impl Reduce {
                     lowering.constant(&[1], &[fixed.shift]),
                 ]
             }
+            // In the order of QLinearGlobalAveragePool.
+            (Kind::Mean, RoundingCode::Float32) => {
+                let single = x.scale()? / (y.scale()? * count as f32);
+                lowering.scales(rounding, &[single.into()])?
+            }
             (Kind::Mean, _) => lowering.scales(rounding, &[scale / count as f64])?,
             _ => lowering.scales(rounding, &[scale])?,
         };

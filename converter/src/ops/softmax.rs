@@ -1,6 +1,6 @@
 //! SOFTMAX.
 
-use systole_core::{DType, Opcode, format::RoundingCode, ops::softmax::Params};
+use systole_core::{DType, Opcode, format::RoundingCode, ops::{softmax::Params, softmax_table}};
 use tract_tflite::tflite;
 
 use super::{Op, Operator};
@@ -53,6 +53,9 @@ impl Operator for Softmax {
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
         let (x, y) = (node.input(0)?, node.output(0)?);
+        if lowering.matching() == Match::Ort && (x.dtype, y.dtype) == (DType::I8, DType::I8) {
+            return self.lower_table(node, lowering);
+        }
         let (params, tables) = match (x.dtype, y.dtype) {
             (DType::F32, _) => (Params { beta: self.beta, ..Params::default() }, vec![]),
             (DType::I16, _) => {
@@ -75,11 +78,27 @@ impl Operator for Softmax {
 }
 
 impl Softmax {
+    /// By a table of exponentials, as ONNX Runtime's QLinearSoftmax: they are as large as their sum
+    /// over a row may be in f32, but for 5 powers of e.
+    fn lower_table(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
+        let (x, y) = (node.input(0)?, node.output(0)?);
+        let depth = x.shape.last().copied().unwrap_or(1);
+        let scale = f64::from(x.scale()?) * f64::from(self.beta);
+        let largest = f64::from(f32::MAX / depth as f32);
+        let headroom = (libm::log(largest) - 5.0).max(0.0) / scale;
+        let table: Vec<f32> = (0..systole_kernels::softmax_table::DIFFERENCES)
+            .map(|difference| libm::exp((headroom - difference as f64) * scale) as f32)
+            .collect();
+        let table = lowering.constant(&[table.len()], &table);
+        let params = softmax_table::Params { scale: (1.0 / y.scale()?).floor() };
+        lowering.emit_unary(node, Opcode::SoftmaxTable, RoundingCode::None, &params, &[table])
+    }
+
     /// Differences in units of the table's range over 65535.
     fn int16(&self, x: &Tensor, matching: Match) -> Result<Params> {
         let scale = match matching {
             Match::Litert => f64::from(x.scale()? * self.beta),
-            Match::Tflm | Match::Native => f64::from(x.scale()?) * f64::from(self.beta),
+            _ => f64::from(x.scale()?) * f64::from(self.beta),
         };
         let fixed = FixedScale::new(scale / (TABLE_RANGE / 65535.0))?;
         Ok(Params {
@@ -135,7 +154,7 @@ fn tables(matching: Match) -> [Vec<i16>; 2] {
                 table16::in_f64(1.0 / steps, min, 2.0 / steps, |v| 1.0 / (1.0 + v)),
             ]
         }
-        Match::Tflm | Match::Native => {
+        _ => {
             let steps = f32::from(STEPS);
             [
                 table16::in_f32(TABLE_RANGE as f32 / steps, max, 2.0 / steps, libm::expf),

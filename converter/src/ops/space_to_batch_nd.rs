@@ -87,7 +87,7 @@ impl Operator for SpaceToBatchNd {
             let value = match lowering.matching() {
                 // TFLite Micro never sets the value that the kernel pads with.
                 Match::Tflm => 0,
-                Match::Litert | Match::Native => pad::zero(output),
+                _ => pad::zero(output),
             };
             pad::emit(lowering, x, &padding, value, wide)?;
             x = wide;

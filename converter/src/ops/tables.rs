@@ -26,6 +26,19 @@ pub(super) fn of_reals(
     })
 }
 
+/// As [`of_reals`], quantized as ONNX Runtime does it: divided by the scale, ties to even.
+pub(super) fn of_reals_to_even(
+    (x_scale, x_zero_point): Affine,
+    (y_scale, y_zero_point): Affine,
+    f: impl Fn(f32) -> f32,
+) -> Vec<i8> {
+    of_integers(|x| {
+        let real = f(x_scale * (i32::from(x) - x_zero_point) as f32);
+        let rounded = (real / y_scale).round_ties_even() as i32;
+        rounded.saturating_add(y_zero_point).clamp(i8::MIN.into(), i8::MAX.into()) as i8
+    })
+}
+
 /// `exp(x)`.
 pub(super) fn exp(x: f32) -> f32 {
     libm::exp(x.into()) as f32

@@ -217,7 +217,7 @@ impl Unary {
 
     fn lower_i16(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {
         let (x, y) = (node.input(0)?, node.output(0)?);
-        let (matching, rounding) = (lowering.matching(), lowering.rounding());
+        let (matching, rounding) = (lowering.matching(), lowering.fixed_rounding());
         match *self {
             Self::Range(range) => {
                 let p = range_requantization(range, x, y, matching)?;
@@ -263,6 +263,9 @@ impl Unary {
         let (from, to) = (x.scale_and_zero_point()?, y.scale_and_zero_point()?);
         let double = matching != Match::Native;
         let saturated = |value: i32| value.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
+        if matching == Match::Ort {
+            return Ok(tables::of_reals_to_even(from, to, self.real_function(to, -128, 127)));
+        }
         Ok(match *self {
             Self::Range(range) => {
                 let p = range_requantization(range, x, y, matching)?;
@@ -382,7 +385,7 @@ pub(super) fn emit_requantization(
         activation_min: p.output.activation_min,
         activation_max: p.output.activation_max,
     };
-    let rounding = lowering.rounding();
+    let rounding = lowering.fixed_rounding();
     lowering.emit_unary(node, Opcode::Requantize, rounding, &params, &[])
 }
 
@@ -402,8 +405,8 @@ fn range_requantization(
         return Ok(p);
     }
     let scale = match matching {
-        Match::Native | Match::Tflm => f64::from(x.scale()?) / f64::from(y.scale()?),
         Match::Litert => f64::from(x.scale()? / y.scale()?),
+        _ => f64::from(x.scale()?) / f64::from(y.scale()?),
     };
     let mut p = requantization(scale, x, y)?;
     (p.output.activation_min, p.output.activation_max) = range.quantized_range(y)?;
@@ -415,8 +418,8 @@ fn leaky_relu(alpha: f32, x: &Tensor, y: &Tensor, matching: Match) -> Result<Lea
         (x.scale_and_zero_point()?, y.scale_and_zero_point()?);
     let exact = f64::from(x_scale) / f64::from(y_scale);
     let (identity, slope) = match matching {
-        Match::Native => (exact, exact * f64::from(alpha)),
-        Match::Tflm => (exact, f64::from(x_scale * alpha / y_scale)),
+        Match::Native | Match::Ort => (exact, exact * f64::from(alpha)),
+        Match::Tflm | Match::Format => (exact, f64::from(x_scale * alpha / y_scale)),
         Match::Litert => (f64::from(x_scale / y_scale), f64::from(x_scale * alpha / y_scale)),
     };
     let scale = |real: f64| -> Result<Scale> {

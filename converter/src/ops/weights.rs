@@ -129,7 +129,8 @@ pub fn operands(
             unpacked,
         });
     }
-    let zero_point = weights_zero_point(weights, rules.weights_zero_point)?;
+    let ort = lowering.matching() == Match::Ort;
+    let zero_point = weights_zero_point(weights, rules.weights_zero_point || ort)?;
     let values: Vec<i8> = weights.values()?;
     let packing = weights.packing.as_ref().filter(|_| x.dtype == DType::I8 && !rules.as_filters);
     let mut constants = vec![match rules.as_filters {
@@ -187,7 +188,11 @@ pub fn operands(
     }
     // What is computed in double precision to the end starts so, too.
     let single_product = weights.unsigned && rounding != RoundingCode::Float64;
-    let scales = channel_scales(x, weights, node.output(0)?, axis, single_product)?;
+    let y = node.output(0)?;
+    let scales = match ort {
+        true => single_scales(x, weights, y, axis)?,
+        false => channel_scales(x, weights, y, axis, single_product)?,
+    };
     constants.extend(lowering.scales(rounding, &scales)?);
     if let Some(Packing { steps }) = packing.filter(|packing| !packing.steps.is_empty()) {
         constants.push(lowering.constant(&[steps.len()], steps));
@@ -294,6 +299,12 @@ fn weights_zero_point(weights: &Tensor, allowed: bool) -> Result<i32> {
     };
     match quantization.zero_points[..] {
         [zero_point] if weights.unsigned || allowed => Ok(zero_point),
+        // One for all channels, stated for each.
+        [zero_point, ref others @ ..]
+            if allowed && others.iter().all(|&other| other == zero_point) =>
+        {
+            Ok(zero_point)
+        }
         _ if quantization.zero_points.iter().all(|&zero_point| zero_point == 0) => Ok(0),
         _ => bail!(
             InvalidQuantization,
@@ -333,6 +344,19 @@ fn channel_scales(
         return Ok(vec![f64::from(input * scale) / output]);
     }
     Ok(scales.iter().map(|&scale| f64::from(input) * f64::from(scale) / output).collect())
+}
+
+/// The scales of output channels in single precision, product before quotient: `QLinearConv`,
+/// `QGemm` and `QLinearMatMul` of ONNX Runtime.
+fn single_scales(
+    input: &Tensor,
+    weights: &Tensor,
+    output: &Tensor,
+    channel_axis: usize,
+) -> Result<Vec<f64>> {
+    let (input, output) = (input.scale()?, output.scale()?);
+    let scales = weight_scales(weights, channel_axis)?;
+    Ok(scales.iter().map(|&scale| f64::from(input * scale / output)).collect())
 }
 
 /// Whether the weights of a hybrid convolution have different scales: then, as in LiteRT, the

@@ -12,7 +12,7 @@ use crate::{
     convert::{Converted, Source, finish},
     error::{Result, Within, bail, error},
     npz::Array,
-    options::Options,
+    options::{Match, Options},
     passes,
 };
 
@@ -51,6 +51,12 @@ pub fn convert_quantized(
     progress: &(dyn Fn() + Sync),
 ) -> Result<QuantizedModel> {
     let Source { mut graph, bytes } = source;
+    // What is quantized here was no runtime's before.
+    let mut options = options.clone();
+    if options.matching == Match::Format && job.recipe.quantize.precision() != Precision::Float {
+        options.matching = Match::Native;
+    }
+    let options = &options;
     let imported = graph.nodes.len();
     normalize(&mut graph, &job.recipe)?;
     let mut passes = passes::run(&mut graph)?;

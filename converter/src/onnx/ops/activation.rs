@@ -59,9 +59,22 @@ pub fn hard_sigmoid(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Va
     let x = node.input(0)?;
     let alpha = node.attributes.float("alpha", 0.2);
     let beta = node.attributes.float("beta", 0.5);
-    let scaled = importer.with_number(Mul, x.id, alpha.into())?;
+    Ok(vec![x.like(hard_sigmoid_of(importer, x.id, alpha, beta)?)])
+}
+
+/// `max(0, min(1, alpha × x + beta))`.
+///
+/// # Errors
+/// As [`Importer::apply`].
+pub(super) fn hard_sigmoid_of(
+    importer: &mut Importer,
+    x: TensorId,
+    alpha: f32,
+    beta: f32,
+) -> Result<TensorId> {
+    let scaled = importer.with_number(Mul, x, alpha.into())?;
     let moved = importer.with_number(Add, scaled, beta.into())?;
-    Ok(vec![x.like(importer.unary(Unary::Range(Activation::Relu0To1), moved)?)])
+    importer.unary(Unary::Range(Activation::Relu0To1), moved)
 }
 
 /// `scale × (max(x, 0) + min(alpha × (exp(x / width) − 1), 0))`, which ELU, SELU and CELU are.

@@ -62,6 +62,9 @@ impl Importer {
         let lead = values.iter().find(|value| whole(value) && !value.is_plain());
         let lead = lead.or_else(|| values.iter().find(whole)).or_else(|| values.first());
         let mut lead = (*lead.ok_or_else(|| error!(InvalidGraph, "has no inputs"))?).clone();
+        if self.shape(&lead).len() < rank {
+            lead = Value::ordered(lead.id, (0..rank).collect());
+        }
         if lead.flattened {
             let same = |value: &&Value| {
                 self.graph()[value.id].elements() == 1

@@ -5,6 +5,7 @@ use systole_core::DType;
 use super::super::{
     attributes::Attributes,
     importer::{Importer, NodeOf},
+    kind::Kind,
     value::{Value, channels_last},
 };
 use crate::{
@@ -231,25 +232,29 @@ fn dilated(
 /// # Errors
 /// As [`Importer::apply`].
 pub fn conv(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
-    let image = Image::of(importer, node.input(0)?)?;
-    let [_, height, width, channels] = image.shape(importer);
-    let (filters, [outputs, depth, kernel_h, kernel_w]) =
-        weights(importer, &image, node.input(1)?)?;
-    let bias = bias(importer, node.optional(2), outputs)?;
-    let kernel = [kernel_h, kernel_w];
-    let stride = image.sizes(node.attributes, "strides", 1)?;
-    let dilation = image.sizes(node.attributes, "dilations", 1)?;
-    at_least_one([kernel, stride, dilation])?;
-    let padding = padding(&image, node.attributes, [height, width], kernel, stride, dilation)?;
-    let groups = node.attributes.int("group", 1);
-    if depth.checked_mul(usize::try_from(groups).unwrap_or(0)) != Some(channels) {
-        bail!(
-            InvalidShape,
-            "{groups} groups of weights over {depth} channels, but the input has {channels}"
-        );
-    }
-    let window = Window { stride, dilation, padding };
-    let activation = Activation::None;
+    let (x, weights) = (node.input(0)?, node.input(1)?);
+    let kind = Kind::from(DType::F32);
+    convolved(importer, node.attributes, x, weights, node.optional(2), &kind, Activation::None)
+}
+
+/// A convolution whose weights and bias are constants, to any kind of output.
+///
+/// # Errors
+/// As [`Importer::apply`].
+pub(super) fn convolved(
+    importer: &mut Importer,
+    attributes: Attributes<'_>,
+    x: &Value,
+    filters: &Value,
+    b: Option<&Value>,
+    kind: &Kind,
+    activation: Activation,
+) -> Result<Vec<Value>> {
+    let image = Image::of(importer, x)?;
+    let (filters, shape, window) = filters_and_window(importer, attributes, &image, filters)?;
+    let [outputs, depth, ..] = shape;
+    let [.., channels] = image.shape(importer);
+    let bias = bias(importer, b, outputs)?;
     let depthwise = depth == 1 && channels > 1 && outputs.is_multiple_of(channels);
     // OIHW to OHWI, or of one channel each to 1HWO.
     let (order, op) = match depthwise {
@@ -258,10 +263,36 @@ pub fn conv(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
     };
     let filters = importer.transpose(filters, order.to_vec())?;
     let inputs = vec![Some(image.id), Some(filters), bias];
-    let [y] = importer.apply_all(op, inputs, &[DType::F32])?[..] else {
-        bail!(InvalidGraph, "has no output");
-    };
+    let y = importer.apply_kind(op, inputs, kind)?;
     Ok(vec![image.value(importer, y)?])
+}
+
+/// The weights of a convolution as OIHW, their shape, and how they move over the image.
+///
+/// # Errors
+/// As [`Importer::apply`].
+pub(super) fn filters_and_window(
+    importer: &mut Importer,
+    attributes: Attributes<'_>,
+    image: &Image,
+    filters: &Value,
+) -> Result<(TensorId, [usize; 4], Window)> {
+    let [_, height, width, channels] = image.shape(importer);
+    let (filters, shape) = weights(importer, image, filters)?;
+    let [_, depth, kernel_h, kernel_w] = shape;
+    let kernel = [kernel_h, kernel_w];
+    let stride = image.sizes(attributes, "strides", 1)?;
+    let dilation = image.sizes(attributes, "dilations", 1)?;
+    at_least_one([kernel, stride, dilation])?;
+    let padding = padding(image, attributes, [height, width], kernel, stride, dilation)?;
+    let groups = attributes.int("group", 1);
+    if depth.checked_mul(usize::try_from(groups).unwrap_or(0)) != Some(channels) {
+        bail!(
+            InvalidShape,
+            "{groups} groups of weights over {depth} channels, but the input has {channels}"
+        );
+    }
+    Ok((filters, shape, Window { stride, dilation, padding }))
 }
 
 /// ConvTranspose.

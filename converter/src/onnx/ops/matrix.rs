@@ -4,6 +4,7 @@ use systole_core::DType;
 
 use super::super::{
     importer::{Importer, NodeOf},
+    kind::Kind,
     value::Value,
 };
 use crate::{
@@ -48,13 +49,25 @@ fn fully_connected(
     weights: TensorId,
     bias: Option<TensorId>,
 ) -> Result<TensorId> {
+    connected(importer, x, weights, bias, &Kind::from(DType::F32), Activation::None)
+}
+
+/// `x·weightsᵀ + bias`, weights `[out, in]`, to any kind of output.
+///
+/// # Errors
+/// As [`Importer::apply`].
+pub(super) fn connected(
+    importer: &mut Importer,
+    x: &Value,
+    weights: TensorId,
+    bias: Option<TensorId>,
+    kind: &Kind,
+    activation: Activation,
+) -> Result<TensorId> {
     let weights = columns_as_stored(importer, x, weights)?;
     let x = rows(importer, x)?;
-    let activation = Activation::None;
     let op = FullyConnected { keep_dims: true, activation, asymmetric: false };
-    let inputs = vec![Some(x), Some(weights), bias];
-    let outputs = importer.apply_all(Op::FullyConnected(op), inputs, &[DType::F32])?;
-    outputs.first().copied().ok_or_else(|| error!(InvalidGraph, "has no output"))
+    importer.apply_kind(Op::FullyConnected(op), vec![Some(x), Some(weights), bias], kind)
 }
 
 /// A constant times a number.
@@ -138,6 +151,24 @@ pub fn matmul(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> 
         let y = fully_connected(importer, a, weights, None)?;
         return Ok(vec![Value::plain(importer.graph(), y)]);
     }
+    let op = Op::BatchMatMul(BatchMatMul { adj_x: false, adj_y: false });
+    Ok(vec![product(importer, a, b, |importer, a, b| importer.apply(op, &[a, b], DType::F32))?])
+}
+
+/// A product of matrices or vectors, as numpy's, by an operator that multiplies matrices.
+///
+/// # Errors
+/// As [`Importer::apply`].
+pub(super) fn product(
+    importer: &mut Importer,
+    a: &Value,
+    b: &Value,
+    multiply: impl FnOnce(&mut Importer, TensorId, TensorId) -> Result<TensorId>,
+) -> Result<Value> {
+    let (a_shape, b_shape) = (importer.shape(a), importer.shape(b));
+    if a_shape.is_empty() || b_shape.is_empty() {
+        bail!(InvalidShape, "a number cannot be multiplied as a matrix");
+    }
     let mut a = importer.stored_plain(a)?;
     let mut b = importer.stored_plain(b)?;
     if a_shape.len() == 1 {
@@ -146,8 +177,7 @@ pub fn matmul(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> 
     if b_shape.len() == 1 {
         b = importer.reshape(b, vec![b_shape[0], 1])?;
     }
-    let op = Op::BatchMatMul(BatchMatMul { adj_x: false, adj_y: false });
-    let mut y = importer.apply(op, &[a, b], DType::F32)?;
+    let mut y = multiply(importer, a, b)?;
     let mut shape = importer.graph()[y].shape.clone();
     if b_shape.len() == 1 {
         shape.pop();
@@ -156,7 +186,7 @@ pub fn matmul(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> 
         shape.remove(shape.len() - if b_shape.len() == 1 { 1 } else { 2 });
     }
     y = importer.reshape(y, shape)?;
-    Ok(vec![Value::plain(importer.graph(), y)])
+    Ok(Value::plain(importer.graph(), y))
 }
 
 /// Einsum of two values that is a product of matrices: letters of both and of the result are

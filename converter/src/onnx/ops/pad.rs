@@ -90,22 +90,28 @@ fn constant(
     let value = match node.optional(2) {
         Some(value) if importer.tensor(value).elements() == 1 => {
             let tensor = importer.tensor(value);
-            let Some(data) = tensor.data.as_deref().filter(|_| tensor.dtype == dtype) else {
+            let moved = importer.tensor(x).unsigned && tensor.dtype == DType::U8;
+            let fits = tensor.dtype == dtype || moved;
+            let Some(data) = tensor.data.as_deref().filter(|_| fits) else {
                 bail!(UnsupportedFeature, "{tensor}, the value, must be a constant {dtype}");
             };
             let mut bytes = [0; 8];
             for (to, &from) in bytes.iter_mut().zip(data) {
                 *to = from;
             }
-            i64::from_le_bytes(bytes)
+            // Quantized uint8 is stored less 128.
+            i64::from_le_bytes(bytes) ^ if moved { 0x80 } else { 0 }
         }
         Some(value) if importer.tensor(value).elements() != 0 => {
             bail!(InvalidShape, "{}, the value, must be one element", importer.tensor(value))
         }
         _ if dtype == DType::F32 => node.attributes.float("value", 0.0).to_bits().into(),
+        // The number 0, whatever that stands for.
+        _ if importer.tensor(x).unsigned => 0x80,
         _ => 0,
     };
-    let op = Op::Pad(pad::Pad { padding, value: (value != 0).then_some(value) });
+    let quantized = importer.tensor(x).quantization.is_some();
+    let op = Op::Pad(pad::Pad { padding, value: (quantized || value != 0).then_some(value) });
     Ok(vec![x.like(importer.apply(op, &[x.id], dtype)?)])
 }
 

@@ -5,6 +5,7 @@ use systole_core::DType;
 use super::{
     super::{
         importer::{Importer, NodeOf},
+        kind::Kind,
         value::Value,
     },
     convolution::{Image, at_least_one, padding},
@@ -19,7 +20,7 @@ use crate::{
         max_pool_2d::MaxPool2d,
         pad::Pad,
         pool::Pooling,
-        reduce::{Kind, Reduce},
+        reduce::{Kind as Reduction, Reduce},
         unary::Unary,
         window::{Padding2d, Window},
     },
@@ -33,9 +34,9 @@ struct Pool {
 }
 
 impl Pool {
-    fn of(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Self> {
+    fn of(importer: &mut Importer, node: &NodeOf<'_>, x: &Value) -> Result<Self> {
         let attributes = node.attributes;
-        let image = Image::of(importer, node.input(0)?)?;
+        let image = Image::of(importer, x)?;
         let [_, height, width, _] = image.shape(importer);
         if !attributes.has("kernel_shape") {
             bail!(InvalidGraph, "attribute kernel_shape is missing");
@@ -67,13 +68,23 @@ impl Pool {
     }
 
     fn apply(&self, importer: &mut Importer, x: TensorId, average: bool) -> Result<TensorId> {
+        let kind = Kind::of(&importer.graph()[x]);
+        self.apply_to(importer, x, average, &kind)
+    }
+
+    fn apply_to(
+        &self,
+        importer: &mut Importer,
+        x: TensorId,
+        average: bool,
+        kind: &Kind,
+    ) -> Result<TensorId> {
         let pooling = self.pooling.clone();
-        let dtype = importer.graph()[x].dtype;
         let op = match average {
             true => Op::AveragePool2d(AveragePool2d(pooling)),
             false => Op::MaxPool2d(MaxPool2d(pooling)),
         };
-        importer.apply(op, &[x], dtype)
+        importer.apply_kind(op, vec![Some(x)], kind)
     }
 
     /// Pads with zeros, which then count like any other element: as many as the node states, not
@@ -86,7 +97,8 @@ impl Pool {
         let Padding2d { rows, columns } = stated;
         let padding = vec![[0, 0], rows, columns, [0, 0]];
         let op = Op::Pad(Pad { padding, value: None });
-        self.image.id = importer.apply(op, &[self.image.id], DType::F32)?;
+        let dtype = importer.graph()[self.image.id].dtype;
+        self.image.id = importer.apply(op, &[self.image.id], dtype)?;
         let left = &mut self.pooling.window.padding;
         left.rows = [0, left.rows[1].saturating_sub(rows[1])];
         left.columns = [0, left.columns[1].saturating_sub(columns[1])];
@@ -100,7 +112,7 @@ impl Pool {
 /// As [`Importer::apply`]; `UnsupportedFeature` where indices are asked for.
 pub fn max(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
     node.no_output(1, "the indices")?;
-    let pool = Pool::of(importer, node)?;
+    let pool = Pool::of(importer, node, node.input(0)?)?;
     let y = pool.apply(importer, pool.image.id, false)?;
     Ok(vec![pool.image.value(importer, y)?])
 }
@@ -110,14 +122,29 @@ pub fn max(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
 /// # Errors
 /// As [`Importer::apply`].
 pub fn average(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
-    let mut pool = Pool::of(importer, node)?;
+    let x = node.input(0)?;
+    let kind = Kind::of(importer.tensor(x));
+    averaged(importer, node, x, &kind)
+}
+
+/// The mean of windows of an image, to any kind of output.
+///
+/// # Errors
+/// As [`Importer::apply`].
+pub(super) fn averaged(
+    importer: &mut Importer,
+    node: &NodeOf<'_>,
+    x: &Value,
+    kind: &Kind,
+) -> Result<Vec<Value>> {
+    let mut pool = Pool::of(importer, node, x)?;
     if node.attributes.flag("count_include_pad", false)
         && pool.pooling.window.padding != Padding2d::default()
     {
         let all = !node.attributes.flag("ceil_mode", false);
         pool.pad(importer, node, all)?;
     }
-    let y = pool.apply(importer, pool.image.id, true)?;
+    let y = pool.apply_to(importer, pool.image.id, true, kind)?;
     Ok(vec![pool.image.value(importer, y)?])
 }
 
@@ -130,7 +157,7 @@ pub fn lp(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
     if p < 1 {
         bail!(InvalidShape, "p = {p}; it must be at least 1");
     }
-    let mut pool = Pool::of(importer, node)?;
+    let mut pool = Pool::of(importer, node, node.input(0)?)?;
     pool.pad(importer, node, true)?;
     let powers = match p {
         2 => importer.unary(Unary::Square, pool.image.id)?,
@@ -150,16 +177,23 @@ pub fn lp(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
 }
 
 /// Reduces all axes but batch and channels, which stay with extent 1.
-fn global(importer: &mut Importer, x: &Value, kind: Kind) -> Result<Value> {
+///
+/// # Errors
+/// As [`Importer::apply`].
+pub(super) fn global(
+    importer: &mut Importer,
+    x: &Value,
+    reduction: Reduction,
+    kind: &Kind,
+) -> Result<Value> {
     let rank = importer.shape(x).len();
     if rank < 3 {
         bail!(InvalidShape, "{} has no spatial axes", importer.tensor(x));
     }
     let mut axes: Vec<usize> = (2..rank).map(|axis| x.stored_axis(axis)).collect();
     axes.sort_unstable();
-    let dtype = importer.tensor(x).dtype;
-    let op = Op::Reduce(Reduce { kind, axes, keep_dims: true });
-    Ok(x.like(importer.apply(op, &[x.id], dtype)?))
+    let op = Op::Reduce(Reduce { kind: reduction, axes, keep_dims: true });
+    Ok(x.like(importer.apply_kind(op, vec![Some(x.id)], kind)?))
 }
 
 /// GlobalAveragePool.
@@ -167,7 +201,9 @@ fn global(importer: &mut Importer, x: &Value, kind: Kind) -> Result<Value> {
 /// # Errors
 /// As [`Importer::apply`].
 pub fn global_average(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
-    Ok(vec![global(importer, node.input(0)?, Kind::Mean)?])
+    let x = node.input(0)?;
+    let kind = Kind::of(importer.tensor(x));
+    Ok(vec![global(importer, x, Reduction::Mean, &kind)?])
 }
 
 /// GlobalMaxPool.
@@ -175,7 +211,9 @@ pub fn global_average(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<
 /// # Errors
 /// As [`Importer::apply`].
 pub fn global_max(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
-    Ok(vec![global(importer, node.input(0)?, Kind::Max)?])
+    let x = node.input(0)?;
+    let kind = Kind::of(importer.tensor(x));
+    Ok(vec![global(importer, x, Reduction::Max, &kind)?])
 }
 
 /// LRN: `x / (bias + alpha / size × Σ x²)^beta`, the sum over neighbouring channels: a mean over

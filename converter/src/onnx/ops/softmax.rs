@@ -2,6 +2,7 @@
 
 use super::super::{
     importer::{Importer, NodeOf, axis},
+    kind::Kind,
     value::Value,
 };
 use crate::{
@@ -11,13 +12,17 @@ use crate::{
 
 /// Applies an operator over the innermost axis to the stated one. Up to operator set 12 it is over
 /// all axes from the stated one on.
-fn along(importer: &mut Importer, node: &NodeOf<'_>, op: Op) -> Result<Vec<Value>> {
-    let x = node.input(0)?;
+pub(super) fn along(
+    importer: &mut Importer,
+    node: &NodeOf<'_>,
+    x: &Value,
+    op: Op,
+    kind: &Kind,
+) -> Result<Vec<Value>> {
     let shape = importer.shape(x);
-    let dtype = importer.tensor(x).dtype;
     if shape.is_empty() {
         let id = importer.reshape(x.id, vec![1])?;
-        let y = importer.apply(op, &[id], dtype)?;
+        let y = importer.apply_kind(op, vec![Some(id)], kind)?;
         let y = importer.reshape(y, vec![])?;
         return Ok(vec![Value::plain(importer.graph(), y)]);
     }
@@ -27,7 +32,7 @@ fn along(importer: &mut Importer, node: &NodeOf<'_>, op: Op) -> Result<Vec<Value
         let id = importer.stored_plain(x)?;
         let rows = shape[..axis].iter().product();
         let matrix = importer.reshape(id, vec![rows, shape[axis..].iter().product()])?;
-        let y = importer.apply(op, &[matrix], dtype)?;
+        let y = importer.apply_kind(op, vec![Some(matrix)], kind)?;
         let y = importer.reshape(y, shape)?;
         return Ok(vec![Value::plain(importer.graph(), y)]);
     }
@@ -40,7 +45,7 @@ fn along(importer: &mut Importer, node: &NodeOf<'_>, op: Op) -> Result<Vec<Value
             Value::ordered(importer.stored(x, &order)?, order)
         }
     };
-    Ok(vec![x.like(importer.apply(op, &[x.id], dtype)?)])
+    Ok(vec![x.like(importer.apply_kind(op, vec![Some(x.id)], kind)?)])
 }
 
 /// Softmax.
@@ -48,7 +53,9 @@ fn along(importer: &mut Importer, node: &NodeOf<'_>, op: Op) -> Result<Vec<Value
 /// # Errors
 /// As [`Importer::apply`].
 pub fn softmax(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
-    along(importer, node, Op::Softmax(Softmax { beta: 1.0 }))
+    let x = node.input(0)?;
+    let kind = Kind::of(importer.tensor(x));
+    along(importer, node, x, Op::Softmax(Softmax { beta: 1.0 }), &kind)
 }
 
 /// LogSoftmax.
@@ -56,5 +63,7 @@ pub fn softmax(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>>
 /// # Errors
 /// As [`Importer::apply`].
 pub fn log_softmax(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
-    along(importer, node, Op::LogSoftmax(LogSoftmax))
+    let x = node.input(0)?;
+    let kind = Kind::of(importer.tensor(x));
+    along(importer, node, x, Op::LogSoftmax(LogSoftmax), &kind)
 }

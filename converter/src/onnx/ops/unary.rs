@@ -33,6 +33,11 @@ impl Importer {
         if self.graph()[x].dtype == dtype {
             return Ok(x);
         }
+        if self.graph()[x].unsigned {
+            // Its numbers, whatever they stand for.
+            let numbers = self.numbers(x)?;
+            return self.cast(numbers, dtype);
+        }
         self.apply(Op::Cast(Cast), &[x], dtype)
     }
 }
