@@ -192,6 +192,7 @@ fn metadata(program: &Program, tensors: &[SlotId], options: &Options) -> Vec<u8>
     let mut put = |key: Key, index: usize, text: &str| {
         // Longer texts end at the last character that fits.
         let text = &text[..text.floor_char_boundary(usize::from(u16::MAX - 3))];
+        let text = &text[..text.floor_char_boundary(u16::MAX.into())];
         section.extend((key as u16).to_le_bytes());
         section.extend((text.len() as u16).to_le_bytes());
         section.extend((index as u32).to_le_bytes());

@@ -1,9 +1,6 @@
 //! The graph being built, and what the import of an operator works with.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    path::Path,
-};
+use std::{collections::HashMap, path::Path};
 
 use systole_core::{DType, Element};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
@@ -11,7 +8,9 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use super::{
     attributes::Attributes,
     kind::{Kind, inherited},
-    model, qdq, registry,
+    model,
+    order::{in_order, origin, short},
+    qdq, registry,
     tensors::{self, Stored},
     value::Value,
 };
@@ -39,9 +38,6 @@ const TAKE_EMPTY: &[&str] = &[
     "Squeeze",
     "Unsqueeze",
 ];
-
-/// The most characters of a node's name in messages.
-const MAX_NAME: usize = 200;
 
 /// A node as its import sees it.
 #[derive(Debug)]
@@ -87,6 +83,10 @@ impl NodeOf<'_> {
 pub struct Importer {
     graph: Graph,
     origin: String,
+    /// The first output of the node that is imported: what other tensors it needs are named after.
+    output: String,
+    /// How many those are so far.
+    made: usize,
     budget: Budget,
 }
 
@@ -104,7 +104,13 @@ pub(super) fn import(
     let nodes = fused.as_deref().unwrap_or(&source.node);
     let format = if fused.is_some() { Format::Qdq } else { Format::Onnx };
     let graph = Graph { format, ..Graph::default() };
-    let mut importer = Importer { graph, origin: String::new(), budget: Budget::new(options) };
+    let mut importer = Importer {
+        graph,
+        origin: String::new(),
+        output: String::new(),
+        made: 0,
+        budget: Budget::new(options),
+    };
     let mut values: HashMap<&str, Value> = HashMap::new();
     for proto in &source.initializer {
         let place = || format!("initializer '{}'", proto.name);
@@ -140,70 +146,6 @@ pub(super) fn import(
     importer.finish(source, &values)
 }
 
-/// The nodes' indices, each behind those whose outputs it reads.
-fn in_order(nodes: &[NodeProto], known: &HashMap<&str, Value>) -> Result<Vec<usize>> {
-    let mut writers: HashMap<&str, usize> = HashMap::new();
-    for (index, node) in nodes.iter().enumerate() {
-        for output in node.output.iter().filter(|name| !name.is_empty()) {
-            if known.contains_key(&**output) || writers.insert(output, index).is_some() {
-                bail!(InvalidGraph, "'{output}' is written twice; names must be of one value");
-            }
-        }
-    }
-    let mut waits: Vec<usize> = Vec::new();
-    let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
-    for (index, node) in nodes.iter().enumerate() {
-        let mut sources = HashSet::new();
-        for name in node.input.iter().filter(|name| !name.is_empty()) {
-            match writers.get(&**name) {
-                Some(&writer) => {
-                    sources.insert(writer);
-                }
-                None if known.contains_key(&**name) => {}
-                None => bail!(
-                    InvalidGraph,
-                    "{} reads '{name}', which is no input, no initializer and no node's output",
-                    origin(index, node)
-                ),
-            }
-        }
-        waits.push(sources.len());
-        for source in sources {
-            readers.entry(source).or_default().push(index);
-        }
-    }
-    let mut ready: VecDeque<usize> = (0..waits.len()).filter(|&index| waits[index] == 0).collect();
-    let mut order = Vec::with_capacity(waits.len());
-    while let Some(index) = ready.pop_front() {
-        order.push(index);
-        for &reader in readers.get(&index).into_iter().flatten() {
-            waits[reader] -= 1;
-            if waits[reader] == 0 {
-                ready.push_back(reader);
-            }
-        }
-    }
-    if let Some(index) = waits.iter().position(|&count| count > 0) {
-        bail!(InvalidGraph, "{} reads what follows from it: a cycle", origin(index, &nodes[index]));
-    }
-    Ok(order)
-}
-
-/// How messages name a node. Each operator that results from it holds a copy.
-pub(super) fn origin(index: usize, node: &NodeProto) -> String {
-    let op = short(&node.op_type);
-    match short(&node.name) {
-        "" => format!("node {index} ({op})"),
-        name => format!("node {index} '{name}' ({op})"),
-    }
-}
-
-/// The beginning of a name, which is all of those that people give.
-fn short(name: &str) -> &str {
-    let end = name.char_indices().nth(MAX_NAME).map_or(name.len(), |(end, _)| end);
-    &name[..end]
-}
-
 impl Importer {
     fn input(&mut self, name: &str, dtype: DType, shape: Vec<usize>, channels_last: bool) -> Value {
         let order: Vec<usize> = match channels_last {
@@ -225,6 +167,7 @@ impl Importer {
         folder: Option<&Path>,
     ) -> Result<()> {
         self.origin = origin(index, node);
+        self.name_after(node.output.first().map_or("", |name| name));
         let place = self.origin.clone();
         let of = |name: &String| match &**name {
             "" => None,
@@ -253,9 +196,8 @@ impl Importer {
             if name.is_empty() {
                 continue;
             }
-            let tensor = &mut self.graph[value.id];
-            if tensor.name.is_empty() {
-                tensor.name.clone_from(name);
+            if self.is_made(value.id) {
+                self.graph[value.id].name.clone_from(name);
             }
             values.insert(name, value);
         }
@@ -272,6 +214,7 @@ impl Importer {
                 return Err(error!(InvalidGraph, "no node writes it").within(place()));
             };
             self.origin = place();
+            self.name_after(&output.name);
             let shape = value.shape(&self.graph);
             if model::contradicts(output, &shape) {
                 return Err(error!(InvalidShape, "states another shape than results, {shape:?}")
@@ -316,7 +259,7 @@ impl Importer {
             self.graph[id] = label(&self.graph[id]);
             return Ok(id);
         }
-        let output = self.graph.add_tensor(kind.clone().tensor(self.graph[id].shape.clone()));
+        let output = self.add_made(kind.clone().tensor(self.graph[id].shape.clone()));
         self.add(Op::Reshape(Reshape), vec![Some(id)], vec![output])?;
         Ok(output)
     }
@@ -329,6 +272,34 @@ impl Importer {
             (self.graph[id].dtype, self.graph[id].unsigned) = (DType::I8, true);
         }
         turned
+    }
+
+    /// Sets what the tensors that are made from now on are named after.
+    fn name_after(&mut self, output: &str) {
+        self.output = short(output).to_owned();
+        self.made = 0;
+    }
+
+    /// Adds a tensor that the model has no name for.
+    fn add_made(&mut self, tensor: Tensor) -> TensorId {
+        let name = self.made_name();
+        self.graph.add_tensor(Tensor { name, ..tensor })
+    }
+
+    /// A name for it.
+    fn made_name(&mut self) -> String {
+        if self.output.is_empty() {
+            return String::new();
+        }
+        self.made += 1;
+        format!("{}#{}", self.output, self.made)
+    }
+
+    /// Whether a tensor has no name of the model's own.
+    fn is_made(&self, id: TensorId) -> bool {
+        let name = &self.graph[id].name;
+        let rest = name.strip_prefix(&self.output).and_then(|rest| rest.strip_prefix('#'));
+        name.is_empty() || rest.is_some_and(|number| number.parse::<usize>().is_ok())
     }
 
     /// The graph so far.
@@ -391,7 +362,7 @@ impl Importer {
 
     /// A constant of the import's own.
     pub fn constant<T: Element>(&mut self, shape: Vec<usize>, data: &[T]) -> TensorId {
-        self.graph.add_tensor(Tensor::constant("", shape, data))
+        self.add_made(Tensor::constant("", shape, data))
     }
 
     /// A constant number of a type that can be computed with.
@@ -468,7 +439,7 @@ impl Importer {
             return Ok(self.graph.add_tensor(constant));
         }
         let output = Kind::of(tensor).tensor(shape);
-        let output = self.graph.add_tensor(output);
+        let output = self.add_made(output);
         self.add(Op::Reshape(Reshape), vec![Some(id)], vec![output])?;
         Ok(output)
     }
@@ -529,7 +500,7 @@ impl Importer {
             inherited(&self.graph, &op, &inputs, kind)?;
         }
         let outputs: Vec<TensorId> =
-            kinds.into_iter().map(|kind| self.graph.add_tensor(kind.tensor(Vec::new()))).collect();
+            kinds.into_iter().map(|kind| self.add_made(kind.tensor(Vec::new()))).collect();
         let node = Node { op, inputs, outputs, origin: self.origin.clone() };
         let shapes = node.op.infer(&NodeView { graph: &self.graph, node: &node })?;
         for (&id, shape) in node.outputs.iter().zip(shapes) {
@@ -550,8 +521,14 @@ impl Importer {
         })?;
         let constant = node.inputs.iter().flatten().all(|&id| self.graph[id].is_constant());
         if constant && !node.inputs.is_empty() {
+            let of = node.inputs.iter().flatten().find(|&&id| !self.is_made(id));
+            let name = of.map(|&id| self.graph[id].name.clone());
             for (id, data) in evaluate(&self.graph, &node, &mut self.budget)? {
                 self.graph[id].data = Some(data);
+                // Weights in another order are those weights to a reader.
+                if let Some(name) = &name {
+                    self.graph[id].name.clone_from(name);
+                }
             }
             return Ok(());
         }

@@ -14,6 +14,7 @@ mod importer;
 mod kind;
 mod model;
 mod ops;
+mod order;
 mod qdq;
 mod registry;
 mod tensors;
@@ -26,8 +27,10 @@ pub use registry::{CONTRIBUTED, SUPPORTED};
 
 use crate::{
     error::{Class, Error, Result, bail, error},
-    graph::{Graph, Tensor},
+    graph::{Format, Graph, Tensor},
     options::Options,
+    passes::MOST_SEARCHED,
+    quantize::fold,
 };
 
 /// Whether a file is taken for an ONNX model: by its name, since protobuf has no mark of its own.
@@ -47,7 +50,13 @@ pub fn import(bytes: &[u8], folder: Option<&Path>, options: &Options) -> Result<
     let model = model::parse(bytes)?;
     let problems = registry::unsupported(&model);
     all_at_once(problems)?;
-    importer::import(&model, folder, options)
+    let mut graph = importer::import(&model, folder, options)?;
+    // Exporters leave biases and normalizations apart from their layers, which costs each a tensor.
+    // What a quantized model computes in floats in between is to stay what it is to the last bit.
+    if graph.format == Format::Onnx && graph.nodes.len() <= MOST_SEARCHED {
+        fold::run(&mut graph, fold::Shared::Stay)?;
+    }
+    Ok(graph)
 }
 
 /// Reads a tensor in a file of its own, as ONNX's tests hold their inputs and outputs.

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use tract_onnx::pb::ModelProto;
 
 use super::{
-    importer::{Importer, NodeOf, origin},
+    importer::{Importer, NodeOf},
     ops::{
         activation, arithmetic, comparison, constant, convolution, gather, integer, matrix,
         normalization, pad, pooling, qlinear, quantized, rearrange, reduction, resize, selection,
         shape, slice, softmax, unary,
     },
+    order::origin,
     value::Value,
 };
 use crate::error::{Error, Result, error};

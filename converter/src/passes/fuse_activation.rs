@@ -1,4 +1,5 @@
-//! Moves a RELU, RELU6 or the like into the operator before it, as the range of its output.
+//! Moves a RELU, RELU6 or the like into the operator before it, as the range of its output. Reshapes
+//! in between change no element.
 //!
 //! Quantized tensors must have one quantization before and behind the activation: then it is a
 //! clamp of stored values, which is what fused activations are. Otherwise it scales, too, and the
@@ -34,15 +35,28 @@ fn fuse(graph: &mut Graph, index: usize) -> bool {
     let (Some(x), y) = (graph.nodes[index].inputs[0], graph.nodes[index].outputs[0]) else {
         return false;
     };
-    let same = graph[x].quantization == graph[y].quantization && graph[x].dtype == graph[y].dtype;
-    let only = graph.readers(x).count() == 1 && !graph.outputs.contains(&x);
-    let Some(writer) = graph.writer(x).filter(|_| same && only) else { return false };
-    let writer = &mut graph.nodes[writer];
-    match fused(&mut writer.op) {
+    let Some(last) = graph.writer(x) else { return false };
+    let (mut writer, mut read) = (last, x);
+    loop {
+        let same = graph[read].quantization == graph[y].quantization
+            && graph[read].dtype == graph[y].dtype;
+        let only = graph.readers(read).count() == 1 && !graph.outputs.contains(&read);
+        if !same || !only {
+            return false;
+        }
+        let (Op::Reshape(_), Some(&Some(inner))) =
+            (&graph.nodes[writer].op, graph.nodes[writer].inputs.first())
+        else {
+            break;
+        };
+        let Some(before) = graph.writer(inner) else { return false };
+        (writer, read) = (before, inner);
+    }
+    match fused(&mut graph.nodes[writer].op) {
         Some(slot) if *slot == Activation::None => *slot = activation,
         _ => return false,
     }
-    writer.outputs = vec![y];
+    graph.nodes[last].outputs = vec![y];
     true
 }
 
@@ -67,7 +81,7 @@ mod tests {
     use super::*;
     use crate::{
         graph::Tensor,
-        ops::fully_connected::FullyConnected,
+        ops::{fully_connected::FullyConnected, reshape::Reshape},
         passes::testing::{Chain, same_outputs},
     };
 
@@ -88,6 +102,17 @@ mod tests {
         let mut graph = chain.finish();
         assert_eq!(same_outputs(&mut graph, run), 1);
         assert_eq!(graph.nodes.len(), 1);
+    }
+
+    #[test]
+    fn a_reshape_in_between_is_no_obstacle() {
+        let mut chain = Chain::new(&[1, 5]);
+        product(&mut chain, 4);
+        chain.add(Op::Reshape(Reshape), &[2, 2]);
+        chain.add(Op::Unary(Unary::Range(Activation::Relu)), &[2, 2]);
+        let mut graph = chain.finish();
+        assert_eq!(same_outputs(&mut graph, run), 1);
+        assert!(matches!(graph.nodes[1].op, Op::Reshape(_)));
     }
 
     #[test]

@@ -38,7 +38,7 @@ const PASSES: &[(&str, &str, Pass)] = &[
 
 /// Graphs with more operators than this only lose dead code: the other passes search the graph at
 /// each operator. Networks have hundreds; tens of thousands are made to keep a converter busy.
-const MOST_SEARCHED: usize = 5_000;
+pub(crate) const MOST_SEARCHED: usize = 5_000;
 
 /// Runs all passes.
 ///

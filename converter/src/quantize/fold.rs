@@ -18,15 +18,36 @@ struct PerChannel {
     offsets: Vec<f64>,
 }
 
+/// The most weights that are multiplied: a model may repeat the same layer, or factors behind one, for
+/// ever.
+const MOST_WEIGHTS: usize = 1 << 30;
+
+/// What becomes of weights that several layers read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// They stay, and nothing is folded into those layers.
+    Stay,
+    /// A layer that something is folded into gets its own.
+    Copied,
+}
+
 /// Folds all that can be; counts the operators that went.
 ///
 /// # Errors
 /// None for valid graphs.
-pub fn run(graph: &mut Graph) -> Result<usize> {
+pub fn run(graph: &mut Graph, shared: Shared) -> Result<usize> {
     let before = graph.nodes.len();
-    let mut index = 0;
+    let (mut index, mut left) = (0, MOST_WEIGHTS);
     while index < graph.nodes.len() {
-        if fold_into_layer_before(graph, index)? || fold_into_layer_behind(graph, index)? {
+        let mut fits = |graph: &Graph, layer: &Linear| {
+            let own = graph.readers(layer.weights).count() == 1;
+            let rest = left.checked_sub(graph[layer.weights].elements());
+            left = rest.unwrap_or(0);
+            rest.is_some() && (own || shared == Shared::Copied)
+        };
+        if fold_into_layer_before(graph, index, &mut fits)?
+            || fold_into_layer_behind(graph, index, &mut fits)?
+        {
             graph.nodes.remove(index);
             index = index.saturating_sub(1);
         } else {
@@ -71,14 +92,27 @@ fn per_channel(graph: &Graph, node: &Node) -> Result<Option<(TensorId, PerChanne
     Ok(finite.then_some((x, affine)))
 }
 
-/// `factor × (W x + b) + offset` is a layer of its own.
-fn fold_into_layer_before(graph: &mut Graph, index: usize) -> Result<bool> {
+/// `factor × (W x + b) + offset` is a layer of its own, also where a reshape that leaves channels
+/// innermost is in between.
+fn fold_into_layer_before(
+    graph: &mut Graph,
+    index: usize,
+    fits: &mut dyn FnMut(&Graph, &Linear) -> bool,
+) -> Result<bool> {
     let Some((x, affine)) = per_channel(graph, &graph.nodes[index])? else { return Ok(false) };
-    let Some(writer) = graph.writer(x) else { return Ok(false) };
+    let once = |id: TensorId| graph.readers(id).count() == 1 && !graph.outputs.contains(&id);
+    let Some(last) = graph.writer(x) else { return Ok(false) };
+    let (mut writer, mut only) = (last, once(x));
+    if let (Op::Reshape(_), Some(&Some(inner))) =
+        (&graph.nodes[last].op, graph.nodes[last].inputs.first())
+        && graph[inner].shape.last() == graph[x].shape.last()
+    {
+        let Some(before) = graph.writer(inner) else { return Ok(false) };
+        (writer, only) = (before, only && once(inner));
+    }
     let Some(layer) = Linear::of(graph, &graph.nodes[writer]) else { return Ok(false) };
-    let only = graph.readers(x).count() == 1 && !graph.outputs.contains(&x);
     let bare = activation(&graph.nodes[writer].op) == Activation::None;
-    if !only || !bare || affine.factors.len() != layer.outputs {
+    if !only || !bare || affine.factors.len() != layer.outputs || !fits(graph, &layer) {
         return Ok(false);
     }
     let mut weights: Vec<f32> = graph[layer.weights].values()?;
@@ -87,14 +121,17 @@ fn fold_into_layer_before(graph: &mut Graph, index: usize) -> Result<bool> {
     }
     let pairs = affine.factors.iter().zip(&affine.offsets);
     let bias = super::weights::bias(graph, &layer)?;
-    let bias = bias.iter().zip(pairs).map(|(&b, (m, a))| (f64::from(b) * m + a) as f32).collect();
+    let bias: Vec<f32> =
+        bias.iter().zip(pairs).map(|(&b, (m, a))| (f64::from(b) * m + a) as f32).collect();
+    if weights.iter().chain(&bias).any(|value| !value.is_finite()) {
+        return Ok(false);
+    }
     let Op::Binary(binary) = &graph.nodes[index].op else { return Ok(false) };
     let fused = binary.activation;
     let output = graph.nodes[index].outputs.clone();
     replace(graph, writer, &layer, &weights, bias);
-    let node = &mut graph.nodes[writer];
-    node.outputs = output;
-    match &mut node.op {
+    graph.nodes[last].outputs = output;
+    match &mut graph.nodes[writer].op {
         Op::Conv2d(op) => op.activation = fused,
         Op::DepthwiseConv2d(op) => op.activation = fused,
         Op::TransposeConv2d(op) => op.activation = fused,
@@ -110,7 +147,11 @@ fn fold_into_layer_before(graph: &mut Graph, index: usize) -> Result<bool> {
 const ALIKE: f64 = 4.0;
 
 /// `W (factor × x + offset) + b` is a layer of its own, unless zeros are padded in between.
-fn fold_into_layer_behind(graph: &mut Graph, index: usize) -> Result<bool> {
+fn fold_into_layer_behind(
+    graph: &mut Graph,
+    index: usize,
+    fits: &mut dyn FnMut(&Graph, &Linear) -> bool,
+) -> Result<bool> {
     let Some((x, affine)) = per_channel(graph, &graph.nodes[index])? else { return Ok(false) };
     let Op::Binary(binary) = &graph.nodes[index].op else { return Ok(false) };
     let y = graph.nodes[index].outputs[0];
@@ -136,6 +177,7 @@ fn fold_into_layer_behind(graph: &mut Graph, index: usize) -> Result<bool> {
         || !layer.inputs.is_multiple_of(channels)
         || (padded && shifts)
         || !alike
+        || !fits(graph, &layer)
     {
         return Ok(false);
     }
@@ -148,7 +190,10 @@ fn fold_into_layer_behind(graph: &mut Graph, index: usize) -> Result<bool> {
         sums[place.output] += f64::from(*w) * affine.offsets[channel];
         *w = (f64::from(*w) * affine.factors[channel]) as f32;
     }
-    let bias = sums.into_iter().map(|sum| sum as f32).collect();
+    let bias: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
+    if weights.iter().chain(&bias).any(|value| !value.is_finite()) {
+        return Ok(false);
+    }
     replace(graph, reader, &layer, &weights, bias);
     graph.nodes[reader].inputs[0] = Some(x);
     Ok(true)
@@ -160,8 +205,15 @@ fn replace(graph: &mut Graph, node: usize, layer: &Linear, weights: &[f32], bias
     let weights = Tensor::constant(&old.name[..], old.shape.clone(), weights);
     let name = layer.bias.map_or(String::new(), |id| graph[id].name.clone());
     let bias = Tensor::constant(name, vec![layer.outputs], &bias);
-    let weights = graph.add_tensor(weights);
-    let bias = graph.add_tensor(bias);
+    let mut put = |old: Option<TensorId>, new: Tensor| match old {
+        Some(old) if graph.readers(old).count() == 1 => {
+            graph[old] = new;
+            old
+        }
+        _ => graph.add_tensor(new),
+    };
+    let weights = put(Some(layer.weights), weights);
+    let bias = put(layer.bias, bias);
     let inputs = &mut graph.nodes[node].inputs;
     inputs.truncate(1);
     inputs.extend([Some(weights), Some(bias)]);
@@ -177,6 +229,7 @@ mod tests {
             binary::Binary,
             conv2d::Conv2d,
             fully_connected::FullyConnected,
+            reshape::Reshape,
             window::{Padding2d, Window},
         },
         passes::testing::{Chain, output},
@@ -207,7 +260,7 @@ mod tests {
     /// Runs the pass; the outputs stay but for rounding.
     fn folded(mut graph: Graph) -> (usize, Graph) {
         let before = floats(&graph);
-        let count = run(&mut graph).unwrap();
+        let count = run(&mut graph, Shared::Stay).unwrap();
         for node in &graph.nodes {
             graph.check(node).unwrap();
         }
@@ -228,6 +281,36 @@ mod tests {
         let (count, graph) = folded(chain.finish());
         assert_eq!((count, graph.nodes.len()), (2, 1));
         assert_eq!(activation(&graph.nodes[0].op), Activation::Relu);
+    }
+
+    #[test]
+    fn a_bias_behind_a_reshape_goes_into_the_convolution_before_it() {
+        for (shape, folds) in [([4, 3, 3], 1), ([3, 3, 4], 0)] {
+            let mut chain = Chain::new(&[1, 3, 4, 2]);
+            convolve(&mut chain, 1, &[1, 3, 4, 3]);
+            chain.add(Op::Reshape(Reshape), &shape);
+            let offsets = constant(&[1.0, 2.0, -3.0, 4.0][..shape[2]]);
+            chain.add_with(binary(Arithmetic::Add, Activation::Relu), &[offsets], &shape);
+            let (count, graph) = folded(chain.finish());
+            assert_eq!((count, graph.nodes.len()), (folds, 3 - folds));
+        }
+    }
+
+    #[test]
+    fn weights_that_two_layers_read_stay() {
+        let mut chain = Chain::new(&[1, 3, 4, 2]);
+        convolve(&mut chain, 1, &[1, 3, 4, 3]);
+        let factors = constant(&[0.5, -2.0, 100.0]);
+        chain.add_with(binary(Arithmetic::Mul, Activation::None), &[factors], &[1, 3, 4, 3]);
+        let mut graph = chain.finish();
+        let mut twin = graph.nodes[0].clone();
+        let output = graph[twin.outputs[0]].clone();
+        twin.outputs = vec![graph.add_tensor(output)];
+        graph.outputs.push(twin.outputs[0]);
+        graph.nodes.push(twin);
+        assert_eq!(run(&mut graph.clone(), Shared::Stay).unwrap(), 0);
+        assert_eq!(run(&mut graph, Shared::Copied).unwrap(), 1);
+        assert_ne!(graph.nodes[0].inputs[1], graph.nodes[1].inputs[1]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod bias_correction;
 mod convert;
 mod equalize;
 mod float16;
-mod fold;
+pub(crate) mod fold;
 mod head;
 mod hybrid;
 mod int4;
@@ -60,7 +60,7 @@ pub fn prepare(graph: &mut Graph) -> Result<Vec<Applied>> {
 /// Folds factors and offsets of channels into the layers around them.
 fn fold(graph: &mut Graph) -> Result<Applied> {
     let what = "factors and offsets of channels folded into weights";
-    Ok(Applied { name: "fold_channels", what, count: fold::run(graph)? })
+    Ok(Applied { name: "fold_channels", what, count: fold::run(graph, fold::Shared::Copied)? })
 }
 
 /// A quantized graph.

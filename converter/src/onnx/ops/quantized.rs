@@ -80,9 +80,16 @@ impl Importer {
     /// # Errors
     /// `UnsupportedFeature` where they are not, `InvalidQuantization` for scales that are none.
     pub(super) fn scales(&self, scale: &Value, zero_point: Option<&Value>) -> Result<Scales> {
-        let scales = self.floats(scale)?;
+        let tensor = self.tensor(scale);
+        let scales: Vec<f32> = tensor.values()?;
+        if scales.is_empty() {
+            bail!(InvalidQuantization, "{tensor}, the scale, has no elements");
+        }
         if let Some(wrong) = scales.iter().find(|scale| !SCALES.contains(scale)) {
-            bail!(InvalidQuantization, "a scale of {wrong}; scales lie within {SCALES:?}");
+            bail!(
+                InvalidQuantization,
+                "{tensor} holds a scale of {wrong}; scales lie within {SCALES:?}"
+            );
         }
         let shape = self.shape(scale);
         let Some(zero_point) = zero_point else {
@@ -226,6 +233,7 @@ fn spread(
             }
             let inner: usize = shape[axis + 1..].iter().product();
             let count: usize = shape.iter().product();
+            importer.spend(count)?;
             extents = shape.to_vec();
             values = (0..count)
                 .map(|at| {
