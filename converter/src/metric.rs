@@ -46,13 +46,39 @@ impl Metric {
     /// Measures the outputs of a model with one output.
     ///
     /// # Errors
-    /// `InvalidData` where there is not one label per sample, or not one output per value.
+    /// `InvalidData` where there is not one label per sample, or not one value per output, for labels
+    /// that are no class of the model, and values that are all the same or not finite.
     pub fn measure(self, outputs: &[Vec<f32>], labels: &Array) -> Result<f64> {
+        let shape = &labels.shape;
         let labels = numbers(labels)?;
-        if labels.len() != outputs.len() || labels.is_empty() {
-            bail!(InvalidData, "{} labels for {} samples", labels.len(), outputs.len());
+        if shape.first() != Some(&outputs.len()) || labels.is_empty() {
+            bail!(
+                InvalidData,
+                "array '{LABELS}' has shape {shape:?}, but there are {} samples",
+                outputs.len()
+            );
         }
+        if matches!(self, Self::R2 | Self::Rmse) {
+            return self.of_values(outputs, &labels);
+        }
+        if labels.len() != outputs.len() {
+            bail!(
+                InvalidData,
+                "array '{LABELS}' has shape {shape:?}; one class per sample is needed, or floats"
+            );
+        }
+        let classes = |output: &Vec<f32>| if output.len() == 1 { 2 } else { output.len() };
         let pairs = outputs.iter().zip(&labels);
+        let beyond =
+            |(output, &label): (&Vec<f32>, &f64)| !(0.0..classes(output) as f64).contains(&label);
+        if let Some(sample) = pairs.clone().position(beyond) {
+            bail!(
+                InvalidData,
+                "array '{LABELS}' holds class {} of sample {sample}, but the model has classes 0 to {}",
+                labels[sample],
+                classes(&outputs[sample]).saturating_sub(1)
+            );
+        }
         match self {
             Self::Top1 => {
                 let right = pairs.filter(|(output, label)| class(output) as f64 == **label);
@@ -65,23 +91,35 @@ impl Metric {
                 });
                 Ok(100.0 * right.count() as f64 / labels.len() as f64)
             }
-            Self::R2 | Self::Rmse => {
-                if let Some(output) = outputs.iter().find(|output| output.len() != 1) {
-                    bail!(
-                        InvalidData,
-                        "labels are real numbers, but the model gives {} per sample",
-                        output.len()
-                    );
-                }
-                let mean = labels.iter().sum::<f64>() / labels.len() as f64;
-                let left: f64 = pairs.map(|(y, label)| (f64::from(y[0]) - label).powi(2)).sum();
-                if self == Self::Rmse {
-                    return Ok((left / labels.len() as f64).sqrt());
-                }
-                let whole: f64 = labels.iter().map(|label| (label - mean).powi(2)).sum();
-                Ok(100.0 * (1.0 - left / whole))
-            }
+            Self::R2 | Self::Rmse => self.of_values(outputs, &labels),
         }
+    }
+
+    /// R² or RMSE of all values that the model gives, images for one.
+    fn of_values(self, outputs: &[Vec<f32>], labels: &[f64]) -> Result<f64> {
+        let values: Vec<f64> = outputs.iter().flatten().map(|&y| y.into()).collect();
+        if values.len() != labels.len() {
+            bail!(
+                InvalidData,
+                "array '{LABELS}' holds {} values, but the model gives {} for {} samples",
+                labels.len(),
+                values.len(),
+                outputs.len()
+            );
+        }
+        if let Some(label) = labels.iter().find(|label| !label.is_finite()) {
+            bail!(InvalidData, "array '{LABELS}' holds {label}; values must be finite");
+        }
+        let mean = labels.iter().sum::<f64>() / labels.len() as f64;
+        let left: f64 = values.iter().zip(labels).map(|(y, label)| (y - label).powi(2)).sum();
+        if self == Self::Rmse {
+            return Ok((left / labels.len() as f64).sqrt());
+        }
+        let whole: f64 = labels.iter().map(|label| (label - mean).powi(2)).sum();
+        if whole == 0.0 {
+            bail!(InvalidData, "array '{LABELS}' holds {mean} alone; R² is of values that differ");
+        }
+        Ok(100.0 * (1.0 - left / whole))
     }
 }
 
@@ -234,6 +272,10 @@ mod tests {
         assert_eq!(Metric::of(&labels), Metric::R2);
         assert_eq!(Metric::R2.measure(&outputs, &labels).unwrap(), 50.0);
         assert!(Metric::R2.measure(&outputs[..2], &labels).is_err());
+        // Images are values too.
+        let pairs = [vec![1.0, 2.0], vec![4.0, 5.0]];
+        let labels = Array { shape: vec![2, 2], ..self::labels(&[1.0_f32, 2.0, 3.0, 6.0]) };
+        assert_eq!(Metric::R2.measure(&pairs, &labels).unwrap(), 100.0 * (1.0 - 2.0 / 14.0));
     }
 
     #[test]

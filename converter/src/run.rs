@@ -12,8 +12,9 @@ use crate::{
 
 /// Runs `model` on every sample of `inputs`; `progress` is called after each one.
 ///
-/// Arrays belong to inputs by name, or by position where the names differ and the counts agree.
-/// The first axis counts samples; a sample may leave out the input's leading dimensions of 1.
+/// Arrays belong to inputs by name; by position where there is one, where names were stripped from the
+/// model, and where the arrays are only numbered (numpy's `arr_0`, `arr_1`). The first axis counts
+/// samples; a sample may leave out the input's dimensions of 1.
 ///
 /// # Errors
 /// `InvalidData` where arrays do not fit.
@@ -74,7 +75,7 @@ pub(crate) fn match_inputs<'a>(model: &Model<'_>, arrays: &'a [Array]) -> Result
         infos.iter().map(|info| info.name().and_then(|name| named.get(name).copied())).collect();
     let matched = if by_name.iter().all(Option::is_some) {
         by_name.into_iter().flatten().collect()
-    } else if arrays.len() == infos.len() {
+    } else if arrays.len() == infos.len() && (arrays.len() == 1 || nameless(&infos, arrays)) {
         arrays.iter().collect::<Vec<_>>()
     } else {
         let wanted: Vec<String> =
@@ -82,8 +83,8 @@ pub(crate) fn match_inputs<'a>(model: &Model<'_>, arrays: &'a [Array]) -> Result
         let found: Vec<&str> = arrays.iter().map(|array| &array.name[..]).collect();
         bail!(
             InvalidData,
-            "the arrays are {found:?}, but the model's inputs are {wanted:?}: neither the names \
-             nor the number fit"
+            "the arrays are {found:?}, but the model's inputs are {wanted:?}: an array of each \
+             input's name is needed"
         );
     };
     for (index, (info, array)) in infos.iter().zip(&matched).enumerate() {
@@ -104,6 +105,14 @@ pub(crate) fn match_inputs<'a>(model: &Model<'_>, arrays: &'a [Array]) -> Result
     Ok(matched)
 }
 
+/// Whether the inputs of a model have no names, or the arrays one that is numbered.
+fn nameless(infos: &[TensorInfo<'_>], arrays: &[Array]) -> bool {
+    let stems =
+        arrays.iter().map(|array| array.name.trim_end_matches(|c: char| c.is_ascii_digit()));
+    infos.iter().all(|info| info.name().is_none())
+        || stems.clone().zip(stems.skip(1)).all(|(stem, next)| stem == next)
+}
+
 fn check_array(info: &TensorInfo<'_>, array: &Array) -> Result<()> {
     let Some((&samples, dims)) = array.shape.split_first() else {
         bail!(InvalidData, "a single number; the first axis must count samples");
@@ -111,12 +120,26 @@ fn check_array(info: &TensorInfo<'_>, array: &Array) -> Result<()> {
     if samples == 0 {
         bail!(InvalidData, "holds no sample");
     }
-    if dims.iter().product::<usize>() != info.len() {
+    // The order of other axes than those of extent 1 has to be the input's: images with channels
+    // last are no images with channels first.
+    let given: Vec<usize> = dims.iter().copied().filter(|&dim| dim != 1).collect();
+    let wanted = info.shape().dims().iter().map(|&dim| dim as usize);
+    let wanted: Vec<usize> = wanted.filter(|&dim| dim != 1).collect();
+    if given != wanted {
+        let sorted = |mut dims: Vec<usize>| {
+            dims.sort_unstable();
+            dims
+        };
+        let order = match sorted(given) == sorted(wanted) {
+            true => {
+                "; the axes are in another order (ONNX: --input-layout nhwc takes channels last)"
+            }
+            false => "",
+        };
         bail!(
             InvalidData,
-            "samples have shape {dims:?}, but the input's is {:?} ({} elements)",
-            info.shape(),
-            info.len()
+            "samples have shape {dims:?}, but the input's is {:?}{order}",
+            info.shape()
         );
     }
     // What numpy computes in by default is rounded to float32.

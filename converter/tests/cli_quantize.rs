@@ -117,7 +117,7 @@ fn samples_that_do_not_fit_are_refused() {
     let type_ = bench.arrays("type", std::slice::from_ref(&wrong));
     calibrate(&type_, &["'x'", "int32", "float32"]);
     let two = [Array { name: "a".into(), ..wrong.clone() }, Array { name: "b".into(), ..wrong }];
-    calibrate(&bench.arrays("names", &two), &["\"a\"", "\"b\"", "names"]);
+    calibrate(&bench.arrays("names", &two), &["\"a\"", "\"b\"", "an array of each input's name"]);
     let garbage = bench.path("garbage.npz");
     std::fs::write(&garbage, b"no archive").expect("the file can be written");
     calibrate(&garbage, &["garbage.npz"]);

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// The quantized model: .systole, .tflite or .onnx. Layers are compared by their names: convert
     /// with --names all
     quantized: PathBuf,
-    /// Samples: an array per input, by name or by position; the first axis counts samples. An array
+    /// Samples: an array per input, of its name; the first axis counts samples. An array
     /// `labels` holds the right answers: classes as integers, values as floats
     #[arg(short, long, value_name = "X.npz")]
     data: PathBuf,

@@ -17,7 +17,7 @@ use systole_converter::{
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Quantization of float models")]
 pub(super) struct Quantization {
-    /// Quantize with these samples: an array per input, by name or by position; the first axis
+    /// Quantize with these samples: an array per input, of its name; the first axis
     /// counts samples. Some hundred that cover what the model will meet
     #[arg(long, value_name = "X.npz")]
     calibrate: Option<PathBuf>,

@@ -21,7 +21,7 @@ const PRINTED: usize = 16;
 pub(super) struct Arguments {
     /// The model: .systole, or .onnx or .tflite to be converted in memory
     model: PathBuf,
-    /// Samples: an array per input, by name or by position; the first axis counts samples. Zeros
+    /// Samples: an array per input, of its name; the first axis counts samples. Zeros
     /// where it is left out
     #[arg(short, long, value_name = "X.npz")]
     input: Option<PathBuf>,
