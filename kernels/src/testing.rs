@@ -202,7 +202,7 @@ impl Scales {
     pub(crate) fn new(values: &mut Values, channels: usize) -> Self {
         let len = if values.next().is_multiple_of(2) { 1 } else { channels };
         let multiplier = values.i32s(len, 1 << 30, i64::from(i32::MAX));
-        let shift: Vec<i8> = values.integers(len, -12, 1).into_iter().map(|v| v as i8).collect();
+        let shift: Vec<i8> = values.integers(len, -12, 3).into_iter().map(|v| v as i8).collect();
         let scale = |(&m, &s): (&i32, &i8)| f64::from(m) * libm::exp2(f64::from(s) - 31.0);
         let f64s: Vec<f64> = multiplier.iter().zip(&shift).map(scale).collect();
         let f32s = f64s.iter().map(|&s| s as f32).collect();

@@ -12,9 +12,25 @@ pub(super) struct OutputStage<'a> {
     pub output: Output,
     /// Channels of the output: from one position to the next.
     pub channels: usize,
+    /// Whether sums lie within ±2^30, so that they can be doubled.
+    pub small: bool,
 }
 
-impl OutputStage<'_> {
+/// The largest product of an activation, as `x + 128`, and a weight with its zero point, and that of
+/// the zero point alone.
+const PRODUCT: u64 = 2 * 255 * 255;
+
+impl<'a> OutputStage<'a> {
+    /// For sums of so many products and a bias each.
+    #[inline(always)]
+    pub fn new(requantize: Requantize<'a>, output: Output, bias: &[i32], products: usize) -> Self {
+        let channels = bias.len();
+        let products = (products as u64).saturating_mul(PRODUCT);
+        let bias = bias.iter().fold(0, |most, bias| bias.unsigned_abs().max(most));
+        let small = products.saturating_add(bias.into()) < 1 << 30;
+        Self { requantize, output, channels, small }
+    }
+
     /// Whether ranges are within int8, as in all files that converters write: then saturating on the
     /// way to 8 bits changes nothing.
     pub fn fits(&self) -> bool {
@@ -24,12 +40,22 @@ impl OutputStage<'_> {
             && byte.contains(&self.output.activation_max)
     }
 
-    /// Whether the scales of these channels are as almost all are: numbers, and below 1/2.
+    /// Whether the scales of these channels are as almost all are: below 1/2.
+    pub fn below_half(&self, channel: usize, count: usize) -> bool {
+        match self.requantize {
+            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
+                part(s.shift, channel, count).iter().all(|&shift| shift < 0)
+            }
+            Requantize::Float32(_) | Requantize::Float64(_) => true,
+        }
+    }
+
+    /// Whether the scales of these channels are in their ranges, as those of valid files are.
     pub fn ordinary(&self, channel: usize, count: usize) -> bool {
         match self.requantize {
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
                 let shifts = part(s.shift, channel, count);
-                !shifts.is_empty() && shifts.iter().all(|shift| (-31..0).contains(shift))
+                !shifts.is_empty() && shifts.iter().all(|shift| (-31..31).contains(shift))
             }
             Requantize::Float32(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
             Requantize::Float64(s) => part(s, channel, count).iter().all(|s| s.is_finite()),

@@ -127,9 +127,9 @@ pub(super) unsafe fn conv2d_tiled_i8<I: Isa>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let Conv2dI8 { requantize, output_stage, output: [.., channels], .. } = p.layer;
-    let stage = OutputStage { requantize, output: output_stage, channels };
+    let Conv2dI8 { requantize, output_stage, .. } = p.layer;
     let plan = p.plan()?;
+    let stage = OutputStage::new(requantize, output_stage, p.layer.bias, plan.filter);
     let (Some(windows), true, true) =
         (Windows::new(&plan), p.weights.activations == I::ACTIVATIONS, stage.fits())
     else {

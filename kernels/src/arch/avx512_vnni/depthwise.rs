@@ -50,7 +50,8 @@ pub(super) fn depthwise_conv2d_i8(
     let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *p;
     let ([batches, input_h, input_w, channels], [output_batches, height, width, _]) =
         (input, output);
-    let stage = OutputStage { requantize: p.requantize, output: p.output_stage, channels };
+    let taps = kernel_h.saturating_mul(kernel_w);
+    let stage = OutputStage::new(p.requantize, p.output_stage, p.bias, taps);
     let image = volume([input_h, input_w, channels])?;
     let out = volume([height, width, channels])?;
     let reach = kernel_w.checked_mul(window.dilation_w).ok_or(Mismatch)?;

@@ -33,12 +33,16 @@ struct Scales {
     /// What rounds the products of the even channels and of the odd ones.
     round_even: __m512i,
     round_odd: __m512i,
+    /// The shift to the left, of scales that are 1/2 or more.
+    left: __m512i,
 }
 
 /// The scales of a block of channels.
 pub(super) struct Block {
     /// `None` where one of them is not ordinary.
     scales: Option<[Scales; VECTORS]>,
+    /// Whether scales are below 1/2 and sums may be doubled.
+    ordinary: bool,
     order: Order,
 }
 
@@ -76,7 +80,7 @@ impl Block {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) -> Self {
         if !stage.ordinary(channel, count) {
-            return Self { scales: None, order };
+            return Self { scales: None, ordinary: false, order };
         }
         let mut scales = [Scales::zero(); VECTORS];
         match stage.requantize {
@@ -102,7 +106,8 @@ impl Block {
                 }
             }
         }
-        Self { scales: Some(scales), order }
+        let ordinary = stage.small && stage.below_half(channel, count);
+        Self { scales: Some(scales), ordinary, order }
     }
 
     /// Requantizes the sums of the block's `count` channels from `channel` on, of a position each, and
@@ -155,21 +160,26 @@ impl Block {
         channel: usize,
         count: usize,
     ) {
-        match (self.order, count.div_ceil(16)) {
-            (Order::Interleaved, _) => {
-                rows::<ROUNDING, 4, true>(scales, stage, acc, y, channel, count)
+        let vectors = count.div_ceil(16);
+        match (self.order, vectors, self.ordinary) {
+            (Order::Interleaved, _, true) => {
+                rows::<ROUNDING, 4, true, true>(scales, stage, acc, y, channel, count)
             }
-            (_, 1) => rows::<ROUNDING, 1, false>(scales, stage, acc, y, channel, count),
-            (_, 2) => rows::<ROUNDING, 2, false>(scales, stage, acc, y, channel, count),
-            (_, 3) => rows::<ROUNDING, 3, false>(scales, stage, acc, y, channel, count),
-            _ => rows::<ROUNDING, 4, false>(scales, stage, acc, y, channel, count),
+            (Order::Interleaved, _, false) => {
+                rows::<ROUNDING, 4, true, false>(scales, stage, acc, y, channel, count)
+            }
+            (_, 1, true) => rows::<ROUNDING, 1, false, true>(scales, stage, acc, y, channel, count),
+            (_, 2, true) => rows::<ROUNDING, 2, false, true>(scales, stage, acc, y, channel, count),
+            (_, 3, true) => rows::<ROUNDING, 3, false, true>(scales, stage, acc, y, channel, count),
+            (_, _, true) => rows::<ROUNDING, 4, false, true>(scales, stage, acc, y, channel, count),
+            _ => rows::<ROUNDING, 4, false, false>(scales, stage, acc, y, channel, count),
         }
     }
 }
 
 /// The first `V` vectors of each position's sums to bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn rows<const ROUNDING: u8, const V: usize, const INTERLEAVED: bool>(
+fn rows<const ROUNDING: u8, const V: usize, const INTERLEAVED: bool, const ORDINARY: bool>(
     scales: &[Scales; VECTORS],
     stage: &OutputStage<'_>,
     acc: &[[i32; BLOCK]],
@@ -188,7 +198,10 @@ fn rows<const ROUNDING: u8, const V: usize, const INTERLEAVED: bool>(
         for v in 0..V {
             // SAFETY: sixteen int32 of 64.
             let acc = unsafe { _mm512_loadu_si512(acc.as_ptr().add(v * 16).cast()) };
-            sums[v] = scales[v].apply::<ROUNDING>(acc);
+            sums[v] = match ORDINARY {
+                true => scales[v].apply::<ROUNDING>(acc),
+                false => scales[v].apply_any::<ROUNDING>(acc),
+            };
         }
         let [a, b, c, d] = sums;
         let ab = narrow::<ROUNDING>(_mm512_packs_epi32(a, b), offset);
@@ -220,7 +233,7 @@ impl Scales {
     #[target_feature(enable = "avx512f")]
     fn zero() -> Self {
         let zero = _mm512_setzero_si512();
-        Self { even: zero, odd: zero, right: zero, round_even: zero, round_odd: zero }
+        Self { even: zero, odd: zero, right: zero, round_even: zero, round_odd: zero, left: zero }
     }
 
     /// Fixed-point scales, each below 1/2; of channels that there are not, any.
@@ -235,19 +248,24 @@ impl Scales {
             )
         };
         let zero = _mm512_setzero_si512();
+        // −1 where the scale is 1/2 or more.
         let right = _mm512_sub_epi32(_mm512_set1_epi32(-1), shift);
-        let right = _mm512_max_epi32(right, zero);
-        let round = |right| match single {
-            true => _mm512_sllv_epi64(_mm512_set1_epi64(1 << 31), right),
-            false => _mm512_set1_epi64(1 << 30),
+        let right = _mm512_max_epi32(right, _mm512_set1_epi32(-1));
+        // Half of what the last bit of the sum is worth: 2^(30 − shift), or 2^31 where sums are
+        // doubled.
+        let half = _mm512_sub_epi32(_mm512_set1_epi32(30), shift);
+        let round = |half| match single {
+            true => _mm512_sllv_epi64(_mm512_set1_epi64(1), half),
+            false => _mm512_set1_epi64(1 << 31),
         };
-        let low = _mm512_and_si512(right, _mm512_set1_epi64(0xFFFF_FFFF));
+        let low = _mm512_and_si512(half, _mm512_set1_epi64(0xFFFF_FFFF));
         Self {
             even,
             odd: _mm512_srli_epi64::<32>(even),
             right,
             round_even: round(low),
-            round_odd: round(_mm512_srli_epi64::<32>(right)),
+            round_odd: round(_mm512_srli_epi64::<32>(half)),
+            left: _mm512_max_epi32(shift, zero),
         }
     }
 
@@ -287,17 +305,61 @@ impl Scales {
                 _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
             }
             SINGLE => _mm512_srav_epi32(high_halves(self.products(acc)), self.right),
+            // The high half of twice the product.
+            _ => self
+                .halve_later::<ROUNDING>(high_halves(self.products(_mm512_slli_epi32::<1>(acc)))),
+        }
+    }
+
+    /// [`Scales::apply`] of any sums and scales.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+    fn apply_any<const ROUNDING: u8>(&self, acc: __m512i) -> __m512i {
+        // Where there is no shift to the right, −1 stands for it.
+        let whole = _mm512_cmplt_epi32_mask(self.right, _mm512_setzero_si512());
+        match ROUNDING {
+            FLOAT32 | FLOAT64 => self.apply::<ROUNDING>(acc),
+            SINGLE => {
+                let [even, odd] = self.products(acc);
+                // Of 64 bits, 31 − shift.
+                let right = _mm512_add_epi32(self.right, _mm512_set1_epi32(32));
+                let right = _mm512_sub_epi32(right, self.left);
+                let low = _mm512_and_si512(right, _mm512_set1_epi64(0xFFFF_FFFF));
+                let even = _mm512_srav_epi64(even, low);
+                let odd = _mm512_srav_epi64(odd, _mm512_srli_epi64::<32>(right));
+                _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64::<32>(odd))
+            }
             _ => {
-                let products = self.products(acc);
-                let high = high_halves(products.map(|p| _mm512_add_epi64(p, p)));
-                let high = match ROUNDING {
-                    // Half away from zero is half up after one less for negative numbers.
-                    DOUBLE => _mm512_add_epi32(high, _mm512_srai_epi32::<31>(high)),
-                    _ => high,
+                let acc = _mm512_sllv_epi32(acc, self.left);
+                let doubled = |product| {
+                    let product = _mm512_add_epi64(product, _mm512_set1_epi64(1 << 30));
+                    _mm512_add_epi64(product, product)
                 };
-                _mm512_srav_epi32(high, self.right)
+                let even = doubled(_mm512_mul_epi32(acc, self.even));
+                let odd = doubled(_mm512_mul_epi32(_mm512_srli_epi64::<32>(acc), self.odd));
+                let high = high_halves([even, odd]);
+                let halved = self.halve_later::<ROUNDING>(high);
+                // Twice the result where there is no second rounding; what is beyond 16 bits then
+                // is beyond them before.
+                let bound = _mm512_set1_epi32(1 << 20);
+                let clamped = _mm512_min_epi32(high, bound);
+                let least = _mm512_sub_epi32(_mm512_setzero_si512(), bound);
+                let clamped = _mm512_max_epi32(clamped, least);
+                _mm512_mask_add_epi32(halved, whole, clamped, clamped)
             }
         }
+    }
+
+    /// High halves, shifted by one less than the shift: [`narrow`] does the rest.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn halve_later<const ROUNDING: u8>(&self, high: __m512i) -> __m512i {
+        let high = match ROUNDING {
+            // Half away from zero is half up after one less for negative numbers.
+            DOUBLE => _mm512_add_epi32(high, _mm512_srai_epi32::<31>(high)),
+            _ => high,
+        };
+        _mm512_srav_epi32(high, self.right)
     }
 
     /// `acc × multiplier + round` of the even channels and of the odd ones, in 64 bits.
@@ -314,7 +376,7 @@ impl Scales {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn high_halves([even, odd]: [__m512i; 2]) -> __m512i {
-    _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64::<32>(even), odd)
+    _mm512_mask_shuffle_epi32::<_MM_PERM_DDBB>(odd, 0x5555, even)
 }
 
 /// `round(acc × scale)` of eight sums, half away from zero.
