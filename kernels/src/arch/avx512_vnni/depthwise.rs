@@ -124,12 +124,19 @@ impl Layer<'_> {
         let ([_, input_h, _, _], [_, _, width, channels], [kernel_h, kernel_w]) =
             (input, output, kernel);
         let block = &self.block::<G, C>(first, count);
+        let mut band = [[[_mm512_setzero_si512(); 4]; BAND]; G];
+        let mut acc = [[0; BLOCK]; BAND];
         // As many positions as have their columns in a band.
         let positions = (BAND - (kernel_w - 1) * window.dilation_w - 1) / window.stride_w + 1;
         for (out_y, y) in y.chunks_exact_mut(width * channels).enumerate() {
             let rows = window.rows(out_y, kernel_h, input_h);
             for (part, y) in y.chunks_mut(positions * channels).enumerate() {
-                self.band(x, y, &rows, part * positions, block);
+                let out_x = part * positions;
+                let wide = y.len() / channels;
+                let columns = (wide - 1) * window.stride_w + (kernel_w - 1) * window.dilation_w + 1;
+                self.columns(x, &rows, out_x * window.stride_w, columns, block, &mut band);
+                self.sums(&band, block, &mut acc[..wide]);
+                block.scales.store(&self.stage, &acc[..wide], y, first, count);
             }
         }
     }
@@ -169,26 +176,19 @@ impl Layer<'_> {
         Channels { first, count, mask, weights: packed, bias: start, scales }
     }
 
-    /// The positions from `out_x` on of a row of outputs, whose columns fit a band.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn band<const G: usize, const C: usize>(
+    /// The sums of the first positions of a band.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn sums<const G: usize, const C: usize>(
         &self,
-        x: &[i8],
-        y: &mut [i8],
-        rows: &Taps,
-        out_x: usize,
+        band: &[[Column; BAND]; G],
         block: &Channels<G, C>,
+        acc: &mut [[i32; BLOCK]],
     ) {
-        let DepthwiseConv2dI8 { kernel: [_, kernel_w], window, .. } = *self.p;
-        let channels = self.stage.channels;
-        let positions = y.len() / channels;
-        let columns = (positions - 1) * window.stride_w + (kernel_w - 1) * window.dilation_w + 1;
-        let mut band = [[[_mm512_setzero_si512(); 4]; BAND]; G];
-        self.columns(x, rows, out_x * window.stride_w, columns, block, &mut band);
-        let mut acc = [[0; BLOCK]; BAND];
-        for (position, acc) in acc.iter_mut().enumerate().take(positions) {
+        let window = self.p.window;
+        for (position, acc) in acc.iter_mut().enumerate() {
             let mut sums = block.bias;
-            for (weights, band) in block.weights.iter().zip(&band) {
+            for (weights, band) in block.weights.iter().zip(band) {
                 for (tap_x, weights) in weights.iter().enumerate() {
                     // Behind the last column of taps, weights are zero and any column will do.
                     let at = position * window.stride_w + tap_x * window.dilation_w;
@@ -203,8 +203,6 @@ impl Layer<'_> {
                 unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast(), *sum) };
             }
         }
-        let Channels { first, count, ref scales, .. } = *block;
-        scales.store(&self.stage, &acc[..positions], y, first, count);
     }
 
     /// Fills `band` with `columns` columns of the padded image from column `start` on.
