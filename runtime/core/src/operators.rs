@@ -38,8 +38,17 @@ pub struct Row {
     /// Upper bound of the elementary steps of a record that has been checked.
     pub(crate) work: fn(&Record<'_>) -> u64,
     /// Executes a record that has been checked.
+    #[cfg(not(feature = "std"))]
     pub(crate) run: fn(&Record<'_>, &mut Memory<'_, '_>) -> Result<(), Mismatch>,
+    /// Decodes a record that has been checked, once for all runs: on hosts, which have a heap.
+    #[cfg(feature = "std")]
+    pub(crate) decode: for<'m> fn(&Record<'m>) -> Option<Decoded<'m>>,
 }
+
+/// An operator that has been decoded, to be executed any number of times.
+#[cfg(feature = "std")]
+pub(crate) type Decoded<'m> =
+    alloc::boxed::Box<dyn Fn(&mut Memory<'_, '_>) -> Result<(), Mismatch> + Send + Sync + 'm>;
 
 impl Operators {
     /// Every operator of this version.

@@ -1,5 +1,7 @@
 //! Executing a model in an arena.
 
+#[cfg(feature = "std")]
+use crate::operators::Decoded;
 use crate::{
     Model, PortError, RunError, SessionError, Tensor, TensorMut,
     format::{ALIGNMENT, Layout, Storage},
@@ -17,6 +19,32 @@ pub struct Session<'m, 'a> {
     arena: &'a mut [u8],
     /// The operator that [`Session::step`] executes next.
     next: u16,
+    /// All operators, where there is a heap; else each is decoded when it is executed.
+    #[cfg(feature = "std")]
+    decoded: DecodedOperators<'a>,
+}
+
+/// The operators of a model in order; `None` for what a valid model does not have.
+#[cfg(feature = "std")]
+struct DecodedOperators<'m>(alloc::vec::Vec<Option<Decoded<'m>>>);
+
+#[cfg(feature = "std")]
+impl<'m> DecodedOperators<'m> {
+    fn new(model: &'m Model<'m>) -> Self {
+        let operators = (0..model.operator_count() as u16).map(|op| model.operator(op));
+        let decoded = operators.map(|operator| {
+            let operator = operator?;
+            (model.linked.find(operator.opcode(), operator.record())?.decode)(operator.record())
+        });
+        Self(decoded.collect())
+    }
+}
+
+#[cfg(feature = "std")]
+impl core::fmt::Debug for DecodedOperators<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} operators", self.0.len())
+    }
 }
 
 impl<'m, 'a> Session<'m, 'a> {
@@ -31,7 +59,13 @@ impl<'m, 'a> Session<'m, 'a> {
         }
         let (needed, found) = (model.arena_bytes(), arena.len());
         let arena = arena.get_mut(..needed).ok_or(SessionError::ArenaTooSmall { needed, found })?;
-        Ok(Self { model, arena, next: 0 })
+        Ok(Self {
+            model,
+            arena,
+            next: 0,
+            #[cfg(feature = "std")]
+            decoded: DecodedOperators::new(model),
+        })
     }
 
     /// The model.
@@ -103,18 +137,33 @@ impl<'m, 'a> Session<'m, 'a> {
     /// # Errors
     /// None for a model that [`Model::from_bytes`] accepted.
     pub fn step(&mut self) -> Result<bool, RunError> {
-        if let Some(operator) = self.model.operator(self.next) {
-            let error = RunError { op: self.next };
-            let mut memory = Memory::beside(self.model.constants(), &mut *self.arena);
-            let row = self.model.linked.find(operator.opcode(), operator.record()).ok_or(error)?;
-            (row.run)(operator.record(), &mut memory).map_err(|_| error)?;
+        let count = self.model.operator_count();
+        if usize::from(self.next) < count {
+            self.execute().ok_or(RunError { op: self.next })?;
             self.next += 1;
         }
-        let more = usize::from(self.next) < self.model.operator_count();
+        let more = usize::from(self.next) < count;
         if !more {
             self.next = 0;
         }
         Ok(more)
+    }
+
+    /// Executes the next operator.
+    #[cfg(feature = "std")]
+    fn execute(&mut self) -> Option<()> {
+        let mut memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let operator = self.decoded.0.get(usize::from(self.next))?.as_ref()?;
+        operator(&mut memory).ok()
+    }
+
+    /// Executes the next operator.
+    #[cfg(not(feature = "std"))]
+    fn execute(&mut self) -> Option<()> {
+        let operator = self.model.operator(self.next)?;
+        let mut memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let row = self.model.linked.find(operator.opcode(), operator.record())?;
+        (row.run)(operator.record(), &mut memory).ok()
     }
 
     /// The operator that the next [`Session::step`] executes.

@@ -95,9 +95,17 @@ macro_rules! registry {
                         output: DType::from_code(OUTPUT),
                         validate: |record| $module::$variant::decode(record).map(|_| ()),
                         work: |record| $module::$variant::work(record),
+                        #[cfg(not(feature = "std"))]
                         run: |record, memory| {
                             let operator = $module::$variant::decode(record);
                             operator.map_err(|_| Mismatch)?.run(&mut memory.only::<Only<OUTPUT>>())
+                        },
+                        #[cfg(feature = "std")]
+                        decode: |record| {
+                            let operator = $module::$variant::decode(record).ok()?;
+                            Some(alloc::boxed::Box::new(move |memory| {
+                                operator.run(&mut memory.only::<Only<OUTPUT>>())
+                            }))
                         },
                     },)*
                 }
