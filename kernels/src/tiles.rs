@@ -23,6 +23,7 @@ use crate::arch;
 use crate::conv2d::Conv2dI8;
 use crate::convolve::{Geometry, Plan};
 use crate::requantize::Rescale;
+use crate::window::Window;
 
 /// Rows of a tile.
 pub const OUTPUTS: usize = 16;
@@ -108,6 +109,17 @@ pub fn pack(weights: &[i8], depth: usize, tiles: &mut [i8]) -> Result<(), Mismat
 }
 
 impl<R> Tiled<'_, Conv2dI8<'_, R>> {
+    /// Rows, depth and outputs of the product of matrices that the layer is, where its kernel is one
+    /// pixel that visits every pixel.
+    #[cfg_attr(not(simd), expect(dead_code, reason = "for kernels with vectors"))]
+    pub(crate) fn matrices(&self) -> Option<[usize; 3]> {
+        let Conv2dI8 { input, output, kernel, window, .. } = self.layer;
+        let ([batches, height, width, depth], [.., channels]) = (input, output);
+        let same = output == [batches, height, width, channels];
+        let count = batches.checked_mul(height)?.checked_mul(width)?;
+        (same && kernel == [1, 1] && window == Window::UNIT).then_some([count, depth, channels])
+    }
+
     /// The layer's shapes, if they fit each other and the tiles. There is one group.
     pub(crate) fn plan(&self) -> Result<Plan, Mismatch> {
         let Conv2dI8 { input, output, kernel, window, .. } = self.layer;
@@ -214,7 +226,6 @@ pub(crate) mod tests {
     use crate::conv2d::conv2d_large_i8;
     use crate::requantize::Requantize;
     use crate::testing::{Scales, Values, check, geometry, output_stage};
-    use crate::window::Window;
 
     /// A random layer over `g`, plain and in tiles.
     pub(crate) struct Case {

@@ -6,11 +6,10 @@
 
 use core::mem::MaybeUninit;
 
-use super::output::{BLOCK, OutputStage};
+use super::output::{BLOCK, OutputStage, lanes};
 use super::windows::{Panel, Windows};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
-use crate::convolve::Plan;
 use crate::tiles::{self, Activations, OUTPUTS, STEP, TILE, Tiled};
 
 /// Most rows whose sums are held at once.
@@ -127,20 +126,38 @@ pub(super) unsafe fn conv2d_tiled_i8<I: Isa>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let Conv2dI8 { requantize, output_stage, .. } = p.layer;
+    let Conv2dI8 { requantize, output_stage, bias, .. } = p.layer;
+    if let Some([count, depth, channels]) = p.matrices() {
+        // Without a plan, which takes as long as a small layer.
+        let stage = OutputStage::new(requantize, output_stage, bias, depth);
+        let fit = p.weights.activations == I::ACTIVATIONS && stage.fits() && Panel::fits(depth);
+        if count.checked_mul(depth) == Some(x.len())
+            && count.checked_mul(channels) == Some(y.len())
+            && channels == bias.len()
+            && tiles::bytes(channels, depth) == Some(p.weights.tiles.len())
+            && depth > 0
+            && fit
+        {
+            let layer = Layer { p, filter: depth, stage };
+            // SAFETY: as the caller says.
+            unsafe { layer.matrix::<I>(x, count, y) };
+            return Ok(());
+        }
+        return tiles::portable(p, x, y);
+    }
     let plan = p.plan()?;
-    let stage = OutputStage::new(requantize, output_stage, p.layer.bias, plan.filter);
+    let stage = OutputStage::new(requantize, output_stage, bias, plan.filter);
     let (Some(windows), true, true) =
         (Windows::new(&plan), p.weights.activations == I::ACTIVATIONS, stage.fits())
     else {
         return tiles::portable(p, x, y);
     };
     let (image, out) = plan.volumes(x.len(), y.len())?;
-    let layer = Layer { p, plan, windows, stage };
+    let layer = Layer { p, filter: plan.filter, stage };
     let mut panels = [Panel::new(), Panel::new()];
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
         // SAFETY: as the caller says.
-        unsafe { layer.image::<I>(x, y, &mut panels) };
+        unsafe { layer.image::<I>(&windows, x, y, &mut panels) };
     }
     Ok(())
 }
@@ -148,34 +165,49 @@ pub(super) unsafe fn conv2d_tiled_i8<I: Isa>(
 /// A convolution whose shapes fit.
 struct Layer<'a> {
     p: &'a Tiled<'a, Conv2dI8<'a>>,
-    plan: Plan,
-    windows: Windows,
+    /// Weights of a filter.
+    filter: usize,
     stage: OutputStage<'a>,
 }
 
 impl Layer<'_> {
+    /// A product of matrices: `count` rows of activations.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions.
+    #[inline(always)]
+    unsafe fn matrix<I: Isa>(&self, x: &[i8], count: usize, y: &mut [i8]) {
+        let mut panel = Panel::new();
+        let mut position = 0;
+        while position < count {
+            // SAFETY: as the caller says.
+            unsafe {
+                let x = &x[position * self.filter..];
+                let rows = panel.matrix::<I>(x, count - position, self.filter);
+                self.multiply::<I>(1, |_| (rows, position), y);
+                position += rows.count;
+            }
+        }
+    }
+
     /// One image, which has the shapes that the plan says.
     ///
     /// # Safety
     ///
     /// The processor has the instructions.
     #[inline(always)]
-    unsafe fn image<I: Isa>(&self, x: &[i8], y: &mut [i8], [first, second]: &mut [Panel; 2]) {
-        let Self { windows, .. } = self;
-        // SAFETY: as the caller says, all along.
-        unsafe {
-            if self.plan.is_product() {
-                let [_, height, width, _] = self.plan.output;
-                let mut position = 0;
-                while position < height * width {
-                    let rows = windows.matrix::<I>(x, position, first);
-                    self.multiply::<I>(1, |_| (rows, position), y);
-                    position += rows.count;
-                }
-                return;
-            }
-            let outside = (self.p.layer.input_zero_point + I::ACTIVATIONS.offset()) as u8;
-            for band in windows.bands() {
+    unsafe fn image<I: Isa>(
+        &self,
+        windows: &Windows,
+        x: &[i8],
+        y: &mut [i8],
+        [first, second]: &mut [Panel; 2],
+    ) {
+        let outside = (self.p.layer.input_zero_point + I::ACTIVATIONS.offset()) as u8;
+        for band in windows.bands() {
+            // SAFETY: as the caller says.
+            unsafe {
                 let image = windows.image::<I>(&band, x, outside, first);
                 if windows.copied() {
                     for part in windows.parts(&band) {
@@ -203,14 +235,13 @@ impl Layer<'_> {
         y: &mut [i8],
     ) {
         let Conv2dI8 { bias, weights_zero_point, output: [.., channels], .. } = self.p.layer;
-        let block_bytes = self.plan.filter.div_ceil(STEP) * TILE;
+        let block_bytes = self.filter.div_ceil(STEP) * TILE;
         let mut acc = [[0; BLOCK]; MOST];
         for channel in (0..channels).step_by(BLOCK) {
             let count = BLOCK.min(channels - channel);
             let blocks = channel / OUTPUTS..(channel + count).div_ceil(OUTPUTS);
             let tiles = &self.p.weights.tiles[blocks.start * block_bytes..blocks.end * block_bytes];
-            let mut biases = [0; BLOCK];
-            biases[..count].copy_from_slice(&bias[channel..channel + count]);
+            let biases = lanes(bias, channel, count);
             // SAFETY: as the caller says.
             let scales = unsafe { I::scales(&self.stage, channel, count) };
             for (mut rows, mut position) in (0..groups).map(&group) {

@@ -37,6 +37,39 @@ impl Panel {
         // SAFETY: as the caller says.
         unsafe { &*(core::ptr::from_ref(written) as *const [u8]) }
     }
+
+    /// Whether it holds a row of so many activations.
+    pub fn fits(depth: usize) -> bool {
+        depth <= PANEL - STEP
+    }
+
+    /// Copies the first rows of a matrix, of which there are `count` of `depth`: as many as fit, of
+    /// which there is at least one.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions.
+    #[inline(always)]
+    pub unsafe fn matrix<I: Isa>(&mut self, x: &[i8], count: usize, depth: usize) -> Rows<'_> {
+        let stride = depth.next_multiple_of(STEP);
+        let count = if count * stride <= PANEL { count } else { PANEL / stride };
+        let x = &x[..count * depth];
+        let to = &mut self.0[..count * stride];
+        if depth == stride {
+            // SAFETY: as the caller says.
+            unsafe { I::copy(to, x) };
+        } else {
+            for (to, x) in to.chunks_exact_mut(stride).zip(x.chunks_exact(depth)) {
+                let (row, rest) = to.split_at_mut(depth);
+                // SAFETY: as the caller says.
+                unsafe { I::copy(row, x) };
+                rest.fill(MaybeUninit::new(0));
+            }
+        }
+        // SAFETY: each row has been written as a whole.
+        let x = unsafe { self.written(count * stride) };
+        Rows { x, count, stride, segments: 1, pitch: 0, steps: stride / STEP }
+    }
 }
 
 /// How the windows of a convolution become rows.
@@ -221,38 +254,6 @@ impl Windows {
         // SAFETY: the windows have been written one behind the other, each as a whole.
         let x = unsafe { panel.written(count * self.stride) };
         (Rows::of_matrix(x, self.stride), position)
-    }
-
-    /// Copies rows of an image that is a matrix already, as many as fit from `first` on.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the instructions.
-    #[inline(always)]
-    pub unsafe fn matrix<'p, I: Isa>(
-        &self,
-        x: &[i8],
-        first: usize,
-        panel: &'p mut Panel,
-    ) -> Rows<'p> {
-        let Plan { filter, .. } = self.plan;
-        let x = &x[first * filter..];
-        let count = (PANEL / self.stride).min(x.len() / filter);
-        let x = &x[..count * filter];
-        let to = &mut panel.0[..count * self.stride];
-        if filter == self.stride {
-            // SAFETY: as the caller says.
-            unsafe { I::copy(to, x) };
-        } else {
-            for (to, x) in to.chunks_exact_mut(self.stride).zip(x.chunks_exact(filter)) {
-                let (row, rest) = to.split_at_mut(filter);
-                // SAFETY: as the caller says.
-                unsafe { I::copy(row, x) };
-                rest.fill(MaybeUninit::new(0));
-            }
-        }
-        // SAFETY: each row has been written as a whole.
-        Rows::of_matrix(unsafe { panel.written(count * self.stride) }, self.stride)
     }
 }
 
