@@ -330,6 +330,10 @@ pub(crate) mod tests {
             if kind == 0 {
                 (g.input[2], g.output[2]) = (g.input[2] * 20, g.output[2] * 20);
             }
+            // And one higher than any group of rows.
+            if kind == 1 {
+                g.kernel = [g.kernel[0] * 5, 1];
+            }
             (g.input[3], g.output[3]) = (channels, channels);
             let mut values = Values::new(seed);
             let x = values.i8s(g.input.iter().product());

@@ -22,6 +22,7 @@
 
 use core::arch::x86_64::*;
 
+use super::depthwise_narrow::NARROW;
 use super::requantize::{Block, Order};
 use crate::Mismatch;
 use crate::arch::output::{BLOCK, OutputStage};
@@ -30,14 +31,17 @@ use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
 use crate::window::Taps;
 
 /// Rows of taps that are multiplied at once.
-const ROWS: usize = 4;
+pub(super) const ROWS: usize = 4;
 
-/// Groups of [`ROWS`] rows, and columns of taps, of the largest kernel.
+/// Groups of [`ROWS`] rows, and columns of taps, of the largest kernel, and of the largest with a
+/// single column.
 const GROUPS: usize = 2;
 const COLUMNS: usize = 7;
+const TALL: usize = 8;
 
 /// Columns of the image that are held at once: 16 KB for each group of rows.
 const BAND: usize = 64;
+const TALL_BAND: usize = 8;
 
 /// The activations, or weights, of a column of taps: of 64 channels four each.
 type Column = [__m512i; 4];
@@ -57,9 +61,9 @@ pub(super) fn depthwise_conv2d_i8(
     let reach = kernel_w.checked_mul(window.dilation_w).ok_or(Mismatch)?;
     if !stage.fits()
         || [kernel_h, kernel_w, window.stride_w].contains(&0)
-        || kernel_h > ROWS * GROUPS
+        || kernel_h > ROWS * if kernel_w == 1 { TALL } else { GROUPS }
         || kernel_w > COLUMNS
-        || reach.max(window.stride_w) > BAND
+        || reach.max(window.stride_w) > TALL_BAND
         || p.weights_zero_point != 0
         || image.checked_mul(batches) != Some(x.len())
         || out.checked_mul(batches) != Some(y.len())
@@ -72,29 +76,40 @@ pub(super) fn depthwise_conv2d_i8(
     }
     let layer = Layer { p, stage };
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
-        for channel in (0..channels).step_by(BLOCK) {
-            let count = BLOCK.min(channels - channel);
+        let mut channel = 0;
+        while channel < channels {
+            // What is left of a block is cheaper in narrow ones.
+            let left = channels - channel;
+            let narrow = left <= BLOCK - NARROW
+                && window.stride_w <= 2
+                && window.dilation_w == 1
+                && kernel_h <= ROWS
+                && kernel_w <= 3;
+            let count = left.min(if narrow { NARROW } else { BLOCK });
             // SAFETY: the table that this function is reached through is given out where the
             // processor has the instructions.
             unsafe {
                 match (kernel_h.div_ceil(ROWS), kernel_w) {
-                    (1, 3) => layer.channels::<1, 3>(x, y, channel, count),
-                    (1, 1) => layer.channels::<1, 1>(x, y, channel, count),
-                    (1, 5) => layer.channels::<1, 5>(x, y, channel, count),
-                    (1, _) => layer.channels::<1, COLUMNS>(x, y, channel, count),
-                    (_, 5) => layer.channels::<2, 5>(x, y, channel, count),
-                    _ => layer.channels::<2, COLUMNS>(x, y, channel, count),
+                    _ if narrow => layer.narrow::<1, 3>(x, y, channel, count),
+                    (1, 3) => layer.channels::<1, 3, BAND>(x, y, channel, count),
+                    (1, 1) => layer.channels::<1, 1, BAND>(x, y, channel, count),
+                    (1, 5) => layer.channels::<1, 5, BAND>(x, y, channel, count),
+                    (1, _) => layer.channels::<1, COLUMNS, BAND>(x, y, channel, count),
+                    (_, 1) => layer.channels::<TALL, 1, TALL_BAND>(x, y, channel, count),
+                    (_, 5) => layer.channels::<2, 5, BAND>(x, y, channel, count),
+                    _ => layer.channels::<2, COLUMNS, BAND>(x, y, channel, count),
                 }
             }
+            channel += count;
         }
     }
     Ok(())
 }
 
 /// A convolution whose shapes fit.
-struct Layer<'a> {
-    p: &'a DepthwiseConv2dI8<'a>,
-    stage: OutputStage<'a>,
+pub(super) struct Layer<'a> {
+    pub p: &'a DepthwiseConv2dI8<'a>,
+    pub stage: OutputStage<'a>,
 }
 
 /// Up to 64 neighbouring channels.
@@ -113,7 +128,7 @@ impl Layer<'_> {
     /// `count` channels from `first` on of one image, with a kernel of up to `G` groups of rows and
     /// `C` columns.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn channels<const G: usize, const C: usize>(
+    fn channels<const G: usize, const C: usize, const B: usize>(
         &self,
         x: &[i8],
         y: &mut [i8],
@@ -124,10 +139,10 @@ impl Layer<'_> {
         let ([_, input_h, _, _], [_, _, width, channels], [kernel_h, kernel_w]) =
             (input, output, kernel);
         let block = &self.block::<G, C>(first, count);
-        let mut band = [[[_mm512_setzero_si512(); 4]; BAND]; G];
-        let mut acc = [[0; BLOCK]; BAND];
+        let mut band = [[[_mm512_setzero_si512(); 4]; B]; G];
+        let mut acc = [[0; BLOCK]; B];
         // As many positions as have their columns in a band.
-        let positions = (BAND - (kernel_w - 1) * window.dilation_w - 1) / window.stride_w + 1;
+        let positions = (B - (kernel_w - 1) * window.dilation_w - 1) / window.stride_w + 1;
         for (out_y, y) in y.chunks_exact_mut(width * channels).enumerate() {
             let rows = window.rows(out_y, kernel_h, input_h);
             for (part, y) in y.chunks_mut(positions * channels).enumerate() {
@@ -179,9 +194,9 @@ impl Layer<'_> {
     /// The sums of the first positions of a band.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn sums<const G: usize, const C: usize>(
+    fn sums<const G: usize, const C: usize, const B: usize>(
         &self,
-        band: &[[Column; BAND]; G],
+        band: &[[Column; B]; G],
         block: &Channels<G, C>,
         acc: &mut [[i32; BLOCK]],
     ) {
@@ -192,7 +207,7 @@ impl Layer<'_> {
                 for (tap_x, weights) in weights.iter().enumerate() {
                     // Behind the last column of taps, weights are zero and any column will do.
                     let at = position * window.stride_w + tap_x * window.dilation_w;
-                    let column = &band[at.min(BAND - 1)];
+                    let column = &band[at.min(B - 1)];
                     for ((sum, x), w) in sums.iter_mut().zip(column).zip(weights) {
                         *sum = _mm512_dpbusd_epi32(*sum, *x, *w);
                     }
@@ -207,14 +222,14 @@ impl Layer<'_> {
 
     /// Fills `band` with `columns` columns of the padded image from column `start` on.
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn columns<const G: usize, const C: usize>(
+    fn columns<const G: usize, const C: usize, const B: usize>(
         &self,
         x: &[i8],
         rows: &Taps,
         start: usize,
         columns: usize,
         block: &Channels<G, C>,
-        band: &mut [[Column; BAND]; G],
+        band: &mut [[Column; B]; G],
     ) {
         let DepthwiseConv2dI8 { input: [_, _, input_w, channels], kernel, window, .. } = *self.p;
         let [kernel_h, _] = kernel;
@@ -241,7 +256,7 @@ impl Layer<'_> {
 /// The bytes of four rows, those of a channel side by side.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn interleave([a, b, c, d]: [__m512i; ROWS]) -> Column {
+pub(super) fn interleave([a, b, c, d]: [__m512i; ROWS]) -> Column {
     let (ab, ab_high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
     let (cd, cd_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
     [

@@ -5,6 +5,7 @@
 
 mod copy;
 mod depthwise;
+mod depthwise_narrow;
 mod gemm;
 mod requantize;
 

@@ -9,7 +9,7 @@
 use core::arch::x86_64::*;
 
 use crate::arch::output::{BLOCK, OutputStage, lanes};
-use crate::requantize::Requantize;
+use crate::requantize::{Output, Requantize};
 
 /// Vectors of a block.
 const VECTORS: usize = BLOCK / 16;
@@ -54,6 +54,9 @@ pub(super) enum Order {
     /// Four neighbours in each 128 bits of a vector; the next four in the next vector. So bytes come
     /// out of shuffles that widen, and so shuffles that narrow take them.
     Interleaved,
+    /// Four positions of sixteen channels: in each vector four neighbouring channels, in each 128 bits
+    /// of it a position.
+    Repeated,
 }
 
 impl Order {
@@ -62,6 +65,7 @@ impl Order {
         match self {
             Self::Natural => i,
             Self::Interleaved => i % 16 / 4 * 16 + i / 16 * 4 + i % 4,
+            Self::Repeated => i / 16 * 4 + i % 4,
         }
     }
 
@@ -70,7 +74,9 @@ impl Order {
         let natural: [T; BLOCK] = lanes(all, channel, count);
         match self {
             Self::Natural => natural,
-            Self::Interleaved => core::array::from_fn(|i| natural[self.channel(i)]),
+            Self::Interleaved | Self::Repeated => {
+                core::array::from_fn(|i| natural[self.channel(i)])
+            }
         }
     }
 }
@@ -122,17 +128,7 @@ impl Block {
         count: usize,
     ) {
         let Some(scales) = &self.scales else {
-            let position = |acc: &[i32; BLOCK]| {
-                let mut natural = [0; BLOCK];
-                for (i, acc) in acc.iter().enumerate() {
-                    natural[self.order.channel(i)] = *acc;
-                }
-                natural
-            };
-            for (acc, y) in acc.iter().zip(y.chunks_mut(stage.channels)) {
-                stage.one_by_one(&position(acc), y, channel, count);
-            }
-            return;
+            return self.one_by_one(stage, acc, y, channel, count);
         };
         match stage.requantize {
             Requantize::Double(_) => self.vectors::<DOUBLE>(scales, stage, acc, y, channel, count),
@@ -145,6 +141,30 @@ impl Block {
             }
             Requantize::Float64(_) => {
                 self.vectors::<FLOAT64>(scales, stage, acc, y, channel, count)
+            }
+        }
+    }
+
+    /// The definition: for scales that no valid file has.
+    #[cold]
+    fn one_by_one(
+        &self,
+        stage: &OutputStage<'_>,
+        acc: &[[i32; BLOCK]],
+        y: &mut [i8],
+        channel: usize,
+        count: usize,
+    ) {
+        let positions = if self.order == Order::Repeated { 4 } else { 1 };
+        for (acc, y) in acc.iter().zip(y.chunks_mut(positions * stage.channels)) {
+            for (position, y) in y.chunks_mut(stage.channels).enumerate() {
+                let mut natural = [0; BLOCK];
+                for (i, acc) in acc.iter().enumerate() {
+                    if positions == 1 || i % 16 / 4 == position {
+                        natural[self.order.channel(i)] = *acc;
+                    }
+                }
+                stage.one_by_one(&natural, y, channel, count);
             }
         }
     }
@@ -168,7 +188,13 @@ impl Block {
             (Order::Interleaved, _, false) => {
                 rows::<ROUNDING, 4, true, false>(scales, stage, acc, y, channel, count)
             }
-            (_, 1, true) => rows::<ROUNDING, 1, false, true>(scales, stage, acc, y, channel, count),
+            (Order::Repeated, _, true) => {
+                four_rows::<ROUNDING, true>(scales, stage, acc, y, channel, count)
+            }
+            (Order::Repeated, _, false) => {
+                four_rows::<ROUNDING, false>(scales, stage, acc, y, channel, count)
+            }
+            (_, 1, true) => single_vectors::<ROUNDING>(&scales[0], stage, acc, y, channel, count),
             (_, 2, true) => rows::<ROUNDING, 2, false, true>(scales, stage, acc, y, channel, count),
             (_, 3, true) => rows::<ROUNDING, 3, false, true>(scales, stage, acc, y, channel, count),
             (_, _, true) => rows::<ROUNDING, 4, false, true>(scales, stage, acc, y, channel, count),
@@ -187,13 +213,112 @@ fn rows<const ROUNDING: u8, const V: usize, const INTERLEAVED: bool, const ORDIN
     channel: usize,
     count: usize,
 ) {
-    let offset = _mm512_set1_epi16(stage.output.output_offset as i16);
-    let min = _mm512_set1_epi8(stage.output.activation_min as i8);
-    let max = _mm512_set1_epi8(stage.output.activation_max as i8);
+    let last = Last::new(&stage.output);
     // Packing works within each 128 bits; the dwords it leaves are put in order.
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     let mask = u64::MAX >> (64 - count.clamp(1, 64));
     for (acc, y) in acc.iter().zip(y.chunks_mut(stage.channels)) {
+        let bytes = last.bytes::<ROUNDING, V, ORDINARY>(scales, acc);
+        let bytes = if INTERLEAVED { bytes } else { _mm512_permutexvar_epi32(order, bytes) };
+        let y = y.get_mut(channel..).unwrap_or_default();
+        let mask = if y.len() < count { 0 } else { mask };
+        // SAFETY: the mask has `count` bits, and `y` as many elements.
+        unsafe { _mm512_mask_storeu_epi8(y.as_mut_ptr(), mask, bytes) };
+    }
+}
+
+/// The first vector of each position's sums to bytes, of four positions at once.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn single_vectors<const ROUNDING: u8>(
+    scales: &Scales,
+    stage: &OutputStage<'_>,
+    acc: &[[i32; BLOCK]],
+    y: &mut [i8],
+    channel: usize,
+    count: usize,
+) {
+    let last = Last::new(&stage.output);
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (acc, y) in acc.chunks(4).zip(y.chunks_mut(4 * stage.channels)) {
+        let mut sums = [_mm512_setzero_si512(); VECTORS];
+        for (sum, acc) in sums.iter_mut().zip(acc) {
+            // SAFETY: sixteen int32 of 64.
+            let acc = unsafe { _mm512_loadu_si512(acc.as_ptr().cast()) };
+            *sum = scales.apply::<ROUNDING>(acc);
+        }
+        let bytes = _mm512_permutexvar_epi32(order, last.packed::<ROUNDING>(sums));
+        let len = y.len().min(acc.len() * stage.channels);
+        store_four(bytes, stage, &mut y[..len], channel, count);
+    }
+}
+
+/// The sums of four positions each to bytes, of which the last may have fewer.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn four_rows<const ROUNDING: u8, const ORDINARY: bool>(
+    scales: &[Scales; VECTORS],
+    stage: &OutputStage<'_>,
+    acc: &[[i32; BLOCK]],
+    y: &mut [i8],
+    channel: usize,
+    count: usize,
+) {
+    let last = Last::new(&stage.output);
+    for (acc, y) in acc.iter().zip(y.chunks_mut(4 * stage.channels)) {
+        let bytes = last.bytes::<ROUNDING, 4, ORDINARY>(scales, acc);
+        store_four(bytes, stage, y, channel, count);
+    }
+}
+
+/// Stores up to sixteen channels of up to four positions, each 128 bits.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn store_four(bytes: __m512i, stage: &OutputStage<'_>, y: &mut [i8], channel: usize, count: usize) {
+    if let (64, 16) = (y.len(), stage.channels) {
+        // SAFETY: `y` has 64 elements.
+        unsafe { _mm512_storeu_si512(y.as_mut_ptr().cast(), bytes) };
+        return;
+    }
+    let mask = u16::MAX >> (16 - count.clamp(1, 16));
+    let positions = [
+        _mm512_castsi512_si128(bytes),
+        _mm512_extracti32x4_epi32::<1>(bytes),
+        _mm512_extracti32x4_epi32::<2>(bytes),
+        _mm512_extracti32x4_epi32::<3>(bytes),
+    ];
+    for (y, bytes) in y.chunks_mut(stage.channels).zip(positions) {
+        let y = y.get_mut(channel..).unwrap_or_default();
+        let mask = if y.len() < count { 0 } else { mask };
+        // SAFETY: the mask has `count` bits, and `y` as many elements.
+        unsafe { _mm_mask_storeu_epi8(y.as_mut_ptr(), mask, bytes) };
+    }
+}
+
+/// The offset and the clamp.
+struct Last {
+    offset: __m512i,
+    min: __m512i,
+    max: __m512i,
+}
+
+impl Last {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn new(output: &Output) -> Self {
+        Self {
+            offset: _mm512_set1_epi16(output.output_offset as i16),
+            min: _mm512_set1_epi8(output.activation_min as i8),
+            max: _mm512_set1_epi8(output.activation_max as i8),
+        }
+    }
+
+    /// The first `V` vectors of sums as bytes: in each 128 bits, a dword of each vector.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+    fn bytes<const ROUNDING: u8, const V: usize, const ORDINARY: bool>(
+        &self,
+        scales: &[Scales; VECTORS],
+        acc: &[i32; BLOCK],
+    ) -> __m512i {
         let mut sums = [_mm512_setzero_si512(); VECTORS];
         for v in 0..V {
             // SAFETY: sixteen int32 of 64.
@@ -203,16 +328,17 @@ fn rows<const ROUNDING: u8, const V: usize, const INTERLEAVED: bool, const ORDIN
                 false => scales[v].apply_any::<ROUNDING>(acc),
             };
         }
-        let [a, b, c, d] = sums;
-        let ab = narrow::<ROUNDING>(_mm512_packs_epi32(a, b), offset);
-        let cd = narrow::<ROUNDING>(_mm512_packs_epi32(c, d), offset);
+        self.packed::<ROUNDING>(sums)
+    }
+
+    /// Scaled sums as bytes: in each 128 bits, a dword of each vector.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn packed<const ROUNDING: u8>(&self, [a, b, c, d]: [__m512i; VECTORS]) -> __m512i {
+        let ab = narrow::<ROUNDING>(_mm512_packs_epi32(a, b), self.offset);
+        let cd = narrow::<ROUNDING>(_mm512_packs_epi32(c, d), self.offset);
         let bytes = _mm512_packs_epi16(ab, cd);
-        let bytes = if INTERLEAVED { bytes } else { _mm512_permutexvar_epi32(order, bytes) };
-        let bytes = _mm512_max_epi8(_mm512_min_epi8(bytes, max), min);
-        let y = y.get_mut(channel..).unwrap_or_default();
-        let mask = if y.len() < count { 0 } else { mask };
-        // SAFETY: the mask has `count` bits, and `y` as many elements.
-        unsafe { _mm512_mask_storeu_epi8(y.as_mut_ptr(), mask, bytes) };
+        _mm512_max_epi8(_mm512_min_epi8(bytes, self.max), self.min)
     }
 }
 
