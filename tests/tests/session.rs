@@ -131,6 +131,7 @@ fn stepping_gives_what_running_gives() {
     run::load_sample(&mut session, &images, 7).unwrap();
     session.run().unwrap();
     session.output(0).unwrap().copy_to(&mut whole).unwrap();
+    drop(session);
 
     let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
     run::load_sample(&mut session, &images, 7).unwrap();
@@ -155,6 +156,7 @@ fn sessions_of_two_models_take_turns_in_one_arena() {
         let elements = session.input(0).unwrap().info().len();
         session.input(0).unwrap().copy_from(&vec![200_u8; elements]).unwrap();
         session.run().unwrap();
+        drop(session);
         let mut session = Session::new(&first, arena.as_mut_slice()).unwrap();
         run::load_sample(&mut session, &images, sample).unwrap();
         session.run().unwrap();
