@@ -8,6 +8,7 @@
 //! LiteRT and TFLite Micro. `left_shift` is 20 for int8 and 15 for int16. `docs/numerics` says how
 //! the multipliers are computed, which is where the two differ.
 
+use crate::arch;
 use crate::broadcast::{Operand, Walk, binary_in_place};
 use crate::error::Mismatch;
 use crate::quantized::Quantized;
@@ -59,6 +60,38 @@ pub fn add<R: Rounding, T: Quantized>(
         let (a, b) = p.common_scale::<R>(a.into(), b.into());
         T::saturate(p.rescale_output::<R>(a.wrapping_add(b)))
     })
+}
+
+/// [`add`] of int8.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
+#[inline(never)]
+pub fn add_i8<R: Rounding>(
+    p: &Add,
+    walk: &Walk<2>,
+    a: Operand<'_, i8>,
+    b: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::add_i8::<R>(p, walk, a, b, y)
+}
+
+/// [`sub`] of int8.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
+#[inline(never)]
+pub fn sub_i8<R: Rounding>(
+    p: &Add,
+    walk: &Walk<2>,
+    a: Operand<'_, i8>,
+    b: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::sub_i8::<R>(p, walk, a, b, y)
 }
 
 /// `y = a - b`, int8 or int16; as [`add`].
@@ -185,13 +218,58 @@ pub fn sub_power_of_two_i16(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::arch::{Kernels, SumI8, sum_i8};
     use crate::requantize::{Double, DoubleUp, Single};
+    use crate::requantize::{FixedScales, Requantize};
     use crate::shape::Shape;
     use crate::testing::multiplier;
+    use crate::testing::{Values, check};
     use proptest::prelude::*;
     use std::vec::Vec;
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let scale = || (-12.0..4.0_f64).prop_map(libm::exp2);
+        let zero_point = || -128..128_i32;
+        let strategy = (
+            [scale(), scale(), scale()],
+            [zero_point(), zero_point(), zero_point()],
+            (zero_point(), zero_point()),
+            (1..200_usize, 0..3_usize, any::<bool>(), any::<u64>()),
+        );
+        check(kernels.level, cases, strategy, |(scales, zero_points, range, rest)| {
+            let (len, kind, subtract, seed) = rest;
+            let scales =
+                &params(scales, zero_points, 20, (range.0.min(range.1), range.0.max(range.1)));
+            let mut values = Values::new(seed);
+            let (a, b) = (values.i8s(len), values.i8s(len));
+            // The second operand may be one element for all.
+            let b = if kind == 0 { &b[..1] } else { &b[..] };
+            let shapes = [len, b.len()].map(|len| Shape::new(&[len as u32]).unwrap());
+            let walk = Walk::new([&shapes[0], &shapes[1]]).unwrap();
+            let output = FixedScales {
+                multiplier: &[scales.output_multiplier],
+                shift: &[scales.output_shift as i8],
+            };
+            for requantize in [
+                Requantize::Double(output),
+                Requantize::DoubleUp(output),
+                Requantize::Single(output),
+            ] {
+                let p = SumI8 { scales, requantize, subtract };
+                let run = |kernel: arch::SumI8Kernel| {
+                    // The first operand may be where the output goes.
+                    let mut y = if kind == 1 { a.clone() } else { std::vec![99; len] };
+                    let first = if kind == 1 { Operand::Output } else { Operand::Buffer(&a) };
+                    kernel(&p, &walk, [first, Operand::Buffer(b)], &mut y).map(|()| y)
+                };
+                prop_assert_eq!(run(kernels.sum_i8), run(sum_i8), "{:?}", p);
+            }
+            Ok(())
+        });
+    }
 
     /// The parameters for these scales and zero points, computed as TFLite computes them.
     fn params(scales: [f64; 3], zero_points: [i32; 3], left_shift: u32, range: (i32, i32)) -> Add {

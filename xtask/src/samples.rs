@@ -44,6 +44,7 @@ fn stored(model: &Model<'_>, arrays: &[Array], index: usize) -> Result<Vec<Vec<u
     let mut session = Session::new(model, arena.as_mut_slice())
         .map_err(|problem| failed!("the model cannot run: {problem}"))?;
     run::load_sample(&mut session, arrays, index)?;
+    drop(session);
     let bytes = |info: TensorInfo<'_>| {
         let flip = info.sign_flip();
         let bytes = arena.as_slice().get(info.offset()..info.offset() + info.bytes());

@@ -1,8 +1,11 @@
 //! The kernels of a level: one table each, chosen once.
 
 use crate::Mismatch;
+use crate::add::{Add, add, sub};
+use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
 use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
+use crate::requantize::{Double, DoubleUp, Requantize, Rounding, Single};
 use crate::tiles::{self, Activations, Tiled};
 
 use super::Level;
@@ -13,6 +16,49 @@ pub type Conv2dTiledI8 = fn(&Tiled<'_, Conv2dI8<'_>>, &[i8], &mut [i8]) -> Resul
 /// See [`depthwise_conv2d::depthwise_conv2d_i8`].
 pub type DepthwiseConv2dI8Kernel =
     fn(&DepthwiseConv2dI8<'_>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
+/// A sum or a difference of int8.
+#[derive(Debug, Clone, Copy)]
+pub struct SumI8<'a> {
+    /// How operands are scaled, and the output's offset and range.
+    pub scales: &'a Add,
+    /// How the sum is scaled: one scale, of which `scales` has the numbers, too. Operands are rounded
+    /// in the same way.
+    pub requantize: Requantize<'a>,
+    /// Whether the second operand is taken off the first.
+    pub subtract: bool,
+}
+
+/// See [`crate::add::add_i8`].
+pub type SumI8Kernel =
+    fn(&SumI8<'_>, &Walk<2>, [Operand<'_, i8>; 2], &mut [i8]) -> Result<(), Mismatch>;
+
+/// The definition of [`Kernels::sum_i8`].
+pub(crate) fn sum_i8(
+    p: &SumI8<'_>,
+    walk: &Walk<2>,
+    [a, b]: [Operand<'_, i8>; 2],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    fn of<R: Rounding>(
+        p: &SumI8<'_>,
+        walk: &Walk<2>,
+        [a, b]: [Operand<'_, i8>; 2],
+        y: &mut [i8],
+    ) -> Result<(), Mismatch> {
+        if p.subtract {
+            sub::<R, i8>(p.scales, walk, a, b, y)
+        } else {
+            add::<R, i8>(p.scales, walk, a, b, y)
+        }
+    }
+    match p.requantize {
+        Requantize::Double(_) => of::<Double>(p, walk, [a, b], y),
+        Requantize::DoubleUp(_) => of::<DoubleUp>(p, walk, [a, b], y),
+        Requantize::Single(_) => of::<Single>(p, walk, [a, b], y),
+        Requantize::Float32(_) | Requantize::Float64(_) => Err(Mismatch),
+    }
+}
 
 /// Declares the table: a name, a type, the portable kernel, and the test that holds any level's
 /// kernel against it. So there is no kernel without a test.
@@ -51,6 +97,8 @@ table! {
     /// DEPTHWISE_CONV_2D, an output for each channel, symmetric weights.
     depthwise_conv2d_i8: DepthwiseConv2dI8Kernel =
         |p, x, y| depthwise_conv2d::portable(p, x, y), crate::depthwise_conv2d::tests::holds;
+    /// ADD and SUB.
+    sum_i8: SumI8Kernel = sum_i8, crate::add::tests::holds;
 }
 
 /// The definitions as a table.

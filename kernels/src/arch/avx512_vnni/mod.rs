@@ -3,6 +3,7 @@
 //! The kernels here are reached through [`kernels`] alone, which gives them to nobody whose
 //! processor does not have the instructions.
 
+mod add;
 mod copy;
 mod depthwise;
 mod depthwise_narrow;
@@ -28,6 +29,7 @@ static KERNELS: Kernels = Kernels {
     tiles: Some(Activations::Unsigned),
     conv2d_tiled_i8,
     depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
+    sum_i8: add::sum_i8,
     ..Kernels::PORTABLE
 };
 

@@ -15,15 +15,15 @@ use crate::requantize::{Output, Requantize};
 const VECTORS: usize = BLOCK / 16;
 
 /// Which rounding a function is compiled for.
-const DOUBLE: u8 = 0;
-const DOUBLE_UP: u8 = 1;
-const SINGLE: u8 = 2;
+pub(super) const DOUBLE: u8 = 0;
+pub(super) const DOUBLE_UP: u8 = 1;
+pub(super) const SINGLE: u8 = 2;
 const FLOAT32: u8 = 3;
 const FLOAT64: u8 = 4;
 
 /// Scales of sixteen channels.
 #[derive(Clone, Copy)]
-struct Scales {
+pub(super) struct Scales {
     /// Q0.31 of the even channels at their places; or sixteen f32; or eight f64.
     even: __m512i,
     /// Q0.31 of the odd channels, at the places of the even ones; or eight more f64.
@@ -294,7 +294,7 @@ fn store_four(bytes: __m512i, stage: &OutputStage<'_>, y: &mut [i8], channel: us
 }
 
 /// The offset and the clamp.
-struct Last {
+pub(super) struct Last {
     offset: __m512i,
     min: __m512i,
     max: __m512i,
@@ -303,7 +303,7 @@ struct Last {
 impl Last {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn new(output: &Output) -> Self {
+    pub fn new(output: &Output) -> Self {
         Self {
             offset: _mm512_set1_epi16(output.output_offset as i16),
             min: _mm512_set1_epi8(output.activation_min as i8),
@@ -334,7 +334,7 @@ impl Last {
     /// Scaled sums as bytes: in each 128 bits, a dword of each vector.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn packed<const ROUNDING: u8>(&self, [a, b, c, d]: [__m512i; VECTORS]) -> __m512i {
+    pub fn packed<const ROUNDING: u8>(&self, [a, b, c, d]: [__m512i; VECTORS]) -> __m512i {
         let ab = narrow::<ROUNDING>(_mm512_packs_epi32(a, b), self.offset);
         let cd = narrow::<ROUNDING>(_mm512_packs_epi32(c, d), self.offset);
         let bytes = _mm512_packs_epi16(ab, cd);
@@ -365,7 +365,7 @@ impl Scales {
     /// Fixed-point scales, each below 1/2; of channels that there are not, any.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    fn fixed(multiplier: &[i32; 16], shift: &[i8; 16], single: bool) -> Self {
+    pub fn fixed(multiplier: &[i32; 16], shift: &[i8; 16], single: bool) -> Self {
         // SAFETY: sixteen int32, and sixteen int8.
         let (even, shift) = unsafe {
             (
@@ -415,7 +415,7 @@ impl Scales {
     /// Sixteen sums scaled, or twice that where [`narrow`] halves them.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-    fn apply<const ROUNDING: u8>(&self, acc: __m512i) -> __m512i {
+    pub fn apply<const ROUNDING: u8>(&self, acc: __m512i) -> __m512i {
         match ROUNDING {
             FLOAT32 => {
                 let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_castsi512_ps(self.even));
@@ -440,7 +440,7 @@ impl Scales {
     /// [`Scales::apply`] of any sums and scales.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-    fn apply_any<const ROUNDING: u8>(&self, acc: __m512i) -> __m512i {
+    pub fn apply_any<const ROUNDING: u8>(&self, acc: __m512i) -> __m512i {
         // Where there is no shift to the right, −1 stands for it.
         let whole = _mm512_cmplt_epi32_mask(self.right, _mm512_setzero_si512());
         match ROUNDING {
@@ -501,7 +501,7 @@ impl Scales {
 /// The high halves of the even channels' numbers and of the odd ones', in order.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn high_halves([even, odd]: [__m512i; 2]) -> __m512i {
+pub(super) fn high_halves([even, odd]: [__m512i; 2]) -> __m512i {
     _mm512_mask_shuffle_epi32::<_MM_PERM_DDBB>(odd, 0x5555, even)
 }
 

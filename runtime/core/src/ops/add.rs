@@ -4,7 +4,7 @@
 
 use systole_kernels::{
     Mismatch,
-    add::{Add as Kernel, add, squared_difference, sub},
+    add::{Add as Kernel, add, add_i8, squared_difference, sub, sub_i8},
     quantized::Quantized,
     requantize::Rounding,
 };
@@ -79,8 +79,16 @@ impl<'m> Operator<'m> for Add<'m> {
     }
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
-        with_rounding!(self.rounding, R => match self.operands.dtype {
-            DType::I16 => self.of::<R, i16>(machine),
+        with_rounding!(self.rounding, R => match (self.operands.dtype, self.operation) {
+            (DType::I16, _) => self.of::<R, i16>(machine),
+            (_, operation @ (0 | 1)) if !self.operands.walk.is_empty() => {
+                let Binary { a, b, y, walk, .. } = &self.operands;
+                if operation == 0 {
+                    call!(machine, add_i8::<R>, &self.kernel, walk; in place [*a, *b] => *y)
+                } else {
+                    call!(machine, sub_i8::<R>, &self.kernel, walk; in place [*a, *b] => *y)
+                }
+            }
             _ => self.of::<R, i8>(machine),
         })
     }
