@@ -11,12 +11,13 @@ use super::{
     convolution::{Image, at_least_one, padding},
 };
 use crate::{
-    error::{Result, bail},
+    error::{Result, bail, error},
     graph::TensorId,
     ops::{
         Op,
         average_pool_2d::AveragePool2d,
-        binary::Arithmetic::{Add, Div, Mul, Pow},
+        binary::Arithmetic::{Add, Div, Maximum, Mul, Pow},
+        gather::Gather,
         max_pool_2d::MaxPool2d,
         pad::Pad,
         pool::Pooling,
@@ -45,20 +46,18 @@ impl Pool {
         let stride = image.sizes(attributes, "strides", 1)?;
         let dilation = image.sizes(attributes, "dilations", 1)?;
         at_least_one([kernel, stride, dilation])?;
-        if dilation != [1, 1] {
-            bail!(UnsupportedFeature, "dilations {dilation:?} of a pool; 1 is supported");
-        }
         let input = [height, width];
         let mut padding = padding(&image, attributes, input, kernel, stride, dilation)?;
         if attributes.flag("ceil_mode", false) {
             let more = |axis: usize, [before, after]: [usize; 2]| {
-                let room = (input[axis] + before + after).saturating_sub(kernel[axis]);
+                let span = (kernel[axis] - 1) * dilation[axis] + 1;
+                let room = (input[axis] + before + after).saturating_sub(span);
                 let mut windows = room.div_ceil(stride[axis]) + 1;
                 // No window begins behind the input.
                 if (windows - 1) * stride[axis] >= input[axis] + before {
                     windows -= 1;
                 }
-                let needed = (windows - 1) * stride[axis] + kernel[axis];
+                let needed = (windows - 1) * stride[axis] + span;
                 [before, needed.saturating_sub(input[axis] + before).max(after)]
             };
             padding = Padding2d { rows: more(0, padding.rows), columns: more(1, padding.columns) };
@@ -79,12 +78,84 @@ impl Pool {
         average: bool,
         kind: &Kind,
     ) -> Result<TensorId> {
+        if self.pooling.window.dilation != [1, 1] {
+            let tensor = &importer.graph()[x];
+            if tensor.dtype != DType::F32 {
+                bail!(UnsupportedFeature, "dilations of a pool of {tensor}; of float32 they are");
+            }
+            let y = self.along(importer, x, 0, average)?;
+            return self.along(importer, y, 1, average);
+        }
         let pooling = self.pooling.clone();
         let op = match average {
             true => Op::AveragePool2d(AveragePool2d(pooling)),
             false => Op::MaxPool2d(MaxPool2d(pooling)),
         };
         importer.apply_kind(op, vec![Some(x)], kind)
+    }
+
+    /// Pools rows or columns alone, whatever lies between the taps: a gather for each tap. Both one
+    /// after the other are the whole pool, since what lies in the padding does so by row or by column.
+    fn along(
+        &self,
+        importer: &mut Importer,
+        x: TensorId,
+        spatial: usize,
+        average: bool,
+    ) -> Result<TensorId> {
+        let Window { stride, dilation, padding } = self.pooling.window;
+        let [before, after] = [padding.rows, padding.columns][spatial];
+        let (kernel, stride, dilation) =
+            (self.pooling.kernel[spatial], stride[spatial], dilation[spatial]);
+        let axis = spatial + 1;
+        let input = importer.graph()[x].shape.get(axis).copied().unwrap_or(1);
+        let room = (input + before + after).checked_sub((kernel - 1) * dilation + 1);
+        let Some(output) = room.map(|room| room / stride + 1) else {
+            bail!(
+                InvalidShape,
+                "a window of {kernel} with dilation {dilation} does not fit {input}"
+            );
+        };
+        importer.spend(output.saturating_mul(kernel))?;
+        // The element at each tap of each window, where that is inside.
+        let inside = |window: usize, tap: usize| {
+            (window * stride + tap * dilation).checked_sub(before).filter(|&at| at < input)
+        };
+        // Of each window an element, and what each counts in the mean.
+        let mut windows = Vec::with_capacity(output);
+        for window in 0..output {
+            let taps = (0..kernel).filter_map(|tap| inside(window, tap));
+            let Some(first) = taps.clone().next() else {
+                bail!(InvalidShape, "window {window} along axis {axis} lies in the padding alone");
+            };
+            windows.push((first, 1.0 / taps.count() as f32));
+        }
+        let (mut result, combined) = (None, if average { Add } else { Maximum });
+        for tap in 0..kernel {
+            // What is outside counts nothing: its weight is 0, or it is another element of the window.
+            let (places, weights): (Vec<i32>, Vec<f32>) = windows
+                .iter()
+                .enumerate()
+                .map(|(window, &(first, weight))| match inside(window, tap) {
+                    Some(at) => (at as i32, weight),
+                    None => (first as i32, 0.0),
+                })
+                .unzip();
+            let places = importer.constant(vec![output], &places);
+            let op = Op::Gather(Gather { axis, batch_dims: 0 });
+            let mut part = importer.apply(op, &[x, places], DType::F32)?;
+            if average {
+                let mut shape = vec![1; 4];
+                shape[axis] = output;
+                let weights = importer.constant(shape, &weights);
+                part = importer.binary(Mul, part, weights)?;
+            }
+            result = Some(match result {
+                None => part,
+                Some(result) => importer.binary(combined, result, part)?,
+            });
+        }
+        result.ok_or_else(|| error!(InvalidShape, "a window of 0"))
     }
 
     /// Pads with zeros, which then count like any other element: as many as the node states, not
