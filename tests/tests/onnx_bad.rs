@@ -187,6 +187,22 @@ fn absurd_shapes_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn attributes_that_are_not_known_or_contradict_the_weights_are_refused() {
+    let conv = |kernel: &[i64]| {
+        let conv = node("Conv", &["x", "w"], &["y"]);
+        let w = weights("w", &[1, 2, 3, 3], &[0.5; 18]);
+        image(with(conv, vec![ints("kernel_shape", kernel)]), vec![w])
+    };
+    let message = "node 0 (Conv): attribute kernel_shape is [3, 5], but that of the weights [3, 3]";
+    assert_eq!(refusal(&conv(&[3, 5]), Class::InvalidShape), message);
+    let result = onnx::import(&conv(&[3, 3]).encode_to_vec(), None, &Options::default());
+    assert!(result.is_ok(), "{result:?}");
+    let softmax = with(node("Softmax", &["x"], &["y"]), vec![int("axes", 0), int("axsi", 0)]);
+    let message = "node 0 (Softmax): attribute axsi is not known";
+    assert_eq!(refusal(&one(softmax, vec![]), Class::UnsupportedFeature), message);
+}
+
+#[test]
 fn an_axis_that_is_squeezed_twice_is_squeezed() {
     let squeeze = node("Squeeze", &["x", "a"], &["y"]);
     let model = one(squeeze, vec![integers("a", &[2], &[0, -2])]);

@@ -72,6 +72,39 @@ const KINDS: &[(&str, AttributeType)] = &[
     ("value_ints", Ints),
 ];
 
+/// The other attributes of the operators that are supported, whose type depends on the operator, or
+/// that change nothing here.
+const OTHERS: &[&str] = &[
+    "axes",
+    "broadcast",
+    "consumed_inputs",
+    "extrapolation_value",
+    "height_scale",
+    "is_test",
+    "keep_aspect_ratio_policy",
+    "max",
+    "min",
+    "momentum",
+    "paddings",
+    "precision",
+    "ratio",
+    "round_mode",
+    "saturate",
+    "seed",
+    "shape",
+    "sorted",
+    "sparse_value",
+    "spatial",
+    "split",
+    "stash_type",
+    "storage_order",
+    "training_mode",
+    "value",
+    "value_string",
+    "value_strings",
+    "width_scale",
+];
+
 /// The attributes of a node.
 #[derive(Debug, Clone, Copy)]
 pub struct Attributes<'m>(pub(super) &'m NodeProto);
@@ -81,14 +114,21 @@ impl<'m> Attributes<'m> {
         self.0.attribute.iter().find(|attribute| attribute.name == name)
     }
 
-    /// Fails where an attribute holds something else than its type says that this operator's has.
+    /// Fails where an attribute is not known, since it may change what the operator computes, or holds
+    /// something else than its type says.
     ///
     /// # Errors
-    /// `InvalidGraph`.
+    /// `UnsupportedFeature`, `InvalidGraph`; `InvalidData` for what is not a number.
     pub(super) fn check(self) -> Result<()> {
         for attribute in &self.0.attribute {
+            if attribute.f.is_nan() || attribute.floats.iter().any(|value| value.is_nan()) {
+                bail!(InvalidData, "attribute {} is not a number", attribute.name);
+            }
             let Some((_, wanted)) = KINDS.iter().find(|(name, _)| *name == attribute.name) else {
-                continue;
+                if OTHERS.contains(&&*attribute.name) {
+                    continue;
+                }
+                bail!(UnsupportedFeature, "attribute {} is not known", attribute.name);
             };
             // Models of the first versions state no type.
             if attribute.r#type != 0 && attribute.r#type != *wanted as i32 {
@@ -100,9 +140,6 @@ impl<'m> Attributes<'m> {
                     attribute.name,
                     wanted.as_str_name()
                 );
-            }
-            if attribute.f.is_nan() || attribute.floats.iter().any(|value| value.is_nan()) {
-                bail!(InvalidData, "attribute {} is not a number", attribute.name);
             }
         }
         Ok(())

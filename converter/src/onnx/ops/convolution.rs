@@ -180,6 +180,18 @@ fn weights(
     Ok((importer.reshape(id, shape.to_vec())?, shape))
 }
 
+/// Fails where `kernel_shape` is stated to be another than that of the weights.
+fn check_kernel(image: &Image, attributes: Attributes<'_>, kernel: [usize; 2]) -> Result<()> {
+    let stated = image.sizes(attributes, "kernel_shape", 1)?;
+    if attributes.has("kernel_shape") && stated != kernel {
+        bail!(
+            InvalidShape,
+            "attribute kernel_shape is {stated:?}, but that of the weights {kernel:?}"
+        );
+    }
+    Ok(())
+}
+
 /// The bias, which has to be a constant as long as there are channels.
 fn bias(importer: &Importer, value: Option<&Value>, channels: usize) -> Result<Option<TensorId>> {
     let Some(value) = value else {
@@ -281,6 +293,7 @@ pub(super) fn filters_and_window(
     let (filters, shape) = weights(importer, image, filters)?;
     let [_, depth, kernel_h, kernel_w] = shape;
     let kernel = [kernel_h, kernel_w];
+    check_kernel(image, attributes, kernel)?;
     let stride = image.sizes(attributes, "strides", 1)?;
     let dilation = image.sizes(attributes, "dilations", 1)?;
     at_least_one([kernel, stride, dilation])?;
@@ -305,6 +318,7 @@ pub fn conv_transpose(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<
     let [batches, height, width, channels] = image.shape(importer);
     let (filters, [inputs, outputs, kernel_h, kernel_w]) =
         weights(importer, &image, node.input(1)?)?;
+    check_kernel(&image, attributes, [kernel_h, kernel_w])?;
     let stride = image.sizes(attributes, "strides", 1)?;
     let dilation = image.sizes(attributes, "dilations", 1)?;
     at_least_one([[kernel_h, kernel_w], stride, dilation])?;
