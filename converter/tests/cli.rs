@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use systole_converter::npz;
 use tempfile::TempDir;
 
 /// A good model to damage.
@@ -144,6 +145,36 @@ fn inspect_says_what_a_program_has_to_link() {
     let text = String::from_utf8_lossy(&output.stdout);
     let says = "operators![I8: Conv2d, DepthwiseConv2d, AveragePool2d, FullyConnected, Softmax]\n";
     assert!(text.contains(says), "{text}");
+}
+
+#[test]
+fn a_quantized_onnx_model_is_converted_run_and_inspected() {
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/onnx_quantized");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, outputs) = (folder.path().join("m.systole"), folder.path().join("y.npz"));
+    let model = format!("{cases}/autoencoder_qdq_i8.onnx");
+    let output = systole(&["convert", &model, "-o", text(&file)]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("(--match ort)"), "{said}");
+    let output = systole(&["inspect", text(&file)]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let layers =
+        said.lines().filter(|line| line.contains("fully_connected") && line.contains("float32"));
+    assert!(layers.count() >= 4, "{said}");
+    // The case's file has inputs and outputs in one.
+    let case = npz::read(Path::new(&format!("{cases}/autoencoder_qdq_i8.npz"))).expect("the case");
+    let of = |begin: &str| -> Vec<npz::Array> {
+        case.iter().filter(|array| array.name.starts_with(begin)).cloned().collect()
+    };
+    let inputs = folder.path().join("x.npz");
+    npz::write(&inputs, &of("input.")).expect("the inputs can be written");
+    let output =
+        systole(&["run", text(&file), "--input", text(&inputs), "--output", text(&outputs)]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let got = npz::read(&outputs).expect("the outputs are there");
+    let wanted = of("output.");
+    assert_eq!(got.len(), wanted.len());
+    assert_eq!(got[0].bytes, wanted[0].bytes);
 }
 
 #[test]

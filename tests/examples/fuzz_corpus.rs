@@ -18,7 +18,9 @@ fn main() -> io::Result<()> {
     for target in ["tflite", "onnx", "systole_file", "npz"] {
         fs::create_dir_all(corpus.join(target))?;
     }
-    for folder in ["tests/operators", "tests/bad", "tests/hostile", "models"] {
+    for folder in
+        ["tests/operators", "tests/onnx_quantized", "tests/bad", "tests/hostile", "models"]
+    {
         let Ok(entries) = fs::read_dir(repository().join(folder)) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
             let bytes = fs::read(&path).unwrap_or_default();
@@ -67,6 +69,7 @@ fn seed(corpus: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("npz") => fs::write(corpus.join("npz").join(&*name), bytes),
+        Some("onnx") => fs::write(corpus.join("onnx").join(&*name), bytes),
         Some("systole") => fs::write(corpus.join("systole_file").join(&*name), bytes),
         Some("tflite") => {
             fs::write(corpus.join("tflite").join(&*name), bytes)?;

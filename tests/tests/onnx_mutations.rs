@@ -15,6 +15,7 @@ use prost::Message;
 use systole_tests::{
     hostile,
     onnx::{mutate, with_constants},
+    repository,
     seeded::{cases, run},
     shared,
 };
@@ -24,11 +25,13 @@ use tract_onnx::pb::ModelProto;
 const CASES: u64 = 200;
 /// Cases of each of ONNX's tests of operators, of which there are hundreds.
 const OPERATOR_CASES: u64 = 12;
+/// Cases of each single quantized operator.
+const QUANTIZED_CASES: u64 = 40;
 
 fn main() {
     let Some(shared) = shared() else {
-        println!("SKIPPED: mutations of ONNX models, because there is no ../shared");
-        return;
+        println!("SKIPPED: mutations of the shared ONNX models, because there is no ../shared");
+        run(vec![quantized_trial()])
     };
     let models = shared.join("models");
     let trained = ["digits_cnn", "text_transformer", "denoise_deconv", "recommender"];
@@ -44,7 +47,32 @@ fn main() {
             hostile::convert_onnx_and_run(&model.encode_to_vec())
         })
     }));
+    trials.push(quantized_trial());
     run(trials);
+}
+
+/// Single quantized operators, whose models are in this repository.
+fn quantized_trial() -> Trial {
+    Trial::test("quantized", || {
+        let bases: Vec<ModelProto> = files(&repository().join("tests/onnx_quantized"))
+            .iter()
+            .filter_map(|path| fs::read(path).ok().filter(|bytes| bytes.len() < 5000))
+            .filter_map(|bytes| ModelProto::decode(&*bytes).ok())
+            .collect();
+        assert!(bases.len() > 60, "{} models of quantized operators", bases.len());
+        cases(QUANTIZED_CASES * bases.len() as u64, |noise| {
+            let mut model = bases[noise.below(bases.len())].clone();
+            mutate(&mut model, noise);
+            hostile::convert_onnx_and_run(&model.encode_to_vec())
+        })
+    })
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files
 }
 
 fn trained_trials(path: PathBuf) -> [Trial; 2] {
@@ -72,11 +100,8 @@ fn trained_trials(path: PathBuf) -> [Trial; 2] {
 
 /// ONNX's tests of operators, as they are and with constants.
 fn operators(folder: &Path) -> Vec<ModelProto> {
-    let mut cases: Vec<PathBuf> =
-        fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
-    cases.sort();
     let mut models = Vec::new();
-    for case in cases {
+    for case in files(folder) {
         let Ok(bytes) = fs::read(case.join("model.onnx")) else { continue };
         models.extend(ModelProto::decode(&*bytes));
         models.extend(with_constants(&case));

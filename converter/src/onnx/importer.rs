@@ -134,8 +134,9 @@ pub(super) fn import(
         let (code, shape) = model::input_type(input, &options.dimensions).within(place)?;
         let dtype = Stored::of(code).within(place)?.dtype();
         check_shape(&shape, dtype).within(place)?;
-        let channels_last =
-            options.channels_last_inputs && (3..=5).contains(&shape.len()) && dtype == DType::F32;
+        let channels_last = options.channels_last_inputs
+            && (3..=5).contains(&shape.len())
+            && tensors::is_image(dtype);
         let value = importer.input(&input.name, dtype, shape, channels_last);
         values.insert(&input.name, value);
     }

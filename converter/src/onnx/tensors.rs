@@ -64,6 +64,11 @@ impl Stored {
     }
 }
 
+/// Whether values of this type can be images: numbers, or quantized ones.
+pub(super) fn is_image(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::U8 | DType::I8)
+}
+
 /// Reads a constant.
 ///
 /// # Errors
