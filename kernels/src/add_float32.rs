@@ -2,8 +2,10 @@
 //!
 //! `y = round(a × a_scale + (b × b_scale + fixed))`, ties to even, where the scales are those of the
 //! operands over the output's, and `fixed` holds all zero points. Each product is added before it is
-//! rounded (a fused multiply-add), which is a rule of the result, not of the machine: `libm` computes
-//! it the same way everywhere.
+//! rounded (a fused multiply-add), and each sum is rounded to the 24 bits of an f32.
+//!
+//! Operands have 8 bits, so that all of it are integers of 64 bits in units of the last place, which
+//! every processor computes alike, and those without an FPU fast.
 //!
 //! Source: `MlasQLinearAdd` of ONNX Runtime, as it is for x86-64 with AVX2. `docs/numerics` says what
 //! other machines do there.
@@ -11,24 +13,7 @@
 use crate::broadcast::{Operand, Walk, binary_in_place};
 use crate::error::Mismatch;
 use crate::quantized::Quantized;
-use crate::requantize::Output;
-
-/// An operand of a sum in single precision.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
-pub struct RealOperand {
-    /// Added to stored values: 128 for tensors that were uint8, whose own values count, else 0.
-    pub offset: i32,
-    /// The operand's scale over the output's.
-    pub scale: f32,
-}
-
-impl RealOperand {
-    #[inline(always)]
-    fn value(&self, q: i8) -> f32 {
-        i32::from(q).wrapping_add(self.offset) as f32
-    }
-}
+use crate::requantize::{Output, round_to_even};
 
 /// Which operand is one number for whole rows: its product is rounded and added to `fixed` first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,20 +27,150 @@ pub enum RowConstant {
     B,
 }
 
-/// Parameters of ADD in single precision.
+/// Parameters of ADD in single precision. Multipliers and `fixed` are in units of `2^-point`.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct AddFloat32 {
-    /// The first operand.
-    pub a: RealOperand,
-    /// The second operand.
-    pub b: RealOperand,
+    /// Added to stored values: 128 for tensors that were uint8, whose own values count, else 0.
+    pub offset: i32,
+    /// The first operand's scale over the output's.
+    pub a_multiplier: i64,
+    /// The second operand's scale over the output's.
+    pub b_multiplier: i64,
     /// The output's zero point less those of the operands times their scales.
-    pub fixed: f32,
+    pub fixed: i64,
+    /// Bits behind the point, in `[0, 62]`.
+    pub point: u32,
     /// Which operand is one number for whole rows.
     pub row_constant: RowConstant,
     /// Offset from sums to stored values (-128 for tensors that were uint8, else 0), and the range.
     pub output: Output,
+}
+
+/// The bits of an f32's significand.
+const SIGNIFICAND: u32 = 24;
+
+/// The significand of a float without zeros behind, and its power of two; `None` for what is no
+/// number.
+fn parts(x: f32) -> Option<(i64, i32)> {
+    if !x.is_finite() {
+        return None;
+    }
+    let bits = x.to_bits();
+    let (exponent, fraction) = ((bits >> 23 & 0xFF) as i32, i64::from(bits & 0x7F_FFFF));
+    let (significand, power) = match exponent {
+        0 => (fraction, -149),
+        _ => (fraction | 0x80_0000, exponent - 150),
+    };
+    if significand == 0 {
+        return Some((0, 0));
+    }
+    let zeros = significand.trailing_zeros();
+    let signed = if bits >> 31 == 1 { -(significand >> zeros) } else { significand >> zeros };
+    Some((signed, power + zeros as i32))
+}
+
+impl AddFloat32 {
+    /// The parameters of these scales and this fixed part, f32 as the sum is defined. `None` where they
+    /// are no numbers, or so far apart that 64 bits do not hold the sums: by 2²⁸ and more.
+    pub fn new(
+        [a_scale, b_scale, fixed]: [f32; 3],
+        offset: i32,
+        row_constant: RowConstant,
+        output: Output,
+    ) -> Option<Self> {
+        let parts = [parts(a_scale)?, parts(b_scale)?, parts(fixed)?];
+        let lowest = parts.iter().map(|&(_, power)| power).min()?.min(0);
+        let point = lowest.unsigned_abs();
+        if point > 62 {
+            return None;
+        }
+        let in_units = |(significand, power): (i64, i32), room: u32| {
+            let shift = power.checked_sub(lowest)?.unsigned_abs();
+            let used = 64 - significand.unsigned_abs().leading_zeros();
+            (shift + used + room <= 62).then(|| significand << shift)
+        };
+        // Values have 9 bits with their sign, and three terms add up.
+        let [a, b, fixed] = parts;
+        let (a_multiplier, b_multiplier) = (in_units(a, 10)?, in_units(b, 10)?);
+        let fixed = in_units(fixed, 2)?;
+        Some(Self { offset, a_multiplier, b_multiplier, fixed, point, row_constant, output })
+    }
+
+    /// A stored value times a multiplier.
+    #[inline(always)]
+    fn product(&self, q: i8, multiplier: i64) -> i64 {
+        i64::from(i32::from(q).wrapping_add(self.offset)).wrapping_mul(multiplier)
+    }
+
+    /// What is stored of a sum, which is rounded to an f32 and then to an integer.
+    #[inline(always)]
+    fn stored(&self, sum: i64) -> i8 {
+        let rounded = shift_to_even(to_f32(sum), self.point);
+        let limit = 1 << 30;
+        i8::saturate(self.output.apply(rounded.clamp(-limit, limit) as i32))
+    }
+}
+
+/// The same sums in f64, whose 53 bits mostly hold them: faster where there is an FPU for that.
+#[derive(Debug, Clone, Copy)]
+struct Doubles {
+    offset: i32,
+    a_multiplier: f64,
+    b_multiplier: f64,
+    fixed: f64,
+    /// `2^-point`.
+    unit: f32,
+    output: Output,
+}
+
+/// Whether processors of this kind compute in f64.
+const COMPUTES_IN_F64: bool =
+    cfg!(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32"));
+
+impl Doubles {
+    /// `None` where 53 bits do not hold all sums.
+    fn of(p: &AddFloat32) -> Option<Self> {
+        let most = [p.a_multiplier, p.b_multiplier].map(|m| m.unsigned_abs().checked_mul(1 << 9));
+        let [a, b] = most;
+        let sum = a?.checked_add(b?)?.checked_add(p.fixed.unsigned_abs())?;
+        // Beyond, units are below all floats.
+        let fits = sum < 1 << 53 && p.point <= 62 && (0..=128).contains(&p.offset);
+        fits.then(|| Self {
+            offset: p.offset,
+            a_multiplier: p.a_multiplier as f64,
+            b_multiplier: p.b_multiplier as f64,
+            fixed: p.fixed as f64,
+            unit: f32::from_bits(127_u32.wrapping_sub(p.point) << 23),
+            output: p.output,
+        })
+    }
+
+    /// As [`add_float32`], where no row has one number.
+    #[inline(always)]
+    fn add(&self, a: i8, b: i8) -> i8 {
+        let value = |q: i8| f64::from(i32::from(q) + self.offset);
+        let sum = (self.fixed + value(b) * self.b_multiplier) as f32;
+        let sum = (f64::from(sum) + value(a) * self.a_multiplier) as f32;
+        i8::saturate(self.output.apply(round_to_even(sum * self.unit)))
+    }
+}
+
+/// The nearest number of 24 bits, ties to even.
+#[inline(always)]
+fn to_f32(x: i64) -> i64 {
+    let used = u64::BITS - x.unsigned_abs().leading_zeros();
+    let excess = used.saturating_sub(SIGNIFICAND);
+    shift_to_even(x, excess).wrapping_shl(excess)
+}
+
+/// `x / 2^shift` to the nearest integer, ties to even; `shift` is in `[0, 62]`.
+#[inline(always)]
+fn shift_to_even(x: i64, shift: u32) -> i64 {
+    let one = 1_i64.wrapping_shl(shift);
+    // Half of a unit, or a little less where the unit below is even: ties stay there.
+    let odd = x.wrapping_shr(shift) & 1;
+    x.wrapping_add((one >> 1) - 1 + odd + i64::from(shift == 0) * (1 - odd)).wrapping_shr(shift)
 }
 
 /// `y = a + b`. `walk` is that of the operands' shapes; either may be in place.
@@ -70,21 +185,23 @@ pub fn add_float32(
     b: Operand<'_, i8>,
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    // `as` saturates, and turns what is not a number into 0.
-    let stored = |sum: f32| i8::saturate(p.output.apply(libm::rintf(sum) as i32));
-    let (scale_a, scale_b, fixed) = (p.a.scale, p.b.scale, p.fixed);
+    let first = |a: i8| p.product(a, p.a_multiplier);
+    let second = |b: i8| p.product(b, p.b_multiplier);
+    // Rounded where the sum of the others is, and before it where a row has one.
+    let beside = |product: i64| to_f32(p.fixed.wrapping_add(product));
+    let doubles = if COMPUTES_IN_F64 { Doubles::of(p) } else { None };
+    if let (Some(doubles), RowConstant::None) = (doubles, p.row_constant) {
+        return binary_in_place(walk, a, b, y, |a, b| doubles.add(a, b));
+    }
     match p.row_constant {
         RowConstant::None => binary_in_place(walk, a, b, y, |a, b| {
-            let sum = libm::fmaf(p.b.value(b), scale_b, fixed);
-            stored(libm::fmaf(p.a.value(a), scale_a, sum))
+            p.stored(beside(second(b)).wrapping_add(first(a)))
         }),
         RowConstant::A => binary_in_place(walk, a, b, y, |a, b| {
-            let sum = fixed + p.a.value(a) * scale_a;
-            stored(libm::fmaf(p.b.value(b), scale_b, sum))
+            p.stored(beside(to_f32(first(a))).wrapping_add(second(b)))
         }),
         RowConstant::B => binary_in_place(walk, a, b, y, |a, b| {
-            let sum = fixed + p.b.value(b) * scale_b;
-            stored(libm::fmaf(p.a.value(a), scale_a, sum))
+            p.stored(beside(to_f32(second(b))).wrapping_add(first(a)))
         }),
     }
 }
@@ -100,19 +217,83 @@ mod tests {
         Walk::new([&shape, &shape]).unwrap()
     }
 
-    fn params(scales: [f32; 3], zero_points: [i32; 3], row_constant: RowConstant) -> AddFloat32 {
+    const OUTPUT: Output = Output { output_offset: 0, activation_min: -128, activation_max: 127 };
+
+    fn factors(scales: [f32; 3], zero_points: [i32; 3]) -> [f32; 3] {
         let (a, b) = (scales[0] / scales[2], scales[1] / scales[2]);
-        let fixed = zero_points[2] as f32 - (a * zero_points[0] as f32 + b * zero_points[1] as f32);
-        AddFloat32 {
-            a: RealOperand { offset: 0, scale: a },
-            b: RealOperand { offset: 0, scale: b },
-            fixed,
-            row_constant,
-            output: Output { output_offset: 0, activation_min: -128, activation_max: 127 },
-        }
+        let zeros = a * zero_points[0] as f32 + b * zero_points[1] as f32;
+        [a, b, zero_points[2] as f32 - zeros]
+    }
+
+    fn params(scales: [f32; 3], zero_points: [i32; 3], row_constant: RowConstant) -> AddFloat32 {
+        AddFloat32::new(factors(scales, zero_points), 0, row_constant, OUTPUT).unwrap()
+    }
+
+    /// The definition, in floats.
+    fn defined([a_scale, b_scale, fixed]: [f32; 3], row: RowConstant, a: i32, b: i32) -> i32 {
+        let (a, b) = (a as f32, b as f32);
+        let sum = match row {
+            RowConstant::None => libm::fmaf(a, a_scale, libm::fmaf(b, b_scale, fixed)),
+            RowConstant::A => libm::fmaf(b, b_scale, fixed + a * a_scale),
+            RowConstant::B => libm::fmaf(a, a_scale, fixed + b * b_scale),
+        };
+        (libm::rintf(sum) as i32).clamp(-128, 127)
     }
 
     proptest! {
+        #[test]
+        fn it_is_the_sum_that_floats_define(
+            a: [i8; 31], b: [i8; 31], scales in prop::array::uniform3(-9.0..3.0_f32),
+            zero_points in prop::array::uniform3(0..=255), unsigned: bool, power: bool,
+        ) {
+            // Powers of two give ties, other scales sums beside them.
+            let scales = scales.map(|log| libm::exp2f(if power { libm::floorf(log) } else { log }));
+            let offset = if unsigned { 128 } else { 0 };
+            let factors = factors(scales, zero_points.map(|zero| zero - 128 + offset));
+            let output = Output { output_offset: 0, activation_min: -128, activation_max: 127 };
+            let (x, w) = (Operand::Buffer(&a[..]), Operand::Buffer(&b[..]));
+            for row in [RowConstant::None, RowConstant::A, RowConstant::B] {
+                let p = AddFloat32::new(factors, offset, row, output).unwrap();
+                let mut y = [0; 31];
+                add_float32(&p, &flat(31), x, w, &mut y).unwrap();
+                for ((&y, &a), &b) in y.iter().zip(&a).zip(&b) {
+                    let (a, b) = (i32::from(a) + offset, i32::from(b) + offset);
+                    prop_assert_eq!(i32::from(y), defined(factors, row, a, b), "{:?}", row);
+                }
+            }
+        }
+
+        #[test]
+        fn any_floats_are_refused_or_give_what_they_define(bits: [u32; 3], a: i8, b: i8) {
+            let factors = bits.map(f32::from_bits);
+            if let Some(p) = AddFloat32::new(factors, 0, RowConstant::None, OUTPUT) {
+                let mut y = [0];
+                let (x, w) = (Operand::Buffer(core::slice::from_ref(&a)), Operand::Buffer(core::slice::from_ref(&b)));
+                add_float32(&p, &flat(1), x, w, &mut y).unwrap();
+                let wanted = defined(factors, RowConstant::None, a.into(), b.into());
+                prop_assert_eq!(i32::from(y[0]), wanted);
+            }
+        }
+
+        #[test]
+        fn doubles_give_the_same(
+            a: i8, b: i8, scales in prop::array::uniform3(-9.0..3.0_f32),
+            zero_points in prop::array::uniform3(-128..=127), power: bool,
+        ) {
+            let scales = scales.map(|log| libm::exp2f(if power { libm::floorf(log) } else { log }));
+            let p = params(scales, zero_points, RowConstant::None);
+            let doubles = Doubles::of(&p).unwrap();
+            let second = p.fixed + p.product(b, p.b_multiplier);
+            let wanted = p.stored(to_f32(second) + p.product(a, p.a_multiplier));
+            prop_assert_eq!(doubles.add(a, b), wanted);
+        }
+
+        #[test]
+        fn rounding_to_24_bits_is_that_of_floats(x: i64, bits in 0_u32..63) {
+            let x = x >> bits;
+            prop_assert_eq!(to_f32(x >> 2), (x >> 2) as f32 as i64);
+        }
+
         #[test]
         fn it_is_the_nearest_integer_of_the_real_sum(
             a in prop::collection::vec(any::<i8>(), 41), b in prop::collection::vec(any::<i8>(), 41),
@@ -140,10 +321,11 @@ mod tests {
             a: [i8; 9], b: [i8; 9], zero_points in prop::array::uniform3(-128..=127),
         ) {
             // With scales that are powers of two nothing is rounded before the end.
-            let p = params([0.25, 0.5, 0.5], zero_points, RowConstant::None);
-            let shifted = zero_points.map(|zero_point| zero_point + 128);
-            let mut q = params([0.25, 0.5, 0.5], shifted, RowConstant::None);
-            (q.a.offset, q.b.offset, q.output.output_offset) = (128, 128, -128);
+            let scales = [0.25, 0.5, 0.5];
+            let p = params(scales, zero_points, RowConstant::None);
+            let shifted = factors(scales, zero_points.map(|zero_point| zero_point + 128));
+            let output = Output { output_offset: -128, ..OUTPUT };
+            let q = AddFloat32::new(shifted, 128, RowConstant::None, output).unwrap();
             let (mut y, mut z) = ([0; 9], [0; 9]);
             let (x, w) = (Operand::Buffer(&a[..]), Operand::Buffer(&b[..]));
             add_float32(&p, &flat(9), x, w, &mut y).unwrap();
@@ -153,14 +335,16 @@ mod tests {
         }
 
         #[test]
-        fn no_parameters_panic(floats: [f32; 3], ints: [i32; 5], a: [i8; 4], b: [i8; 4]) {
+        fn no_parameters_panic(wide: [i64; 3], point: u32, ints: [i32; 4], a: [i8; 4], b: [i8; 4]) {
             let p = AddFloat32 {
-                a: RealOperand { offset: ints[0], scale: floats[0] },
-                b: RealOperand { offset: ints[1], scale: floats[1] },
-                fixed: floats[2],
+                offset: ints[0],
+                a_multiplier: wide[0],
+                b_multiplier: wide[1],
+                fixed: wide[2],
+                point,
                 row_constant: RowConstant::B,
                 output: Output {
-                    output_offset: ints[2], activation_min: ints[3], activation_max: ints[4],
+                    output_offset: ints[1], activation_min: ints[2], activation_max: ints[3],
                 },
             };
             let (x, w) = (Operand::Buffer(&a[..]), Operand::Buffer(&b[..]));
@@ -180,15 +364,16 @@ mod tests {
     #[test]
     fn products_are_not_rounded_before_they_are_added() {
         // 96 × s is 32.00000095, or 32 as a float; less 33.5 that is above a tie, or the tie.
-        let mut p = params([1.0, 1.0, 1.0], [0; 3], RowConstant::None);
-        (p.a.scale, p.b.scale, p.fixed) = (1.0 / 3.0, 0.0, -33.5);
+        let factors = [1.0 / 3.0, 0.0, -33.5];
         let (x, w) = (Operand::Buffer(&[96_i8][..]), Operand::Buffer(&[0_i8][..]));
-        let mut y = [9];
-        add_float32(&p, &flat(1), x, w, &mut y).unwrap();
-        assert_eq!(y, [-1]);
+        let run = |row_constant: RowConstant| {
+            let p = AddFloat32::new(factors, 0, row_constant, OUTPUT).unwrap();
+            let mut y = [9];
+            add_float32(&p, &flat(1), x, w, &mut y).unwrap();
+            y
+        };
+        assert_eq!(run(RowConstant::None), [-1]);
         // Where a row has one number, its product is a float.
-        p.row_constant = RowConstant::A;
-        add_float32(&p, &flat(1), x, w, &mut y).unwrap();
-        assert_eq!(y, [-2]);
+        assert_eq!(run(RowConstant::A), [-2]);
     }
 }

@@ -10,7 +10,7 @@
 use crate::Mismatch;
 use crate::pool::{CHANNEL_BLOCK, Pool2d, for_each_window};
 use crate::quantized::Quantized;
-use crate::requantize::Output;
+use crate::requantize::{Output, round_to_even};
 
 /// Parameters of AVERAGE_POOL_2D in single precision.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +51,7 @@ pub fn average_pool_float32(
             }
             for (value, &sum) in out.iter_mut().zip(&sums) {
                 let real = sum / count / p.output_scale + p.zero_point;
-                // `as` saturates, and turns what is not a number into 0.
-                *value = i8::saturate(p.output.apply(libm::rintf(real) as i32));
+                *value = i8::saturate(p.output.apply(round_to_even(real)));
             }
         }
     })

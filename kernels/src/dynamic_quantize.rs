@@ -7,6 +7,7 @@
 
 use crate::broadcast::unary;
 use crate::error::Mismatch;
+use crate::requantize::round_to_even;
 
 /// Scale and zero point by which the range of `x`, widened to hold 0, becomes `[0, 255]`; `scale` and
 /// `zero_point` have one element. What is not a number is left out; a range of nothing but 0 has
@@ -25,9 +26,8 @@ pub fn dynamic_scale(x: &[f32], scale: &mut [f32], zero_point: &mut [i8]) -> Res
     }
     *scale = if max == min { 1.0 } else { (max - min) / 255.0 };
     // Not below 0, and 255 at most.
-    let zero = libm::rintf((0.0 - min / *scale).min(255.0));
-    // `as` saturates, and turns what is not a number into 0.
-    *zero_point = (zero as u8 ^ 0x80) as i8;
+    let zero = round_to_even((0.0 - min / *scale).min(255.0));
+    *zero_point = (zero.clamp(0, 255) as u8 ^ 0x80) as i8;
     Ok(())
 }
 
@@ -46,7 +46,7 @@ pub fn dynamic_quantize(
 ) -> Result<(), Mismatch> {
     let (&[scale], &[zero_point]) = (scale, zero_point) else { return Err(Mismatch) };
     unary(x, y, |x| {
-        let rounded = libm::rintf(x / scale) as i32;
+        let rounded = round_to_even(x / scale);
         rounded.saturating_add(zero_point.into()).clamp(-128, 127) as i8
     })
 }

@@ -8,7 +8,7 @@
 use crate::broadcast::{Operand, Walk, binary_in_place};
 use crate::error::Mismatch;
 use crate::quantized::Quantized;
-use crate::requantize::Output;
+use crate::requantize::{Output, round_to_even};
 
 /// Parameters of MUL in single precision.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +41,7 @@ pub fn mul_float32(
     binary_in_place(walk, a, b, y, |a, b| {
         let (a, b) = (p.a_offset.wrapping_add(a.into()), p.b_offset.wrapping_add(b.into()));
         let real = a.wrapping_mul(b) as f32 * p.scale + p.zero_point;
-        // `as` saturates, and turns what is not a number into 0.
-        i8::saturate(p.output.apply(libm::rintf(real) as i32))
+        i8::saturate(p.output.apply(round_to_even(real)))
     })
 }
 

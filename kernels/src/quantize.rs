@@ -9,7 +9,7 @@
 use crate::broadcast::{Operand, unary, unary_in_place};
 use crate::error::Mismatch;
 use crate::quantized::Quantized;
-use crate::requantize::{Output, Rounding};
+use crate::requantize::{Output, Rounding, round_to_even};
 
 /// Parameters of QUANTIZE of f32.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,7 +33,7 @@ pub fn quantize<T: Quantized>(p: &Quantize, x: &[f32], y: &mut [T]) -> Result<()
     // `as` saturates, and turns what is not a number into 0. The references leave both undefined.
     let to_integer = |rounded: f32| T::saturate((rounded as i32).saturating_add(p.zero_point));
     if p.ties_to_even {
-        unary(x, y, |x| to_integer(libm::rintf(x / p.scale)))
+        unary(x, y, |x| T::saturate(round_to_even(x / p.scale).saturating_add(p.zero_point)))
     } else {
         unary(x, y, |x| to_integer(libm::roundf(x / p.scale)))
     }

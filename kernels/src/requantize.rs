@@ -417,8 +417,19 @@ macro_rules! real_scales {
     };
 }
 
+/// The nearest integer, ties to even, within ±2²², which is beyond whatever is stored in 16 bits; 0 of
+/// what is not a number.
+#[inline(always)]
+pub fn round_to_even(x: f32) -> i32 {
+    /// From the first on, floats have one bit behind the point; 1.5 times the double of it has none,
+    /// and neither have its neighbours: adding it rounds.
+    const LIMIT: f32 = 4_194_304.0;
+    let integers = 3.0 * LIMIT;
+    ((x.clamp(-LIMIT, LIMIT) + integers) - integers) as i32
+}
+
 // `as` saturates, and turns NaN into 0.
-real_scales!(Float32 of f32: |acc: i32, scale: f32| libm::rintf(acc as f32 * scale) as i32);
+real_scales!(Float32 of f32: |acc: i32, scale: f32| round_to_even(acc as f32 * scale));
 real_scales!(Float64 of f64: |acc: i32, scale: f64| libm::round(f64::from(acc) * scale) as i32);
 
 /// The scales of an operator that sums int16 activations in 64 bits.
@@ -536,6 +547,14 @@ mod tests {
             for x in [x, tie, tie.wrapping_add(1), tie.wrapping_sub(1), i32::MIN, i32::MAX] {
                 // At 31 the mask is the whole positive range.
                 prop_assert_eq!(divide_by_power_of_two(x, exponent), gemmlowp(x), "{}", x);
+            }
+        }
+
+        #[test]
+        fn to_even_is_what_ieee_754_says(bits: u32, near in -5e6_f32..5e6) {
+            for x in [f32::from_bits(bits), near, near.trunc() + 0.5, f32::NAN, f32::INFINITY] {
+                let wanted = (libm::rintf(x) as i32).clamp(-(1 << 22), 1 << 22);
+                prop_assert_eq!(round_to_even(x), wanted, "{}", x);
             }
         }
 

@@ -8,7 +8,7 @@
 
 use crate::Mismatch;
 use crate::quantized::Quantized;
-use crate::requantize::Output;
+use crate::requantize::{Output, round_to_even};
 use crate::rows::for_each_row;
 
 /// Entries of the table: one per difference of two int8.
@@ -41,8 +41,7 @@ pub fn softmax_table(p: &SoftmaxTable<'_>, x: &[i8], y: &mut [i8]) -> Result<(),
         let exp = |x: i8| p.table.get(usize::from(max.abs_diff(x))).copied().unwrap_or(0.0);
         let sum = x.iter().fold(0.0, |sum: f32, &x| sum + exp(x));
         for (y, &x) in y.iter_mut().zip(x) {
-            // `as` saturates, and turns what is not a number into 0.
-            let rounded = libm::rintf(exp(x) * p.scale / sum) as i32;
+            let rounded = round_to_even(exp(x) * p.scale / sum);
             *y = i8::saturate(p.output.apply(rounded));
         }
     })

@@ -2,6 +2,10 @@
 //! MAXIMUM and MINIMUM.
 
 use systole_core::{DType, Opcode, format::RoundingCode, ops};
+use systole_kernels::{
+    add_float32::{AddFloat32, RowConstant},
+    requantize::Output,
+};
 use tract_tflite::tflite::{self, ActivationFunctionType};
 
 use super::{
@@ -240,6 +244,11 @@ impl Binary {
         let zero = |stored: i32| (stored + offset) as f32;
         let fixed = zero(y_zero) - (a_scale * zero(a_zero) + b_scale * zero(b_zero));
         let (activation_min, activation_max) = self.activation.quantized_range(y)?;
+        let output = Output { output_offset: -offset, activation_min, activation_max };
+        let factors = [a_scale, b_scale, fixed];
+        if AddFloat32::new(factors, offset, RowConstant::None, output).is_none() {
+            bail!(InvalidQuantization, "the scales of {a}, {b} and {y} are too far apart to add");
+        }
         let params = ops::add_float32::Params {
             a_scale,
             b_scale,

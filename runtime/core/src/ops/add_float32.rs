@@ -5,7 +5,7 @@
 
 use systole_kernels::{
     Mismatch,
-    add_float32::{AddFloat32 as Kernel, RealOperand, RowConstant, add_float32},
+    add_float32::{AddFloat32 as Kernel, RowConstant, add_float32},
     requantize::Output,
 };
 
@@ -15,7 +15,8 @@ use crate::{call::{Machine, call}, DType, OperatorError, Record, format::params,
 params! {
     /// Parameters of ADD in single precision.
     pub struct Params {
-        /// The first input's scale over the output's.
+        /// The first input's scale over the output's. The two and the fixed part must be finite, and less
+        /// than 2²⁸ apart.
         pub a_scale: f32,
         /// The second input's scale over the output's.
         pub b_scale: f32,
@@ -56,17 +57,14 @@ impl<'m> Operator<'m> for AddFloat32<'m> {
             2 => RowConstant::B,
             _ => return Err(OperatorError::Parameter(4)),
         };
-        let kernel = Kernel {
-            a: RealOperand { offset, scale: params.a_scale },
-            b: RealOperand { offset, scale: params.b_scale },
-            fixed: params.fixed,
-            row_constant,
-            output: Output {
-                output_offset: -offset,
-                activation_min: params.activation_min,
-                activation_max: params.activation_max,
-            },
+        let output = Output {
+            output_offset: -offset,
+            activation_min: params.activation_min,
+            activation_max: params.activation_max,
         };
+        let factors = [params.a_scale, params.b_scale, params.fixed];
+        let kernel = Kernel::new(factors, offset, row_constant, output);
+        let kernel = kernel.ok_or(OperatorError::Parameter(0))?;
         Ok(Self { operands, kernel, model: core::marker::PhantomData })
     }
 
