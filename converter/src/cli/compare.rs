@@ -52,7 +52,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         .map_err(|error| error.within(arguments.data.display().to_string()))?;
     bar.finish_and_clear();
     if let Some(path) = &arguments.html {
-        let title = format!("{} and {}", files[0].display(), files[1].display());
+        let [float, quantized] = [files[0], files[1]].map(|file| {
+            file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
+        });
+        let title = format!("{float} and {quantized}");
         write_whole(path, comparison.to_html(&title).as_bytes())?;
     }
     if arguments.json {

@@ -432,6 +432,9 @@ impl Importer {
     pub fn reshape(&mut self, id: TensorId, shape: Vec<usize>) -> Result<TensorId> {
         let tensor = &self.graph[id];
         check_shape(&shape, tensor.dtype)?;
+        if tensor.shape == shape {
+            return Ok(id);
+        }
         if tensor.is_constant() {
             let constant = Tensor { shape, name: tensor.name.clone(), ..tensor.clone() };
             if constant.elements() != self.graph[id].elements() {

@@ -318,15 +318,12 @@ impl std::fmt::Display for Mixed {
         if self.float.is_finite() {
             write!(f, "float {:.3}, ", self.float)?;
         }
-        writeln!(
-            f,
-            "before {:.3}, now {:.3}; bound {}; {} of {} layers raised",
-            self.before,
-            self.after,
-            self.bound,
-            self.raised.len(),
-            self.layers
-        )?;
+        let (raised, layers) = (self.raised.len(), self.layers);
+        write!(f, "quantized {:.3}, bound {}; ", self.before, self.bound)?;
+        match raised {
+            0 => writeln!(f, "none of {layers} layers had to be raised")?,
+            _ => writeln!(f, "{:.3} with {raised} of {layers} layers raised", self.after)?,
+        }
         for raised in &self.raised {
             let to = match raised.precision {
                 Precision::Float => "float",
