@@ -16,6 +16,9 @@ const PANEL: usize = 1 << 15;
 /// Bytes that are copied at once, and so may be read and written behind the last.
 const CHUNK: usize = 16;
 
+/// Runs of a window that is copied, at most.
+const RUNS: usize = 128;
+
 /// Windows of a row of outputs below which copying them pays: products take several rows at once.
 const FEW: usize = 8;
 
@@ -111,7 +114,7 @@ impl Windows {
         let reach_w = span(kernel_w, window.dilation_w)?;
         let input_columns = PANEL.checked_div(reach_h.checked_mul(depth)?)?;
         let stride = filter.next_multiple_of(STEP);
-        if input_columns < reach_w || stride > PANEL {
+        if input_columns < reach_w || stride > PANEL || kernel_h * kernel_w > RUNS {
             return None;
         }
         let columns = ((input_columns - reach_w) / window.stride_w + 1).min(width);
@@ -216,7 +219,6 @@ impl Windows {
 
     /// Copies `count` windows from the band's window `first` on to the stack, and the position of the
     /// first.
-    #[inline(always)]
     pub fn gather<'p>(
         &self,
         band: &Band,
@@ -224,44 +226,81 @@ impl Windows {
         image: &[u8],
         panel: &'p mut Panel,
     ) -> (Rows<'p>, usize) {
-        let Plan { kernel_h, kernel_w, depth, filter, window, output, .. } = self.plan;
+        let Plan { kernel_h, kernel_w, depth, window, output, .. } = self.plan;
         let [_, _, width, _] = output;
+        let stride = self.stride;
         let (taps, run) =
             if window.dilation_w == 1 { (1, kernel_w * depth) } else { (kernel_w, depth) };
-        let step = window.dilation_w * depth;
+        // Where the runs of a window begin, from the first tap.
+        let mut starts = [0; RUNS];
+        let starts = &mut starts[..kernel_h * taps];
+        for (i, start) in starts.iter_mut().enumerate() {
+            *start =
+                i / taps * window.dilation_h * band.pitch + i % taps * window.dilation_w * depth;
+        }
         let (mut row, mut column) = (first / band.columns, first % band.columns);
-        for i in 0..count {
+        let mut to = &mut panel.0[..count * stride + CHUNK];
+        let mut left = count;
+        while left > 0 {
+            let windows = left.min(band.columns - column);
             let start = row * window.stride_h * band.pitch + column * window.stride_w * depth;
-            let mut to = i * self.stride;
-            for tap_y in 0..kernel_h {
-                let start = start + tap_y * window.dilation_h * band.pitch;
-                for tap_x in 0..taps {
-                    copy(&mut panel.0[to..], &image[start + tap_x * step..], run);
-                    to += run;
-                }
+            let from = Runs { x: &image[start..], step: window.stride_w * depth, starts, run };
+            match run.div_ceil(CHUNK) {
+                1 => from.copy::<1>(windows, stride, to),
+                2 => from.copy::<2>(windows, stride, to),
+                _ => from.copy::<0>(windows, stride, to),
             }
-            // What is left of the last step, over which the last chunk may have been copied.
-            for rest in &mut panel.0[i * self.stride + filter..(i + 1) * self.stride] {
-                *rest = MaybeUninit::new(0);
-            }
-            column += 1;
-            if column == band.columns {
-                (row, column) = (row + 1, 0);
-            }
+            to = &mut to[windows * stride..];
+            (row, column, left) = (row + 1, 0, left - windows);
         }
         let position =
             (band.row + first / band.columns) * width + band.column + first % band.columns;
         // SAFETY: the windows have been written one behind the other, each as a whole.
-        let x = unsafe { panel.written(count * self.stride) };
-        (Rows::of_matrix(x, self.stride), position)
+        let x = unsafe { panel.written(count * stride) };
+        (Rows::of_matrix(x, stride), position)
     }
 }
 
-/// Copies `run` bytes in whole chunks: what is behind the last is overwritten later, or not read.
-#[inline(always)]
-fn copy(to: &mut [MaybeUninit<u8>], from: &[u8], run: usize) {
-    for at in (0..run).step_by(CHUNK) {
-        let chunk: [u8; CHUNK] = from[at..at + CHUNK].try_into().unwrap_or([0; CHUNK]);
-        to[at..at + CHUNK].copy_from_slice(&chunk.map(MaybeUninit::new));
+/// The windows of a row of outputs, of which each is the same runs of bytes.
+struct Runs<'a> {
+    /// From the first run of the first window on.
+    x: &'a [u8],
+    /// From one window to the next.
+    step: usize,
+    /// Where the runs begin, from the first.
+    starts: &'a [usize],
+    /// Bytes of a run.
+    run: usize,
+}
+
+impl Runs<'_> {
+    /// Copies `count` windows, `stride` bytes each, in chunks, of which a run has `CHUNKS` or, where
+    /// that is 0, as many as it needs.
+    #[inline(never)]
+    fn copy<const CHUNKS: usize>(&self, count: usize, stride: usize, to: &mut [MaybeUninit<u8>]) {
+        let Self { x, step, starts, run } = *self;
+        let chunks = if CHUNKS == 0 { run.div_ceil(CHUNK) } else { CHUNKS };
+        let filter = starts.len() * run;
+        let last = starts.iter().max().copied().unwrap_or(0);
+        let reads = (count - 1) * step + last + chunks * CHUNK;
+        // The last run's chunks end at most a chunk behind the window.
+        let writes = (count - 1) * stride + filter - run + chunks * CHUNK;
+        assert!(reads <= x.len() && writes <= to.len() && filter <= stride);
+        for i in 0..count {
+            let mut at = i * stride;
+            for &start in starts {
+                for chunk in 0..chunks {
+                    // SAFETY: the numbers above are those of the last window's last chunk.
+                    unsafe {
+                        let from = x.as_ptr().add(i * step + start + chunk * CHUNK);
+                        let to = to.as_mut_ptr().add(at + chunk * CHUNK);
+                        to.cast::<[u8; CHUNK]>().write_unaligned(from.cast::<[u8; CHUNK]>().read());
+                    }
+                }
+                at += run;
+            }
+            // What is left of the last step, over which the last chunk may have been copied.
+            to[at..(i + 1) * stride].fill(MaybeUninit::new(0));
+        }
     }
 }
