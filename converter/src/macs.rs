@@ -29,11 +29,13 @@ pub fn count(opcode: Opcode, x: &[usize], weights: &[usize], y: &[usize]) -> u64
 pub fn of(operator: &Operator<'_>) -> u64 {
     let record = operator.record();
     // Weights that are stored in less have the shape of the memory that they are unpacked into.
-    let weights = match record.input(1) {
-        Ok(stored) if matches!(stored.stored_dtype(), DType::U8 | DType::F16) => record.output(1),
-        weights => weights,
+    let weights = match record.given(1) {
+        Ok(Some(stored)) if matches!(stored.stored_dtype(), DType::U8 | DType::F16) => {
+            record.output(1).ok()
+        }
+        weights => weights.ok().flatten(),
     };
-    let (Ok(x), Ok(weights), Ok(y)) = (record.input(0), weights, record.output(0)) else {
+    let (Ok(x), Some(weights), Ok(y)) = (record.input(0), weights, record.output(0)) else {
         return 0;
     };
     let dims = |info: systole_core::TensorInfo<'_>| -> Vec<usize> {

@@ -33,6 +33,8 @@
 //! - `macros` (default): [`include_model!`].
 //! - `defmt`: `defmt::Format` for all public types. Errors are enums without strings, and nothing is
 //!   formatted on the device unless it is logged.
+//! - `std`: for hosts, which have a heap and a processor that is known only when the program runs: its
+//!   fastest kernels, `pack`, which arranges weights for them, and operators that are decoded once.
 //! - `tflite`: [`include_model!`] takes `.tflite` files too, and converts them.
 //!
 //! The code is in `systole-core`, so that the converter and the macro, which this crate re-exports,

@@ -13,7 +13,7 @@ use systole_converter::{
     npz::{self, Array},
     run,
 };
-use systole_core::{Model, Session};
+use systole_core::{Model, Session, pack};
 use systole_tests::{FLOAT_TOLERANCE, PEER_TOLERANCE, compare, compare_within, shared};
 
 /// Folders whose `.tflite` models are run.
@@ -116,8 +116,24 @@ fn converted(path: &Path, matching: Match) -> Result<Converted, String> {
 }
 
 fn outputs(path: &Path, golden: &Path, matching: Match, tolerance: f64) -> Result<(), String> {
-    let converted = converted(path, matching)?;
-    let model = Model::from_bytes(converted.file.as_slice()).map_err(|error| error.to_string())?;
+    let file = converted(path, matching)?.file;
+    file_gives(&file, path, golden, tolerance)?;
+    // With weights packed for the kernels of this processor, too.
+    match pack(file.as_slice()).map_err(|error| error.to_string())? {
+        Some(packed) => file_gives(&packed, path, golden, tolerance)
+            .map_err(|error| format!("with packed weights: {error}")),
+        None => Ok(()),
+    }
+}
+
+/// The outputs of a file are the goldens.
+fn file_gives(
+    file: &AlignedBytes,
+    path: &Path,
+    golden: &Path,
+    tolerance: f64,
+) -> Result<(), String> {
+    let model = Model::from_bytes(file.as_slice()).map_err(|error| error.to_string())?;
     let inputs = read(&path.with_extension("inputs.npz"))?;
     let outputs = run::run(&model, &inputs, || {}).map_err(|error| error.to_string())?;
     for (index, want) in read(golden)?.into_iter().enumerate() {

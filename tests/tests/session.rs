@@ -5,8 +5,9 @@ use std::path::Path;
 use systole_converter::{AlignedBytes, Converted, Names, Options, convert_file, npz, run};
 use systole_core::{
     Aligned, Arena, DType, LoadError, Model, Opcode, PortError, Session, SessionError, TensorError,
-    operators,
+    operators, pack_for,
 };
+use systole_kernels::tiles::Activations;
 use systole_tests::{compare, repository};
 
 fn digits() -> Converted {
@@ -141,6 +142,37 @@ fn stepping_gives_what_running_gives() {
     }
     assert_eq!(steps, model.operator_count());
     assert_eq!(session.output(0).unwrap().as_slice::<i8>().unwrap(), whole);
+}
+
+/// What the bundled model makes of a few images, read from this file.
+fn answers(file: &[u8]) -> Vec<u8> {
+    let model = Model::from_bytes(file).unwrap();
+    let images = arrays("digits.inputs.npz");
+    let mut arena = Arena::<2048>::new();
+    let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
+    let mut answers = Vec::new();
+    for sample in 0..5 {
+        run::load_sample(&mut session, &images, sample).unwrap();
+        session.run().unwrap();
+        answers.extend(session.output(0).unwrap().stored_bytes());
+    }
+    answers
+}
+
+#[test]
+fn packed_weights_give_the_same_answers_and_are_packed_once() {
+    let plain = digits().file;
+    for activations in [Activations::Signed, Activations::Unsigned] {
+        let packed = pack_for(activations, plain.as_slice()).unwrap().unwrap();
+        assert_ne!(packed.as_slice(), plain.as_slice());
+        assert_eq!(answers(packed.as_slice()), answers(plain.as_slice()));
+        assert!(pack_for(activations, packed.as_slice()).unwrap().is_none());
+        // Wherever the file lies.
+        let mut unaligned = vec![0];
+        unaligned.extend(plain.as_slice());
+        let again = pack_for(activations, &unaligned[1..]).unwrap().unwrap();
+        assert_eq!(again.as_slice(), packed.as_slice());
+    }
 }
 
 #[test]

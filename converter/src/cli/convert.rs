@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use systole_converter::{Class, Error, Names, Result, convert_source, import_file};
+use systole_core::pack_for;
+use systole_kernels::tiles::Activations;
 
 use super::{Conversion, quantize, to_json, write_whole};
 
@@ -22,6 +24,9 @@ pub(super) struct Arguments {
     /// Store class names, one per line of this file
     #[arg(long, value_name = "FILE")]
     class_names: Option<PathBuf>,
+    /// Pack weights for the kernels of a processor, so that it need not when it loads the file
+    #[arg(long, value_enum, value_name = "PROCESSOR")]
+    target: Option<Target>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -37,6 +42,22 @@ enum KeepNames {
     Ports,
     /// Those of all tensors
     All,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Target {
+    /// x86-64 with AVX-512 VNNI
+    #[value(name = "x86-64-vnni")]
+    X86Vnni,
+}
+
+impl Target {
+    /// How its kernels read activations.
+    fn activations(self) -> Activations {
+        match self {
+            Self::X86Vnni => Activations::Unsigned,
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
@@ -62,7 +83,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     };
     let place = |error: Error| error.within(arguments.model.display().to_string());
     let converted = converted.map_err(place)?;
-    write_whole(&arguments.output, converted.file.as_slice())?;
+    let packed = match arguments.target {
+        None => None,
+        Some(target) => pack_for(target.activations(), converted.file.as_slice())
+            .map_err(|problem| place(Error::new(Class::Corrupt, problem.to_string())))?,
+    };
+    let file = packed.as_ref().unwrap_or(&converted.file);
+    write_whole(&arguments.output, file.as_slice())?;
     if arguments.json {
         return Ok(to_json(&converted.report.to_json()));
     }

@@ -21,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use systole_converter::{
     Class, Error, Match, Names, Options, Result, graph::Tensor, npz, onnx::Dimensions,
 };
+use systole_kernels::arch;
 
 /// Converts trained networks to .systole files, and runs, inspects and times them.
 #[derive(Debug, Parser)]
@@ -136,7 +137,12 @@ impl From<Matching> for Match {
 
 /// Reads the arguments, does the work, and says how it ended.
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if let Err(problem) = check_level() {
+        eprintln!("systole: {problem}");
+        return ExitCode::FAILURE;
+    }
+    let done = match command {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
@@ -151,6 +157,20 @@ pub fn main() -> ExitCode {
             eprintln!("systole: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Fails where `SYSTOLE_ISA` names kernels that this processor does not have.
+fn check_level() -> Result<(), String> {
+    let Some(name) = arch::requested() else { return Ok(()) };
+    let available: Vec<&str> = arch::available().map(|kernels| kernels.level.name()).collect();
+    match available.contains(&&*name) {
+        true => Ok(()),
+        false => Err(format!(
+            "SYSTOLE_ISA is '{}'; this processor has {}",
+            printable(&name),
+            available.join(", ")
+        )),
     }
 }
 

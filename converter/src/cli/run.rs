@@ -42,7 +42,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     let file = load_file(&arguments.model, &arguments.conversion.options()?)?;
     let corrupt = |problem: LoadError| Error::new(Class::Corrupt, problem.to_string());
     let packed = pack(file.as_slice()).map_err(corrupt)?;
-    let model = Model::from_bytes(packed.as_slice()).map_err(corrupt)?;
+    let file = packed.as_ref().unwrap_or(&file);
+    let model = Model::from_bytes(file.as_slice()).map_err(corrupt)?;
     let inputs = match &arguments.input {
         Some(path) => npz::read(path)?,
         None => zeros(&model),

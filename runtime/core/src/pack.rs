@@ -21,32 +21,33 @@ use crate::{
 /// Where a constant that is vectors begins, from the beginning of the file: a line of the cache.
 const LINE: usize = 64;
 
-/// `file` with its weights packed for the processor that this runs on, or as it is where plain
-/// weights serve it best.
+/// `file` with its weights packed for the processor that this runs on; `None` where it serves best as
+/// it is, as a file that was packed before.
 ///
 /// ```
 /// # fn main() -> Result<(), systole_core::LoadError> {
 /// # let file: &[u8] = &[];
 /// # if file.is_empty() { return Ok(()); }
 /// let packed = systole_core::pack(file)?;
-/// let model = systole_core::Model::from_bytes(packed.as_slice())?;
+/// let file = packed.as_ref().map_or(file, |packed| packed.as_slice());
+/// let model = systole_core::Model::from_bytes(file)?;
 /// # Ok(()) }
 /// ```
 ///
 /// # Errors
 /// Those of [`Model::from_bytes`].
-pub fn pack(file: &[u8]) -> Result<AlignedBytes, LoadError> {
+pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     match arch::kernels().tiles {
         Some(activations) => pack_for(activations, file),
-        None => Ok(file.into()),
+        None => Ok(None),
     }
 }
 
-/// `file` with its weights packed for kernels that read activations in this way.
+/// [`pack`] for kernels that read activations in this way, wherever they are.
 ///
 /// # Errors
 /// Those of [`Model::from_bytes`].
-pub fn pack_for(activations: Activations, file: &[u8]) -> Result<AlignedBytes, LoadError> {
+pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     let aligned;
     let file = if (file.as_ptr() as usize).is_multiple_of(format::ALIGNMENT) {
         file
@@ -56,11 +57,12 @@ pub fn pack_for(activations: Activations, file: &[u8]) -> Result<AlignedBytes, L
     };
     let model = Model::from_bytes(file)?;
     let mut packer = Packer::new(&model);
+    let mut packed = false;
     for op in 0..model.operator_count() as u16 {
         // What cannot be packed stays as it is.
-        packer.operator(op, activations);
+        packed |= packer.operator(op, activations).is_some();
     }
-    Ok(packer.write(file))
+    Ok(packed.then(|| packer.write(file)))
 }
 
 /// A tensor of the new file.

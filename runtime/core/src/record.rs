@@ -148,7 +148,7 @@ impl<'m> Record<'m> {
     ///
     /// # Errors
     /// [`OperatorError::Operand`] where it is given but no tensor.
-    pub(crate) fn given(&self, index: usize) -> Result<Option<TensorInfo<'m>>, OperatorError> {
+    pub fn given(&self, index: usize) -> Result<Option<TensorInfo<'m>>, OperatorError> {
         match self.operand(index) {
             Some(_) => self.weights(index).map(|(info, _)| Some(info)),
             None => Ok(None),
