@@ -229,7 +229,11 @@ fn broadcasts(own: &[usize; BATCH_DIMS], output: &[usize; BATCH_DIMS]) -> bool {
 }
 
 /// Which matrix of an operand goes into matrix `batch` of the output.
-fn source(batch: usize, output: &[usize; BATCH_DIMS], own: &[usize; BATCH_DIMS]) -> usize {
+pub(crate) fn source(
+    batch: usize,
+    output: &[usize; BATCH_DIMS],
+    own: &[usize; BATCH_DIMS],
+) -> usize {
     let (mut rest, mut index, mut stride) = (batch, 0, 1);
     for (&dim, &own) in output.iter().zip(own).rev() {
         let dim = dim.max(1);

@@ -404,6 +404,13 @@ def matmul_integer(b, kind):
 
 
 @case
+def matmul_integer_columns(b):
+    a, zero, w = b.input((1, 2, 5, 7), np.uint8), b.constant(b.zero("u8")), b.constant(b.integers("u8", (7, 4)))
+    zeros = b.constant(b.integers("u8", 4))
+    b.output(b.node("MatMulInteger", [a, w, zero, zeros]), np.int32)
+
+
+@case
 def conv_integer(b):
     x, zero, w = b.input((1, 3, 7, 6), np.uint8), b.constant(b.zero("u8")), b.constant(b.integers("i8", (4, 3, 3, 3)))
     b.output(b.node("ConvInteger", [x, w, zero], pads=[1, 1, 0, 1], strides=[1, 2]), np.int32)

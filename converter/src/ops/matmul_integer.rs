@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A product of int8 matrices whose leading dimensions broadcast. Inputs are the matrices and their
-/// zero points, each one int8, which need not be constants.
+/// zero points, int8, which need not be constants: one, or of the second one per column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatMulInteger {
     /// Whether the second matrix is stored transposed.
@@ -21,14 +21,17 @@ impl Operator for MatMulInteger {
     fn infer(&self, node: &NodeView<'_>) -> Result<Vec<Vec<usize>>> {
         let x = node.expect_types(0, &[DType::I8])?;
         let w = node.expect_types(1, &[DType::I8])?;
-        for (matrix, index) in [(x, 2), (w, 3)] {
+        let shape = product_shape(x, w, [false, self.adj_y])?;
+        let columns = shape.last().copied().unwrap_or(1);
+        for (matrix, index, most) in [(x, 2, 1), (w, 3, columns)] {
             let zero = node.expect_types(index, &[DType::I8])?;
-            if zero.elements() != 1 || zero.unsigned != matrix.unsigned {
+            let fits = [1, most].contains(&zero.elements());
+            if !fits || zero.unsigned != matrix.unsigned {
                 bail!(UnsupportedFeature, "{zero} must be one number of the type of {matrix}");
             }
         }
         super::elementwise::expect_output(node, DType::I32)?;
-        Ok(vec![product_shape(x, w, [false, self.adj_y])?])
+        Ok(vec![shape])
     }
 
     fn lower(&self, node: &NodeView<'_>, lowering: &mut Lowering<'_>) -> Result<()> {

@@ -33,8 +33,13 @@ fn as_numbers(importer: &mut Importer, x: &Value) -> Result<Value> {
     importer.quantized(x, &Scales::numbers(), 0)
 }
 
-/// The zero point of `x` as a tensor of one int8: 0 where it is not given.
-fn zero_tensor(importer: &mut Importer, zero: Option<&Value>, x: &Value) -> Result<TensorId> {
+/// The zero point of `x` as a tensor of one int8, or of `columns`: 0 where it is not given.
+fn zero_tensor(
+    importer: &mut Importer,
+    zero: Option<&Value>,
+    x: &Value,
+    columns: usize,
+) -> Result<TensorId> {
     let Some(zero) = zero else {
         let unsigned = importer.tensor(x).unsigned;
         return constant_zero(importer, if unsigned { i8::MIN } else { 0 }, unsigned);
@@ -42,7 +47,7 @@ fn zero_tensor(importer: &mut Importer, zero: Option<&Value>, x: &Value) -> Resu
     let id = importer.stored_plain(zero)?;
     let zero = as_numbers(importer, &Value::plain(importer.graph(), id))?;
     let tensor = importer.tensor(&zero);
-    if tensor.elements() == 1 {
+    if [1, columns].contains(&tensor.elements()) {
         return Ok(zero.id);
     }
     let (unsigned, values) = (tensor.unsigned, tensor.values::<i8>()?);
@@ -50,7 +55,7 @@ fn zero_tensor(importer: &mut Importer, zero: Option<&Value>, x: &Value) -> Resu
         [first, ref others @ ..] if others.iter().all(|&other| other == first) => {
             constant_zero(importer, first, unsigned)
         }
-        _ => bail!(UnsupportedFeature, "{tensor}: zero points that differ between columns"),
+        _ => bail!(UnsupportedFeature, "{tensor}: zero points that differ"),
     }
 }
 
@@ -63,12 +68,10 @@ fn constant_zero(importer: &mut Importer, stored: i8, unsigned: bool) -> Result<
 fn own_zero(importer: &mut Importer, x: &Value) -> Result<TensorId> {
     let tensor = importer.tensor(x);
     let zero_points = tensor.quantization.as_ref().map_or(&[][..], |q| &q.zero_points);
-    let first = zero_points.first().copied().unwrap_or(0);
-    if zero_points.iter().any(|&other| other != first) {
-        bail!(UnsupportedFeature, "{tensor}: zero points that differ between columns");
-    }
+    let stored: Vec<i8> = zero_points.iter().map(|&zero_point| zero_point as i8).collect();
     let unsigned = tensor.unsigned;
-    constant_zero(importer, first as i8, unsigned)
+    let constant = Tensor { unsigned, ..Tensor::constant("", vec![stored.len()], &stored) };
+    Ok(importer.constant_value(constant)?.id)
 }
 
 /// The sums of a product of int8 values, in int32, with their zero points.
@@ -83,6 +86,14 @@ fn sums(importer: &mut Importer, a: &Value, b: &Value, zeros: [TensorId; 2]) -> 
     })
 }
 
+/// The columns of a matrix; a vector is one.
+fn columns_of(importer: &Importer, matrix: &Value) -> usize {
+    match importer.shape(matrix)[..] {
+        [.., _, columns] => columns,
+        _ => 1,
+    }
+}
+
 /// MatMulInteger.
 ///
 /// # Errors
@@ -90,8 +101,9 @@ fn sums(importer: &mut Importer, a: &Value, b: &Value, zeros: [TensorId; 2]) -> 
 pub fn matmul(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
     let a = as_numbers(importer, node.input(0)?)?;
     let b = as_numbers(importer, node.input(1)?)?;
-    let a_zero = zero_tensor(importer, node.optional(2), &a)?;
-    let b_zero = zero_tensor(importer, node.optional(3), &b)?;
+    let columns = columns_of(importer, &b);
+    let a_zero = zero_tensor(importer, node.optional(2), &a, 1)?;
+    let b_zero = zero_tensor(importer, node.optional(3), &b, columns)?;
     Ok(vec![sums(importer, &a, &b, [a_zero, b_zero])?])
 }
 
@@ -102,10 +114,10 @@ pub fn matmul(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> 
 pub fn conv(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<Value>> {
     let x = importer.unflattened(node.input(0)?)?;
     let x = as_numbers(importer, &x)?;
-    let zero = zero_tensor(importer, node.optional(2), &x)?;
+    let zero = zero_tensor(importer, node.optional(2), &x, 1)?;
     let image = Image::of(importer, &x)?;
     let w = as_numbers(importer, node.input(1)?)?;
-    let w_zero = zero_tensor(importer, node.optional(3), &w)?;
+    let w_zero = zero_tensor(importer, node.optional(3), &w, 1)?;
     let w_zero = importer.graph()[w_zero].integers()?;
     let w = importer.with_zero_point(&w, w_zero.first().map_or(0, |&zero| zero as i32))?;
     let (filters, _, window) = filters_and_window(importer, node.attributes, &image, &w)?;
@@ -189,7 +201,8 @@ pub fn dynamic_matmul(importer: &mut Importer, node: &NodeOf<'_>) -> Result<Vec<
     let [a, scale, zero] = dynamically(importer, &x)?;
     let b_scales = importer.scales(node.input(2)?, None)?;
     let b = as_numbers(importer, node.input(1)?)?;
-    let b_zero = zero_tensor(importer, node.optional(3), &b)?;
+    let columns = columns_of(importer, &b);
+    let b_zero = zero_tensor(importer, node.optional(3), &b, columns)?;
     let y = sums(importer, &x.like(a), &b, [zero, b_zero])?;
     let b_scale = products(importer, &Scales::numbers(), &b_scales);
     let scale = Value::plain(importer.graph(), scale);

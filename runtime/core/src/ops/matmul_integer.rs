@@ -1,8 +1,8 @@
 //! MATMUL_INTEGER: `y[.., m, n] = Σ (x[.., m, k] − x_zero) × (w[.., k, n] − w_zero)` in int32,
 //! leading dimensions broadcast.
 //!
-//! Operands: two int8 matrices and their zero points, each one int8, any of them a constant; int32
-//! output.
+//! Operands: two int8 matrices and their zero points, any of them a constant: int8, one for the first,
+//! one or one per column for the second; int32 output.
 
 use systole_kernels::{
     Mismatch,
@@ -33,12 +33,13 @@ impl<'m> Operator<'m> for MatMulInteger<'m> {
         let x_zero = record.input(2)?.expect_type(DType::I8, 2)?;
         let w_zero = record.input(3)?.expect_type(DType::I8, 3)?;
         let y = record.output(0)?.expect_type(DType::I32, 4)?;
-        for (operand, zero) in [(2, &x_zero), (3, &w_zero)] {
-            if zero.len() != 1 {
-                return Err(OperatorError::Shape(operand));
-            }
-        }
         let shape = batch_matmul::shape(record, &x, &w, &y)?;
+        if x_zero.len() != 1 {
+            return Err(OperatorError::Shape(2));
+        }
+        if w_zero.len() != 1 && (w_zero.len() != shape.n || shape.adj_x) {
+            return Err(OperatorError::Shape(3));
+        }
         let (x, w, y) = (x.place, w.place, y.place);
         let (x_zero, w_zero) = (x_zero.place, w_zero.place);
         Ok(Self { x, w, x_zero, w_zero, y, shape, model: core::marker::PhantomData })
