@@ -57,39 +57,56 @@ pub fn run(graph: &mut Graph, shared: Shared) -> Result<usize> {
     Ok(before - graph.nodes.len())
 }
 
-/// What a node computes of its one activation, where that is a product or sum per channel.
-fn per_channel(graph: &Graph, node: &Node) -> Result<Option<(TensorId, PerChannel)>> {
-    let Op::Binary(binary) = &node.op else { return Ok(None) };
-    let (Some(a), Some(b)) = (node.inputs[0], node.inputs[1]) else { return Ok(None) };
-    let (x, constant, reversed) = match (graph[a].is_constant(), graph[b].is_constant()) {
-        (false, true) => (a, b, false),
-        (true, false) => (b, a, true),
-        _ => return Ok(None),
-    };
-    let (tensor, y) = (&graph[x], &graph[node.outputs[0]]);
-    let Some(&channels) = tensor.shape.last() else { return Ok(None) };
-    let elements = graph[constant].elements();
-    let along_channels =
-        elements == 1 || (elements == channels && graph[constant].shape.last() == Some(&channels));
-    if tensor.dtype != DType::F32 || tensor.shape != y.shape || !along_channels {
-        return Ok(None);
+/// A product or sum per channel of one activation and a constant.
+#[derive(Debug, Clone, Copy)]
+struct Operands {
+    x: TensorId,
+    constant: TensorId,
+    /// Whether the constant comes first.
+    reversed: bool,
+    channels: usize,
+}
+
+impl Operands {
+    /// Those of a node, where it is such.
+    fn of(graph: &Graph, node: &Node) -> Option<Self> {
+        let Op::Binary(_) = &node.op else { return None };
+        let (a, b) = (node.inputs[0]?, node.inputs[1]?);
+        let (x, constant, reversed) = match (graph[a].is_constant(), graph[b].is_constant()) {
+            (false, true) => (a, b, false),
+            (true, false) => (b, a, true),
+            _ => return None,
+        };
+        let (tensor, y) = (&graph[x], &graph[node.outputs[0]]);
+        let &channels = tensor.shape.last()?;
+        let elements = graph[constant].elements();
+        let along_channels = elements == 1
+            || (elements == channels && graph[constant].shape.last() == Some(&channels));
+        let fits = tensor.dtype == DType::F32 && tensor.shape == y.shape && along_channels;
+        fits.then_some(Self { x, constant, reversed, channels })
     }
-    let values: Vec<f32> = graph[constant].values()?;
-    let of = |operation: &dyn Fn(f64) -> (f64, f64)| {
-        let pairs = (0..channels).map(|channel| operation(values[channel % elements].into()));
-        let (factors, offsets) = pairs.unzip();
-        PerChannel { factors, offsets }
-    };
-    let affine = match (binary.operation, reversed) {
-        (Arithmetic::Mul, _) => of(&|c| (c, 0.0)),
-        (Arithmetic::Add, _) => of(&|c| (1.0, c)),
-        (Arithmetic::Sub, false) => of(&|c| (1.0, -c)),
-        (Arithmetic::Sub, true) => of(&|c| (-1.0, c)),
-        (Arithmetic::Div, false) => of(&|c| (1.0 / c, 0.0)),
-        _ => return Ok(None),
-    };
-    let finite = affine.factors.iter().chain(&affine.offsets).all(|x| x.is_finite());
-    Ok(finite.then_some((x, affine)))
+
+    /// What the node computes; `None` where that is no factor and offset. As many numbers as there are
+    /// channels, so a layer that has as many is looked for first.
+    fn affine(self, graph: &Graph, node: &Node) -> Result<Option<PerChannel>> {
+        let Op::Binary(binary) = &node.op else { return Ok(None) };
+        let values: Vec<f32> = graph[self.constant].values()?;
+        let of = |operation: &dyn Fn(f64) -> (f64, f64)| {
+            let values = values.iter().cycle().take(self.channels);
+            let (factors, offsets) = values.map(|&value| operation(value.into())).unzip();
+            PerChannel { factors, offsets }
+        };
+        let affine = match (binary.operation, self.reversed) {
+            (Arithmetic::Mul, _) => of(&|c| (c, 0.0)),
+            (Arithmetic::Add, _) => of(&|c| (1.0, c)),
+            (Arithmetic::Sub, false) => of(&|c| (1.0, -c)),
+            (Arithmetic::Sub, true) => of(&|c| (-1.0, c)),
+            (Arithmetic::Div, false) => of(&|c| (1.0 / c, 0.0)),
+            _ => return Ok(None),
+        };
+        let finite = affine.factors.iter().chain(&affine.offsets).all(|x| x.is_finite());
+        Ok(finite.then_some(affine))
+    }
 }
 
 /// `factor × (W x + b) + offset` is a layer of its own, also where a reshape that leaves channels
@@ -99,7 +116,8 @@ fn fold_into_layer_before(
     index: usize,
     fits: &mut dyn FnMut(&Graph, &Linear) -> bool,
 ) -> Result<bool> {
-    let Some((x, affine)) = per_channel(graph, &graph.nodes[index])? else { return Ok(false) };
+    let Some(operands) = Operands::of(graph, &graph.nodes[index]) else { return Ok(false) };
+    let x = operands.x;
     let once = |id: TensorId| graph.readers(id).count() == 1 && !graph.outputs.contains(&id);
     let Some(last) = graph.writer(x) else { return Ok(false) };
     let (mut writer, mut only) = (last, once(x));
@@ -112,9 +130,10 @@ fn fold_into_layer_before(
     }
     let Some(layer) = Linear::of(graph, &graph.nodes[writer]) else { return Ok(false) };
     let bare = activation(&graph.nodes[writer].op) == Activation::None;
-    if !only || !bare || affine.factors.len() != layer.outputs || !fits(graph, &layer) {
+    if !only || !bare || operands.channels != layer.outputs || !fits(graph, &layer) {
         return Ok(false);
     }
+    let Some(affine) = operands.affine(graph, &graph.nodes[index])? else { return Ok(false) };
     let mut weights: Vec<f32> = graph[layer.weights].values()?;
     for (at, w) in weights.iter_mut().enumerate() {
         *w = (f64::from(*w) * affine.factors[layer.place(at).output]) as f32;
@@ -152,14 +171,21 @@ fn fold_into_layer_behind(
     index: usize,
     fits: &mut dyn FnMut(&Graph, &Linear) -> bool,
 ) -> Result<bool> {
-    let Some((x, affine)) = per_channel(graph, &graph.nodes[index])? else { return Ok(false) };
+    let Some(operands) = Operands::of(graph, &graph.nodes[index]) else { return Ok(false) };
     let Op::Binary(binary) = &graph.nodes[index].op else { return Ok(false) };
     let y = graph.nodes[index].outputs[0];
     let bare = binary.activation == Activation::None && !graph.outputs.contains(&y);
     let readers: Vec<usize> = graph.readers(y).collect();
     let (&[reader], true) = (&readers[..], bare) else { return Ok(false) };
     let Some(layer) = Linear::of(graph, &graph.nodes[reader]) else { return Ok(false) };
-    let channels = affine.factors.len();
+    let channels = operands.channels;
+    if graph.nodes[reader].inputs[0] != Some(y)
+        || !layer.inputs.is_multiple_of(channels)
+        || !fits(graph, &layer)
+    {
+        return Ok(false);
+    }
+    let Some(affine) = operands.affine(graph, &graph.nodes[index])? else { return Ok(false) };
     let padded = match (window(&graph.nodes[reader].op), &graph.nodes[reader].op) {
         (Some(window), _) => window.padding != Default::default(),
         // Which taps meet an output differs from one to the next.
@@ -173,12 +199,7 @@ fn fold_into_layer_behind(
         .iter()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |ends, &a| (ends.0.min(a), ends.1.max(a)));
     let alike = most <= ALIKE * least && high - low <= high.abs().max(low.abs());
-    if graph.nodes[reader].inputs[0] != Some(y)
-        || !layer.inputs.is_multiple_of(channels)
-        || (padded && shifts)
-        || !alike
-        || !fits(graph, &layer)
-    {
+    if (padded && shifts) || !alike {
         return Ok(false);
     }
     let mut weights: Vec<f32> = graph[layer.weights].values()?;
@@ -195,7 +216,7 @@ fn fold_into_layer_behind(
         return Ok(false);
     }
     replace(graph, reader, &layer, &weights, bias);
-    graph.nodes[reader].inputs[0] = Some(x);
+    graph.nodes[reader].inputs[0] = Some(operands.x);
     Ok(true)
 }
 
