@@ -3,13 +3,17 @@
 //!
 //! With weights `Ŵ` instead of `W`, the mean of the sums changes by `(Ŵ − W) E[x]`, and `E[x]`, the
 //! mean of each input channel, is known from calibration. Where a window reaches over the border it
-//! reads zeros, so taps count by the part of the outputs for which they lie inside.
+//! reads zeros, so taps count by the part of the outputs for which they lie inside. Each tap of a
+//! transposed convolution falls on a part of the outputs only: with a stride of 2, on a fourth.
 //!
 //! Source: Nagel, van Baalen, Blankevoort, Welling, "Data-Free Quantization Through Weight
 //! Equalization and Bias Correction", ICCV 2019, section 4.2.
 
 use super::linear::{Linear, window};
-use crate::graph::{Graph, Node};
+use crate::{
+    graph::{Graph, Node},
+    ops::Op,
+};
 
 /// The bias that gives the sums of quantized weights the mean of the float ones.
 ///
@@ -42,19 +46,27 @@ pub fn errors(layer: &Linear, weights: &[f32], rounded: &[i8], scales: &[f32]) -
     weights.iter().zip(rounded).enumerate().map(error).collect()
 }
 
-/// By tap, the part of the outputs for which it reads the input and not its border.
+/// By tap, the part of the outputs to which it brings an input: for which a window's tap does not lie
+/// on the border, and on which, of a transposed convolution, it falls.
 fn inside(graph: &Graph, node: &Node, layer: &Linear) -> Vec<f64> {
-    let (Some(window), Some(x)) = (window(&node.op), node.inputs[0]) else {
+    let (window, transposed) = match &node.op {
+        Op::TransposeConv2d(op) => (Some(&op.window), true),
+        op => (window(op), false),
+    };
+    let (Some(window), Some(x)) = (window, node.inputs[0]) else {
         return vec![1.0; layer.taps()];
     };
     let (x, y) = (&graph[x].shape, &graph[node.outputs[0]].shape);
+    // A transposed convolution walks over its inputs and writes to its outputs where a convolution
+    // walks over its outputs and reads from its inputs.
     let part = |axis: usize, before: usize, tap: usize| {
-        let reads = |out: usize| {
-            let at = out * window.stride[axis] + tap * window.dilation[axis];
-            (before..before + x[axis + 1]).contains(&at)
+        let (inputs, outputs) = (x[axis + 1], y[axis + 1]);
+        let (walked, met) = if transposed { (inputs, outputs) } else { (outputs, inputs) };
+        let meets = |step: usize| {
+            let at = step * window.stride[axis] + tap * window.dilation[axis];
+            (before..before + met).contains(&at)
         };
-        let outputs = y[axis + 1];
-        (0..outputs).filter(|&out| reads(out)).count() as f64 / outputs.max(1) as f64
+        (0..walked).filter(|&step| meets(step)).count() as f64 / outputs.max(1) as f64
     };
     let rows = |tap| part(0, window.padding.rows[0], tap);
     let columns = |tap| part(1, window.padding.columns[0], tap);
@@ -70,8 +82,8 @@ mod tests {
     use crate::{
         graph::{Tensor, TensorId},
         ops::{
-            Op,
             conv2d::Conv2d,
+            transpose_conv2d::TransposeConv2d,
             window::{Padding2d, Window},
         },
         scale::Activation,
@@ -99,6 +111,27 @@ mod tests {
         let (graph, layer) = convolution();
         let inside = inside(&graph, &graph.nodes[0], &layer);
         assert_eq!(inside, [9.0, 12.0, 9.0, 12.0, 16.0, 12.0, 9.0, 12.0, 9.0].map(|n| n / 16.0));
+    }
+
+    #[test]
+    fn taps_of_transposed_convolutions_fall_on_some_outputs() {
+        let (mut graph, layer) = convolution();
+        let (stride, dilation) = ([2, 2], [1, 1]);
+        let mut inside_of = |size: usize, before: usize| {
+            graph.tensors[2].shape = vec![1, size, size, 1];
+            let padding = Padding2d { rows: [before; 2], columns: [before; 2] };
+            let window = Window { stride, dilation, padding };
+            let output = [1, size, size, 1];
+            let op = TransposeConv2d { window, output, activation: Activation::None };
+            graph.nodes[0].op = Op::TransposeConv2d(op);
+            inside(&graph, &graph.nodes[0], &layer)
+        };
+        // Every tap falls on 4 of 9 rows; with one cut off on either side of them, the first and the
+        // last on 3 of 7.
+        assert_eq!(inside_of(9, 0), [16.0 / 81.0; 9]);
+        let rows = [3.0 / 7.0, 4.0 / 7.0, 3.0 / 7.0];
+        let both: Vec<f64> = rows.iter().flat_map(|row| rows.map(|column| row * column)).collect();
+        assert_eq!(inside_of(7, 1), both[..]);
     }
 
     #[test]
