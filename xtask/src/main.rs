@@ -4,6 +4,7 @@
 //! stderr. 2: wrong usage.
 #![forbid(unsafe_code)]
 
+mod accuracy;
 mod applications;
 mod audit;
 mod boards;
@@ -36,7 +37,7 @@ use clap::{Parser, Subcommand};
 
 use error::Error;
 
-/// Measures and checks models on microcontrollers, emulated by QEMU.
+/// Measures and checks models: on microcontrollers, emulated by QEMU, and beside other quantizers.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Cli {
@@ -54,6 +55,8 @@ enum Command {
     Boards(boards::Arguments),
     /// Write docs/benchmarks/microcontrollers.md: all figures, beside those of other runtimes
     Table(table::Arguments),
+    /// Write docs/accuracy.md: what quantization costs, beside other quantizers
+    Accuracy(accuracy::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => audit::command(&arguments),
         Command::Boards(arguments) => boards::command(&arguments),
         Command::Table(arguments) => table::command(&arguments),
+        Command::Accuracy(arguments) => accuracy::command(&arguments),
     };
     match done {
         Ok(text) => {

@@ -23,6 +23,7 @@ fn wrong_usage_is_status_2() {
         &["measure", "--target", "cortex-m4", "--model", "x", "--golden", "y.npz"],
         &["audit"],
         &["audit", "x", "--run", "mps2-an386x"],
+        &["accuracy", "--models"],
         &["launch"],
     ] {
         assert_eq!(xtask(arguments).status.code(), Some(2), "{arguments:?}");
@@ -31,7 +32,9 @@ fn wrong_usage_is_status_2() {
 
 #[test]
 fn help_is_status_0() {
-    for arguments in [&["--help"][..], &["measure", "--help"], &["audit", "--help"]] {
+    for arguments in
+        [&["--help"][..], &["measure", "--help"], &["audit", "--help"], &["accuracy", "--help"]]
+    {
         let output = xtask(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: cargo xtask"));
