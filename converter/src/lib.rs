@@ -21,6 +21,7 @@ pub mod calibrate;
 pub mod compare;
 pub mod compile;
 mod convert;
+pub mod edgetpu;
 pub mod emit;
 pub mod error;
 mod evaluate;

@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use systole_converter::{Class, Error, Result, arena_map, load_file};
+use systole_converter::{Class, Error, Result, arena_map, edgetpu, load_file};
 use systole_core::{
     DType, Model, Opcode, Operator, TensorInfo,
     format::{Key, NO_TENSOR, RoundingCode},
@@ -14,7 +14,8 @@ use super::{Conversion, to_json, write_whole};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The model: .systole, or .onnx or .tflite to be converted in memory
+    /// The model: .systole, .onnx or .tflite to be converted in memory, or .tflite compiled for the
+    /// Edge TPU
     file: PathBuf,
     /// Draw the arena map as an SVG picture
     #[arg(long, value_name = "FILE.svg")]
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
+    if let Some(compiled) = compiled(arguments)? {
+        return Ok(compiled);
+    }
     let file = load_file(&arguments.file, &arguments.conversion.options()?)?;
     let model = Model::from_bytes(file.as_slice())
         .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
@@ -51,6 +55,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     text += &map.text(100);
     metadata(&mut text, &model).expect("writing to a String cannot fail");
     Ok(text)
+}
+
+/// What is printed of a model compiled for the Edge TPU; `None` for all others.
+fn compiled(arguments: &Arguments) -> Result<Option<String>> {
+    let file = &arguments.file;
+    if file.extension().is_none_or(|extension| extension != "tflite") {
+        return Ok(None);
+    }
+    // A file that cannot be read is refused where models are loaded.
+    let Ok(bytes) = std::fs::read(file) else { return Ok(None) };
+    let parts = edgetpu::parts(&bytes).map_err(|error| error.within(file.display().to_string()))?;
+    Ok(parts.map(|parts| match arguments.json {
+        true => to_json(&json!({ "file_bytes": bytes.len(), "parts": parts })),
+        false => edgetpu::text(&parts),
+    }))
 }
 
 fn model_operators<'m>(model: &'m Model<'m>) -> impl Iterator<Item = Operator<'m>> {
