@@ -167,7 +167,7 @@ impl Interpreter {
     /// Any tensor of the model, by its index in the file.
     ///
     /// # Errors
-    /// [`Error::Index`]; [`Error::Lacks`] where the library is older than TFLite 2.16.
+    /// [`Error::Index`]; [`Error::Lacks`] where the library does not export the function for it.
     pub fn tensor(&self, index: usize) -> Result<Tensor<'_>> {
         let get = self.api().tensor_at.ok_or_else(|| self.lacks("access to all tensors"))?;
         let position = position("tensor", index, i32::MAX as usize)?;

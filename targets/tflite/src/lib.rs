@@ -29,6 +29,7 @@ mod interpreter;
 mod library;
 mod log;
 mod model;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod shim;
 mod signature;
 pub mod sys;

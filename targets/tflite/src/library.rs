@@ -71,7 +71,7 @@ impl Library {
         self.api.xnnpack_create.is_some() && self.api.xnnpack_delete.is_some()
     }
 
-    /// Whether the library can run a model's signatures by name (TFLite 2.7 and later).
+    /// Whether the library can run a model's signatures by name.
     pub fn has_signatures(&self) -> bool {
         self.api.signature_create.is_some()
     }

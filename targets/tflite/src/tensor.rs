@@ -154,8 +154,8 @@ impl<'i> Tensor<'i> {
             .then_some(Quantization { scale: params.scale, zero_point: params.zero_point })
     }
 
-    /// Scales and zero points by channel; `None` where the tensor is not quantized, or TFLite is
-    /// older than 2.16 and does not say.
+    /// Scales and zero points by channel; `None` where the tensor is not quantized, or the
+    /// library does not export the function that says.
     pub fn channel_quantization(&self) -> Option<ChannelQuantization> {
         // SAFETY: a valid tensor, by construction; opaque tensors are the same structure.
         let quantization = unsafe { (self.api.tensor_quantization?)(self.raw) };
