@@ -404,7 +404,20 @@ fn compiled(library: &Library, models: &Path) -> Vec<Trial> {
         let test = move || case.failures(layout);
         trials.push(Trial::test(format!("delegates_fail_{layout}"), test));
     }
+    let cases = [case(TWINS[0]), case(TWINS[2])];
+    trials.push(Trial::test("two_interpreters_at_once", move || two_at_once(&cases)));
     trials
+}
+
+/// Each thread has an interpreter and a delegate for itself.
+fn two_at_once(cases: &[Case; 2]) -> Outcome {
+    let run =
+        |case: &Case| case.equals_twin("old", "edgetpu").map_err(|error| format!("{error:?}"));
+    let outcomes = std::thread::scope(|scope| {
+        let threads = cases.each_ref().map(|case| scope.spawn(move || run(case)));
+        threads.map(|thread| thread.join().unwrap_or_else(|_| Err("it panicked".to_owned())))
+    });
+    outcomes.into_iter().try_for_each(|outcome| outcome.map_err(Failed::from))
 }
 
 #[derive(Clone)]
