@@ -5,8 +5,9 @@ use std::{fs, path::Path};
 
 use prost::Message;
 use systole_converter::{Class, Options, convert_file, onnx};
-use systole_tests::build::{
-    external, input, int, integers, ints, model, node, text, weights, with,
+use systole_tests::{
+    build::{external, input, int, integers, ints, model, node, text, weights, with},
+    hostile,
 };
 use tract_onnx::pb::{AttributeProto, ModelProto, NodeProto, TensorProto};
 
@@ -200,6 +201,21 @@ fn attributes_that_are_not_known_or_contradict_the_weights_are_refused() {
     let softmax = with(node("Softmax", &["x"], &["y"]), vec![int("axes", 0), int("axsi", 0)]);
     let message = "node 0 (Softmax): attribute axsi is not known";
     assert_eq!(refusal(&one(softmax, vec![]), Class::UnsupportedFeature), message);
+}
+
+/// Factors are only spread over channels where a layer with as many is beside them.
+#[test]
+fn factors_of_vast_inputs_take_no_time() {
+    let names: Vec<String> = (0..=300).map(|i| format!("x{i}")).collect();
+    let nodes = names.windows(2).map(|pair| node("Mul", &[&pair[0], "w"], &[&pair[1]]));
+    let mut model = model(
+        vec![input("x0", &["1", "16777216"])],
+        nodes.collect(),
+        vec![weights("w", &[1], &[1.5])],
+    );
+    model.graph.as_mut().expect("a graph").output[0].name = "x300".into();
+    let outcome = hostile::convert_onnx_and_run(&model.encode_to_vec());
+    assert_eq!(outcome, Ok(hostile::Outcome::Refused));
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod qdq;
 mod registry;
 mod tensors;
 mod value;
+mod wire;
 
 use std::path::Path;
 

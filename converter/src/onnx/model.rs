@@ -11,7 +11,8 @@ use tract_onnx::{
     tract_hir::internal::Framework,
 };
 
-use crate::error::{Result, bail, error};
+use super::wire;
+use crate::error::{Class, Result, bail, error};
 
 /// The oldest operator set that is read.
 const OLDEST_OPSET: i64 = 7;
@@ -48,13 +49,17 @@ const VERSION_TAG: u8 = 0x08;
 /// `Corrupt`, `UnsupportedVersion`, and `InvalidGraph` where there is no graph.
 pub(super) fn parse(mut bytes: &[u8]) -> Result<ModelProto> {
     let whole = bytes;
-    let model = tract_onnx::onnx().proto_model_for_read(&mut bytes).map_err(|problem| {
-        match whole.first() {
-            // Models begin with the version of their representation.
-            Some(&VERSION_TAG) => error!(Corrupt, "damaged ONNX model: {problem}"),
-            _ => error!(NotAModel, "not an ONNX model: {problem}"),
-        }
+    let damaged = |problem: &dyn std::fmt::Display| match whole.first() {
+        // Models begin with the version of their representation.
+        Some(&VERSION_TAG) => error!(Corrupt, "damaged ONNX model: {problem}"),
+        _ => error!(NotAModel, "not an ONNX model: {problem}"),
+    };
+    wire::check(whole).map_err(|problem| match problem.class {
+        Class::Corrupt => damaged(&problem),
+        _ => problem,
     })?;
+    let model =
+        tract_onnx::onnx().proto_model_for_read(&mut bytes).map_err(|problem| damaged(&problem))?;
     if whole.is_empty() {
         bail!(NotAModel, "not an ONNX model: the file is empty");
     }
