@@ -175,7 +175,8 @@ pub fn int8(systole: &Systole, cases: &[Case]) -> Result<Vec<Int8>> {
         let report = systole.convert(&case.model, &calibrate(&calibration, &[]))?;
         let answers = systole.answers(&data.arrays)?;
         let value = |answers: &[Vec<f64>]| data.truth.scored(answers).map(|scored| scored.value());
-        let bytes = ["source_bytes", "file_bytes"].map(|key| report[key].as_u64().unwrap_or(0));
+        let source = std::fs::metadata(&case.model).map_or(0, |file| file.len());
+        let bytes = [source, report["file_bytes"].as_u64().unwrap_or(0)];
         rows.push(Int8 {
             name: case.name.clone(),
             metric: data.truth.metric,
