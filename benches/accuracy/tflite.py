@@ -12,6 +12,7 @@ not the same has nothing to say about quantization.
 import json
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -89,12 +90,14 @@ def main():
 
 def bring(source, way, inputs, folder):
     """Writes a SavedModel; gives the names of inputs by those of its arguments."""
+    # onnx2tf writes the simplified graph over the file that it is given: never give it the original.
+    copy = os.path.join(folder, "copy.onnx")
     if way == "optimized":
-        prepared = os.path.join(folder, "prepared.onnx")
-        prepare(source, prepared)
-        source = prepared
+        prepare(source, copy)
+    else:
+        shutil.copyfile(source, copy)
     onnx2tf.convert(
-        input_onnx_file_path=source, output_folder_path=folder, batch_size=1,
+        input_onnx_file_path=copy, output_folder_path=folder, batch_size=1,
         replace_to_pseudo_operators=["erf"],  # TFLite has none
         keep_shape_absolutely_input_names=[name for name, _, _ in inputs],
         output_signaturedefs=True, copy_onnx_input_output_names_to_tflite=True,
