@@ -110,6 +110,16 @@ pub fn depthwise_conv2d_asymmetric_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
+    arch::depthwise_conv2d_asymmetric_i8(p, x, y)
+}
+
+/// The definition of [`depthwise_conv2d_asymmetric_i8`].
+#[inline(always)]
+pub(crate) fn portable_asymmetric<R: Rescale>(
+    p: &DepthwiseConv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
     with::<R, true>(I8Offset(p.weights_zero_point as i16), p, x, y)
 }
 
@@ -322,8 +332,24 @@ pub(crate) mod tests {
         result
     }
 
-    /// Holds a level's kernel against the definition.
+    /// Holds a level's kernels against the definitions.
     pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        holds_with(kernels, cases, kernels.depthwise_conv2d_i8, |_| 0);
+    }
+
+    /// The same of weights that have a zero point.
+    pub(crate) fn holds_asymmetric(kernels: &Kernels, cases: u32) {
+        holds_with(kernels, cases, kernels.depthwise_conv2d_asymmetric_i8, |values| {
+            values.i32s(1, -128, 127)[0]
+        });
+    }
+
+    fn holds_with(
+        kernels: &Kernels,
+        cases: u32,
+        kernel: arch::DepthwiseConv2dI8Kernel,
+        zero_point: impl Fn(&mut Values) -> i32,
+    ) {
         let strategy = (testing::geometry(), 1..140_usize, 0..3, any::<u64>());
         testing::check(kernels.level, cases, strategy, |(mut g, channels, kind, seed)| {
             // One in three wider than any band.
@@ -343,6 +369,7 @@ pub(crate) mod tests {
             let output_stage = output_stage(&mut values);
             let scales = Scales::new(&mut values, channels);
             let input_zero_point = values.i32s(1, -128, 127)[0];
+            let weights_zero_point = zero_point(&mut values);
             for requantize in scales.all() {
                 let p = DepthwiseConv2dI8 {
                     input: g.input,
@@ -350,7 +377,7 @@ pub(crate) mod tests {
                     kernel: g.kernel,
                     window: g.window,
                     weights: &weights,
-                    weights_zero_point: 0,
+                    weights_zero_point,
                     input_zero_point,
                     bias: &bias,
                     requantize,
@@ -358,8 +385,8 @@ pub(crate) mod tests {
                 };
                 let len = g.output.iter().product();
                 let (mut y, mut expected) = (vec![1; len], vec![2; len]);
-                prop_assert_eq!((kernels.depthwise_conv2d_i8)(&p, &x, &mut y), Ok(()));
-                portable(&p, &x, &mut expected).unwrap();
+                prop_assert_eq!(kernel(&p, &x, &mut y), Ok(()));
+                portable_asymmetric(&p, &x, &mut expected).unwrap();
                 prop_assert_eq!(&y, &expected, "{:?}", requantize);
             }
             Ok(())

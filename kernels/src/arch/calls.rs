@@ -31,6 +31,16 @@ pub(crate) fn depthwise_conv2d_i8<R: Rescale>(
     (kernels().depthwise_conv2d_i8)(&p.with_any_rounding(), x, y)
 }
 
+/// [`crate::depthwise_conv2d::depthwise_conv2d_asymmetric_i8`].
+#[inline(always)]
+pub(crate) fn depthwise_conv2d_asymmetric_i8<R: Rescale>(
+    p: &DepthwiseConv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    (kernels().depthwise_conv2d_asymmetric_i8)(&p.with_any_rounding(), x, y)
+}
+
 /// [`crate::add::add_i8`].
 #[inline(always)]
 pub(crate) fn add_i8<R: Rounding>(

@@ -2,6 +2,7 @@
 //! one rounding that they have.
 
 pub(crate) use crate::depthwise_conv2d::portable as depthwise_conv2d_i8;
+pub(crate) use crate::depthwise_conv2d::portable_asymmetric as depthwise_conv2d_asymmetric_i8;
 pub(crate) use crate::tiles::portable as conv2d_tiled_i8;
 
 use crate::Mismatch;

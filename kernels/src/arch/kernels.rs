@@ -97,6 +97,10 @@ table! {
     /// DEPTHWISE_CONV_2D, an output for each channel, symmetric weights.
     depthwise_conv2d_i8: DepthwiseConv2dI8Kernel =
         |p, x, y| depthwise_conv2d::portable(p, x, y), crate::depthwise_conv2d::tests::holds;
+    /// DEPTHWISE_CONV_2D, any weights.
+    depthwise_conv2d_asymmetric_i8: DepthwiseConv2dI8Kernel =
+        |p, x, y| depthwise_conv2d::portable_asymmetric(p, x, y),
+        crate::depthwise_conv2d::tests::holds_asymmetric;
     /// ADD and SUB.
     sum_i8: SumI8Kernel = sum_i8, crate::add::tests::holds;
 }

@@ -51,6 +51,26 @@ pub(super) fn depthwise_conv2d_i8(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
+    if p.weights_zero_point != 0 || !any::<false>(p, x, y)? {
+        return depthwise_conv2d::portable(p, x, y);
+    }
+    Ok(())
+}
+
+pub(super) fn depthwise_conv2d_asymmetric_i8(
+    p: &DepthwiseConv2dI8<'_>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let byte = i32::from(i8::MIN)..=i32::from(i8::MAX);
+    if !byte.contains(&p.weights_zero_point) || !any::<true>(p, x, y)? {
+        return depthwise_conv2d::portable_asymmetric(p, x, y);
+    }
+    Ok(())
+}
+
+/// Whether it could be done here; with weights that have a zero point, where there is a `Z`.
+fn any<const Z: bool>(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<bool, Mismatch> {
     let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *p;
     let ([batches, input_h, input_w, channels], [output_batches, height, width, _]) =
         (input, output);
@@ -64,7 +84,6 @@ pub(super) fn depthwise_conv2d_i8(
         || kernel_h > ROWS * if kernel_w == 1 { TALL } else { GROUPS }
         || kernel_w > COLUMNS
         || reach.max(window.stride_w) > TALL_BAND
-        || p.weights_zero_point != 0
         || image.checked_mul(batches) != Some(x.len())
         || out.checked_mul(batches) != Some(y.len())
         || volume([kernel_h, kernel_w, channels])? != p.weights.len()
@@ -72,7 +91,7 @@ pub(super) fn depthwise_conv2d_i8(
         || channels != output[3]
         || channels != p.bias.len()
     {
-        return depthwise_conv2d::portable(p, x, y);
+        return Ok(false);
     }
     let layer = Layer { p, stage };
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
@@ -90,20 +109,20 @@ pub(super) fn depthwise_conv2d_i8(
             // processor has the instructions.
             unsafe {
                 match (kernel_h.div_ceil(ROWS), kernel_w) {
-                    _ if narrow => layer.narrow::<1, 3>(x, y, channel, count),
-                    (1, 3) => layer.channels::<1, 3, BAND>(x, y, channel, count),
-                    (1, 1) => layer.channels::<1, 1, BAND>(x, y, channel, count),
-                    (1, 5) => layer.channels::<1, 5, BAND>(x, y, channel, count),
-                    (1, _) => layer.channels::<1, COLUMNS, BAND>(x, y, channel, count),
-                    (_, 1) => layer.channels::<TALL, 1, TALL_BAND>(x, y, channel, count),
-                    (_, 5) => layer.channels::<2, 5, BAND>(x, y, channel, count),
-                    _ => layer.channels::<2, COLUMNS, BAND>(x, y, channel, count),
+                    _ if narrow => layer.narrow::<Z, 1, 3>(x, y, channel, count),
+                    (1, 3) => layer.channels::<Z, 1, 3, BAND>(x, y, channel, count),
+                    (1, 1) => layer.channels::<Z, 1, 1, BAND>(x, y, channel, count),
+                    (1, 5) => layer.channels::<Z, 1, 5, BAND>(x, y, channel, count),
+                    (1, _) => layer.channels::<Z, 1, COLUMNS, BAND>(x, y, channel, count),
+                    (_, 1) => layer.channels::<Z, TALL, 1, TALL_BAND>(x, y, channel, count),
+                    (_, 5) => layer.channels::<Z, 2, 5, BAND>(x, y, channel, count),
+                    _ => layer.channels::<Z, 2, COLUMNS, BAND>(x, y, channel, count),
                 }
             }
             channel += count;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A convolution whose shapes fit.
@@ -120,6 +139,10 @@ struct Channels<const G: usize, const C: usize> {
     mask: u64,
     /// Of each group of rows and each column; zero behind the last.
     weights: [[Column; C]; G],
+    /// The same with 1 for every weight that there is.
+    ones: [[Column; C]; G],
+    /// What their sum is multiplied with.
+    zero_point: __m512i,
     bias: Column,
     scales: Block,
 }
@@ -128,7 +151,7 @@ impl Layer<'_> {
     /// `count` channels from `first` on of one image, with a kernel of up to `G` groups of rows and
     /// `C` columns.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn channels<const G: usize, const C: usize, const B: usize>(
+    fn channels<const Z: bool, const G: usize, const C: usize, const B: usize>(
         &self,
         x: &[i8],
         y: &mut [i8],
@@ -150,7 +173,7 @@ impl Layer<'_> {
                 let wide = y.len() / channels;
                 let columns = (wide - 1) * window.stride_w + (kernel_w - 1) * window.dilation_w + 1;
                 self.columns(x, &rows, out_x * window.stride_w, columns, block, &mut band);
-                self.sums(&band, block, &mut acc[..wide]);
+                self.sums::<Z, G, C, B>(&band, block, &mut acc[..wide]);
                 block.scales.store(&self.stage, &acc[..wide], y, first, count);
             }
         }
@@ -164,37 +187,44 @@ impl Layer<'_> {
         let mask = u64::MAX >> (64 - count.clamp(1, 64));
         let order = Order::Interleaved;
         let mut packed = [[[_mm512_setzero_si512(); 4]; C]; G];
+        let mut ones = packed;
         // What activations being `x + 128` adds.
         let mut sums = [_mm512_setzero_si512(); 4];
         for (g, group) in packed.iter_mut().enumerate() {
             for (tap_x, column) in group.iter_mut().enumerate().take(kernel_w) {
                 let mut rows = [_mm512_setzero_si512(); ROWS];
-                for (row, tap_y) in rows.iter_mut().zip(g * ROWS..kernel_h) {
+                let mut there = rows;
+                for ((row, one), tap_y) in rows.iter_mut().zip(&mut there).zip(g * ROWS..kernel_h) {
+                    *one = _mm512_set1_epi8(1);
                     let tap = &weights[(tap_y * kernel_w + tap_x) * channels + first..][..count];
                     // SAFETY: the mask has `count` bits, and `tap` as many elements.
                     *row = unsafe { _mm512_maskz_loadu_epi8(mask, tap.as_ptr()) };
                 }
                 *column = interleave(rows);
+                ones[g][tap_x] = interleave(there);
                 for (sum, column) in sums.iter_mut().zip(column) {
                     *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi8(-128), *column);
                 }
             }
         }
+        let zero_point = self.p.weights_zero_point;
+        let added = _mm512_set1_epi32(128 * zero_point * (kernel_h * kernel_w) as i32);
         let bias = order.block(&bias[first..first + count], 0, count);
         let mut start = [_mm512_setzero_si512(); 4];
         for ((start, bias), sum) in start.iter_mut().zip(bias.as_chunks::<16>().0).zip(sums) {
             // SAFETY: sixteen int32.
             let bias = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
-            *start = _mm512_sub_epi32(bias, sum);
+            *start = _mm512_add_epi32(_mm512_sub_epi32(bias, sum), added);
         }
         let scales = Block::new(&self.stage, first, count, order);
-        Channels { first, count, mask, weights: packed, bias: start, scales }
+        let zero_point = _mm512_set1_epi32(zero_point);
+        Channels { first, count, mask, weights: packed, ones, zero_point, bias: start, scales }
     }
 
     /// The sums of the first positions of a band.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn sums<const G: usize, const C: usize, const B: usize>(
+    fn sums<const Z: bool, const G: usize, const C: usize, const B: usize>(
         &self,
         band: &[[Column; B]; G],
         block: &Channels<G, C>,
@@ -203,15 +233,24 @@ impl Layer<'_> {
         let window = self.p.window;
         for (position, acc) in acc.iter_mut().enumerate() {
             let mut sums = block.bias;
-            for (weights, band) in block.weights.iter().zip(band) {
-                for (tap_x, weights) in weights.iter().enumerate() {
+            let mut totals = [_mm512_setzero_si512(); 4];
+            for ((weights, ones), band) in block.weights.iter().zip(&block.ones).zip(band) {
+                for (tap_x, (weights, ones)) in weights.iter().zip(ones).enumerate() {
                     // Behind the last column of taps, weights are zero and any column will do.
                     let at = position * window.stride_w + tap_x * window.dilation_w;
                     let column = &band[at.min(B - 1)];
                     for ((sum, x), w) in sums.iter_mut().zip(column).zip(weights) {
                         *sum = _mm512_dpbusd_epi32(*sum, *x, *w);
                     }
+                    for ((total, x), one) in totals.iter_mut().zip(column).zip(ones) {
+                        if Z {
+                            *total = _mm512_dpbusd_epi32(*total, *x, *one);
+                        }
+                    }
                 }
+            }
+            if Z {
+                sums = take_off(sums, totals, block.zero_point);
             }
             for (sum, acc) in sums.iter().zip(acc.as_chunks_mut::<16>().0) {
                 // SAFETY: sixteen int32.
@@ -251,6 +290,16 @@ impl Layer<'_> {
             }
         }
     }
+}
+
+/// Sums less what the weights' zero point has added.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn take_off(mut sums: Column, totals: Column, zero_point: __m512i) -> Column {
+    for (sum, total) in sums.iter_mut().zip(totals) {
+        *sum = _mm512_sub_epi32(*sum, _mm512_mullo_epi32(total, zero_point));
+    }
+    sums
 }
 
 /// The bytes of four rows, those of a channel side by side.

@@ -14,7 +14,7 @@
 
 use core::arch::x86_64::*;
 
-use super::depthwise::{Layer, ROWS, interleave};
+use super::depthwise::{Layer, ROWS, interleave, take_off};
 use super::requantize::{Block, Order};
 use crate::arch::output::BLOCK;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
@@ -45,6 +45,10 @@ struct Channels<const G: usize, const C: usize> {
     mask: u16,
     /// Of each group of rows and each column of taps; the same in all columns of the image.
     weights: [[[__m512i; 4]; C]; G],
+    /// The same with 1 for every weight that there is.
+    ones: [[[__m512i; 4]; C]; G],
+    /// What their sum is multiplied with.
+    zero_point: __m512i,
     bias: [__m512i; 4],
     scales: Block,
 }
@@ -53,7 +57,7 @@ impl Layer<'_> {
     /// `count` channels from `first` on of one image, with a kernel of up to `G` groups of rows and
     /// `C` columns, at a stride of 1 or 2 and no dilation of columns.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) fn narrow<const G: usize, const C: usize>(
+    pub(super) fn narrow<const Z: bool, const G: usize, const C: usize>(
         &self,
         x: &[i8],
         y: &mut [i8],
@@ -76,8 +80,8 @@ impl Layer<'_> {
                 self.narrow_columns(x, &rows, start, columns, block, &mut band);
                 let acc = &mut acc[..wide.div_ceil(POSITIONS)];
                 match window.stride_w {
-                    1 => self.narrow_sums::<G, C, 1>(&band, block, acc),
-                    _ => self.narrow_sums::<G, C, 2>(&band, block, acc),
+                    1 => self.narrow_sums::<Z, G, C, 1>(&band, block, acc),
+                    _ => self.narrow_sums::<Z, G, C, 2>(&band, block, acc),
                 }
                 block.scales.store(&self.stage, acc, y, first, count);
             }
@@ -95,38 +99,45 @@ impl Layer<'_> {
         let channels = self.stage.channels;
         let mask = u16::MAX >> (16 - count.clamp(1, 16));
         let mut packed = [[[_mm512_setzero_si512(); 4]; C]; G];
+        let mut ones = packed;
         // What activations being `x + 128` adds.
         let mut sums = [_mm512_setzero_si512(); 4];
         for (g, group) in packed.iter_mut().enumerate() {
             for (tap_x, column) in group.iter_mut().enumerate().take(kernel_w) {
                 let mut rows = [_mm512_setzero_si512(); ROWS];
-                for (row, tap_y) in rows.iter_mut().zip(g * ROWS..kernel_h) {
+                let mut there = rows;
+                for ((row, one), tap_y) in rows.iter_mut().zip(&mut there).zip(g * ROWS..kernel_h) {
+                    *one = _mm512_set1_epi8(1);
                     let tap = &weights[(tap_y * kernel_w + tap_x) * channels + first..][..count];
                     // SAFETY: the mask has `count` bits, and `tap` as many elements.
                     let tap = unsafe { _mm_maskz_loadu_epi8(mask, tap.as_ptr()) };
                     *row = _mm512_broadcast_i32x4(tap);
                 }
                 *column = interleave(rows);
+                ones[g][tap_x] = interleave(there);
                 for (sum, column) in sums.iter_mut().zip(column) {
                     *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi8(-128), *column);
                 }
             }
         }
+        let zero_point = self.p.weights_zero_point;
+        let added = _mm512_set1_epi32(128 * zero_point * (kernel_h * kernel_w) as i32);
         let bias = Order::Repeated.block(&bias[first..first + count], 0, count);
         let mut start = [_mm512_setzero_si512(); 4];
         for ((start, bias), sum) in start.iter_mut().zip(bias.as_chunks::<16>().0).zip(sums) {
             // SAFETY: sixteen int32.
             let bias = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
-            *start = _mm512_sub_epi32(bias, sum);
+            *start = _mm512_add_epi32(_mm512_sub_epi32(bias, sum), added);
         }
         let scales = Block::new(&self.stage, first, count, Order::Repeated);
-        Channels { first, count, mask, weights: packed, bias: start, scales }
+        let zero_point = _mm512_set1_epi32(zero_point);
+        Channels { first, count, mask, weights: packed, ones, zero_point, bias: start, scales }
     }
 
     /// The sums of groups of four positions each.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni")]
-    fn narrow_sums<const G: usize, const C: usize, const STRIDE: usize>(
+    fn narrow_sums<const Z: bool, const G: usize, const C: usize, const STRIDE: usize>(
         &self,
         band: &[Group; G],
         block: &Channels<G, C>,
@@ -134,10 +145,12 @@ impl Layer<'_> {
     ) {
         for (i, acc) in acc.iter_mut().enumerate() {
             let mut sums = block.bias;
-            for (weights, group) in block.weights.iter().zip(band) {
-                for (tap_x, weights) in weights.iter().enumerate() {
+            let mut totals = [_mm512_setzero_si512(); 4];
+            for ((weights, ones), group) in block.weights.iter().zip(&block.ones).zip(band) {
+                for (tap_x, (weights, ones)) in weights.iter().zip(ones).enumerate() {
                     let at = i * POSITIONS * STRIDE + tap_x;
-                    for ((sum, quarter), w) in sums.iter_mut().zip(group).zip(weights) {
+                    let all = sums.iter_mut().zip(&mut totals).zip(group).zip(weights).zip(ones);
+                    for ((((sum, total), quarter), w), one) in all {
                         let columns = &quarter[at..at + POSITIONS * STRIDE];
                         let from = columns.as_ptr().cast::<u8>();
                         // SAFETY: four columns, or eight, are as many vectors of 64 bytes.
@@ -152,8 +165,14 @@ impl Layer<'_> {
                             }
                         };
                         *sum = _mm512_dpbusd_epi32(*sum, x, *w);
+                        if Z {
+                            *total = _mm512_dpbusd_epi32(*total, x, *one);
+                        }
                     }
                 }
+            }
+            if Z {
+                sums = take_off(sums, totals, block.zero_point);
             }
             for (sum, acc) in sums.iter().zip(acc.as_chunks_mut::<16>().0) {
                 // SAFETY: sixteen int32.

@@ -29,6 +29,7 @@ static KERNELS: Kernels = Kernels {
     tiles: Some(Activations::Unsigned),
     conv2d_tiled_i8,
     depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
+    depthwise_conv2d_asymmetric_i8: depthwise::depthwise_conv2d_asymmetric_i8,
     sum_i8: add::sum_i8,
     ..Kernels::PORTABLE
 };
