@@ -15,15 +15,34 @@ use crate::tiles::{self, Activations, OUTPUTS, STEP, TILE, Tiled};
 /// Most rows whose sums are held at once.
 pub(super) const MOST: usize = 16;
 
+/// An activation as products read it: `x`, or `x + 128`, see [`Isa::ACTIVATIONS`].
+pub(super) trait Element: Copy + Into<i32> + 'static {
+    /// The activation with this value, which it has room for.
+    fn new(value: i32) -> Self;
+}
+
+macro_rules! elements {
+    ($($element:ty),*) => {
+        $(impl Element for $element {
+            #[inline(always)]
+            fn new(value: i32) -> Self {
+                value as Self
+            }
+        })*
+    };
+}
+
+elements!(i8, u8, i16);
+
 /// Rows of activations, as the products read them.
 ///
-/// A row is `segments` runs of `steps` × [`STEP`] activations, int8 or `x + 128`, which begin `pitch`
-/// bytes apart; rows begin `stride` bytes apart. A matrix has one segment; the windows of an image
-/// have one for each row of taps, and overlap.
+/// A row is `segments` runs of `steps` × [`STEP`] activations, which begin `pitch` elements apart;
+/// rows begin `stride` elements apart. A matrix has one segment; the windows of an image have one for
+/// each row of taps, and overlap.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(super) struct Rows<'a, E = u8> {
     /// From the first row on; it holds the last one's last run, [`Rows::fit`].
-    pub x: &'a [u8],
+    pub x: &'a [E],
     pub count: usize,
     pub stride: usize,
     pub segments: usize,
@@ -31,9 +50,9 @@ pub(super) struct Rows<'a> {
     pub steps: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a, E: Element> Rows<'a, E> {
     /// The rows of a matrix, which lie one behind the other.
-    pub fn of_matrix(x: &'a [u8], stride: usize) -> Self {
+    pub fn of_matrix(x: &'a [E], stride: usize) -> Self {
         let steps = stride / STEP;
         Self { x, count: x.len() / stride, stride, segments: 1, pitch: 0, steps }
     }
@@ -60,7 +79,7 @@ impl<'a> Rows<'a> {
     fn sum(&self, row: usize) -> i32 {
         let starts = (0..self.segments).map(|segment| row * self.stride + segment * self.pitch);
         let runs = starts.map(|start| &self.x[start..start + self.steps * STEP]);
-        runs.map(|run| run.iter().map(|&x| i32::from(x)).sum::<i32>()).sum()
+        runs.map(|run| run.iter().map(|&x| x.into()).sum::<i32>()).sum()
     }
 }
 
@@ -73,21 +92,31 @@ pub(super) trait Isa {
     /// How activations are read.
     const ACTIVATIONS: Activations;
 
+    /// What they are copied to: a byte, or more where products are of more.
+    type Element: Element;
+
     /// Copies activations, with [`Activations::offset`] added; as many as both have.
     ///
     /// # Safety
     ///
     /// The processor has the instructions.
-    unsafe fn copy(to: &mut [MaybeUninit<u8>], from: &[i8]);
+    unsafe fn copy(to: &mut [MaybeUninit<Self::Element>], from: &[i8]);
 
     /// Adds the products of the first rows by the blocks of tiles `tiles`, of which there are up to
-    /// four, to `bias`, and stores the sums to `acc`. Returns how many rows it took, at least 1: as
-    /// many as registers can hold, and not more than there are.
+    /// four, to `bias`, and stores the sums to `acc`, of which the first `outputs` are asked for: at
+    /// most as many as the tiles have. Returns how many rows it took, at least 1: as many as registers
+    /// can hold, and not more than there are.
     ///
     /// # Safety
     ///
     /// The processor has the instructions; there is a row and a block, and [`Rows::fit`] holds.
-    unsafe fn multiply(rows: Rows<'_>, tiles: &[i8], bias: &[i32; BLOCK], acc: &mut Sums) -> usize;
+    unsafe fn multiply(
+        rows: Rows<'_, Self::Element>,
+        tiles: &[i8],
+        bias: &[i32; BLOCK],
+        outputs: usize,
+        acc: &mut Sums,
+    ) -> usize;
 
     /// The scales of a block of channels.
     type Scales;
@@ -130,7 +159,9 @@ pub(super) unsafe fn conv2d_tiled_i8<I: Isa>(
     if let Some([count, depth, channels]) = p.matrices() {
         // Without a plan, which takes as long as a small layer.
         let stage = OutputStage::new(requantize, output_stage, bias, depth);
-        let fit = p.weights.activations == I::ACTIVATIONS && stage.fits() && Panel::fits(depth);
+        let fit = p.weights.activations == I::ACTIVATIONS
+            && stage.fits()
+            && Panel::<I::Element>::fits(depth);
         if count.checked_mul(depth) == Some(x.len())
             && count.checked_mul(channels) == Some(y.len())
             && channels == bias.len()
@@ -148,7 +179,7 @@ pub(super) unsafe fn conv2d_tiled_i8<I: Isa>(
     let plan = p.plan()?;
     let stage = OutputStage::new(requantize, output_stage, bias, plan.filter);
     let (Some(windows), true, true) =
-        (Windows::new(&plan), p.weights.activations == I::ACTIVATIONS, stage.fits())
+        (Windows::new::<I::Element>(&plan), p.weights.activations == I::ACTIVATIONS, stage.fits())
     else {
         return tiles::portable(p, x, y);
     };
@@ -202,9 +233,10 @@ impl Layer<'_> {
         windows: &Windows,
         x: &[i8],
         y: &mut [i8],
-        [first, second]: &mut [Panel; 2],
+        [first, second]: &mut [Panel<I::Element>; 2],
     ) {
-        let outside = (self.p.layer.input_zero_point + I::ACTIVATIONS.offset()) as u8;
+        let outside = i32::from(self.p.layer.input_zero_point as i8) + I::ACTIVATIONS.offset();
+        let outside = I::Element::new(outside);
         for band in windows.bands() {
             // SAFETY: as the caller says.
             unsafe {
@@ -231,7 +263,7 @@ impl Layer<'_> {
     unsafe fn multiply<'x, I: Isa>(
         &self,
         groups: usize,
-        group: impl Fn(usize) -> (Rows<'x>, usize),
+        group: impl Fn(usize) -> (Rows<'x, I::Element>, usize),
         y: &mut [i8],
     ) {
         let Conv2dI8 { bias, weights_zero_point, output: [.., channels], .. } = self.p.layer;
@@ -249,7 +281,7 @@ impl Layer<'_> {
                 while rows.count > 0 {
                     let y = &mut y[position * channels..];
                     // SAFETY: as the caller says; rows fit, and what is left of them does.
-                    let taken = unsafe { I::multiply(rows, tiles, &biases, &mut acc) };
+                    let taken = unsafe { I::multiply(rows, tiles, &biases, count, &mut acc) };
                     if weights_zero_point != 0 {
                         self.take_off(&rows, taken, &mut acc);
                     }
@@ -264,7 +296,7 @@ impl Layer<'_> {
     /// Takes off what the weights' zero point has added over the first rows: of models that were
     /// uint8.
     #[inline(always)]
-    fn take_off(&self, rows: &Rows<'_>, count: usize, acc: &mut Sums) {
+    fn take_off<E: Element>(&self, rows: &Rows<'_, E>, count: usize, acc: &mut Sums) {
         for (row, acc) in acc.iter_mut().enumerate().take(count) {
             // What the row is padded with is zero.
             let taken = rows.sum(row).wrapping_mul(self.p.layer.weights_zero_point);

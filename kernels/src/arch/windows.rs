@@ -4,17 +4,21 @@
 //! the kernel are whole steps of a product, windows are read there: each row of taps is one run of
 //! memory, and neighbouring windows overlap. Others are copied once more, one behind the other.
 
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
-use super::tiled::{Isa, Rows};
+use super::tiled::{Element, Isa, Rows};
 use crate::convolve::Plan;
 use crate::tiles::STEP;
 
 /// Bytes of a band, and of copied windows: either fits the first cache, beside the tiles.
 const PANEL: usize = 1 << 15;
 
-/// Bytes that are copied at once, and so may be read and written behind the last.
+/// Activations that are copied at once, and so may be read and written behind the last.
 const CHUNK: usize = 16;
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
 
 /// Runs of a window that is copied, at most.
 const RUNS: usize = 128;
@@ -22,28 +26,42 @@ const RUNS: usize = 128;
 /// Windows of a row of outputs below which copying them pays: products take several rows at once.
 const FEW: usize = 8;
 
-/// Memory on the stack.
-pub(super) struct Panel([MaybeUninit<u8>; PANEL + CHUNK]);
+/// Memory on the stack: [`Panel::MOST`] activations, and a chunk.
+#[repr(C, align(64))]
+pub(super) struct Panel<E>([MaybeUninit<u8>; PANEL + LINE], PhantomData<E>);
 
-impl Panel {
+impl<E: Element> Panel<E> {
+    /// Activations that it is for.
+    const MOST: usize = {
+        assert!(align_of::<E>() <= LINE && CHUNK * size_of::<E>() <= LINE);
+        PANEL / size_of::<E>()
+    };
+
     pub fn new() -> Self {
-        Self([MaybeUninit::uninit(); PANEL + CHUNK])
+        Self([MaybeUninit::uninit(); PANEL + LINE], PhantomData)
     }
 
-    /// The first bytes.
+    /// All of it.
+    fn all(&mut self) -> &mut [MaybeUninit<E>] {
+        let to = self.0.as_mut_ptr().cast();
+        // SAFETY: it is aligned for the elements, and has the bytes of so many.
+        unsafe { core::slice::from_raw_parts_mut(to, Self::MOST + CHUNK) }
+    }
+
+    /// The first elements.
     ///
     /// # Safety
     ///
     /// They have been written.
-    unsafe fn written(&self, bytes: usize) -> &[u8] {
-        let written = &self.0[..bytes];
+    unsafe fn written(&mut self, count: usize) -> &[E] {
+        let written = &self.all()[..count];
         // SAFETY: as the caller says.
-        unsafe { &*(core::ptr::from_ref(written) as *const [u8]) }
+        unsafe { &*(core::ptr::from_ref(written) as *const [E]) }
     }
 
     /// Whether it holds a row of so many activations.
     pub fn fits(depth: usize) -> bool {
-        depth <= PANEL - STEP
+        depth <= Self::MOST - STEP
     }
 
     /// Copies the first rows of a matrix, of which there are `count` of `depth`: as many as fit, of
@@ -53,11 +71,16 @@ impl Panel {
     ///
     /// The processor has the instructions.
     #[inline(always)]
-    pub unsafe fn matrix<I: Isa>(&mut self, x: &[i8], count: usize, depth: usize) -> Rows<'_> {
+    pub unsafe fn matrix<I: Isa<Element = E>>(
+        &mut self,
+        x: &[i8],
+        count: usize,
+        depth: usize,
+    ) -> Rows<'_, E> {
         let stride = depth.next_multiple_of(STEP);
-        let count = if count * stride <= PANEL { count } else { PANEL / stride };
+        let count = if count * stride <= Self::MOST { count } else { Self::MOST / stride };
         let x = &x[..count * depth];
-        let to = &mut self.0[..count * stride];
+        let to = &mut self.all()[..count * stride];
         if depth == stride {
             // SAFETY: as the caller says.
             unsafe { I::copy(to, x) };
@@ -66,7 +89,7 @@ impl Panel {
                 let (row, rest) = to.split_at_mut(depth);
                 // SAFETY: as the caller says.
                 unsafe { I::copy(row, x) };
-                rest.fill(MaybeUninit::new(0));
+                rest.fill(MaybeUninit::new(E::new(0)));
             }
         }
         // SAFETY: each row has been written as a whole.
@@ -86,7 +109,9 @@ pub(super) struct Windows {
     columns: usize,
     /// Whether windows are read where the band is.
     in_place: bool,
-    /// Bytes of a window that is copied.
+    /// Windows that are copied at once, at most.
+    most: usize,
+    /// Elements of a window that is copied.
     stride: usize,
 }
 
@@ -97,13 +122,13 @@ pub(super) struct Band {
     column: usize,
     pub rows: usize,
     columns: usize,
-    /// Bytes of a row of the band of the image.
+    /// Elements of a row of the band of the image.
     pitch: usize,
 }
 
 impl Windows {
     /// `None` where a window is too large for the stack, or the layer has groups.
-    pub fn new(plan: &Plan) -> Option<Self> {
+    pub fn new<E: Element>(plan: &Plan) -> Option<Self> {
         let Plan { kernel_h, kernel_w, depth, filter, groups, window, output, .. } = *plan;
         let [_, height, width, _] = output;
         if groups != 1 || [window.stride_h, window.stride_w].contains(&0) {
@@ -112,17 +137,18 @@ impl Windows {
         let span = |taps: usize, dilation: usize| (taps - 1).checked_mul(dilation)?.checked_add(1);
         let reach_h = span(kernel_h, window.dilation_h)?;
         let reach_w = span(kernel_w, window.dilation_w)?;
-        let input_columns = PANEL.checked_div(reach_h.checked_mul(depth)?)?;
+        let input_columns = Panel::<E>::MOST.checked_div(reach_h.checked_mul(depth)?)?;
         let stride = filter.next_multiple_of(STEP);
-        if input_columns < reach_w || stride > PANEL || kernel_h * kernel_w > RUNS {
+        if input_columns < reach_w || stride > Panel::<E>::MOST || kernel_h * kernel_w > RUNS {
             return None;
         }
         let columns = ((input_columns - reach_w) / window.stride_w + 1).min(width);
         let pitch = ((columns.max(1) - 1) * window.stride_w + reach_w) * depth;
-        let rows = ((PANEL / pitch - reach_h) / window.stride_h + 1).min(height);
+        let rows = ((Panel::<E>::MOST / pitch - reach_h) / window.stride_h + 1).min(height);
         let in_place =
             window.dilation_w == 1 && (kernel_w * depth).is_multiple_of(STEP) && columns >= FEW;
-        Some(Self { plan: *plan, reach: [reach_h, reach_w], rows, columns, in_place, stride })
+        let most = (Panel::<E>::MOST / stride).max(1);
+        Some(Self { plan: *plan, reach: [reach_h, reach_w], rows, columns, in_place, most, stride })
     }
 
     /// Bands of the outputs, each of which fits the stack.
@@ -156,9 +182,9 @@ impl Windows {
         &self,
         band: &Band,
         x: &[i8],
-        outside: u8,
-        panel: &'p mut Panel,
-    ) -> &'p [u8] {
+        outside: I::Element,
+        panel: &'p mut Panel<I::Element>,
+    ) -> &'p [I::Element] {
         let Plan { depth, window, input: [_, input_h, input_w, _], .. } = self.plan;
         let [reach_h, _] = self.reach;
         let rows = (band.rows - 1) * window.stride_h + reach_h;
@@ -169,7 +195,7 @@ impl Windows {
         let left = left.min(band.pitch);
         let first = start.saturating_sub(window.pad_left).min(input_w) * depth;
         let inside = (band.pitch - left).min(input_w * depth - first);
-        for (i, to) in panel.0.chunks_exact_mut(band.pitch).take(rows).enumerate() {
+        for (i, to) in panel.all().chunks_exact_mut(band.pitch).take(rows).enumerate() {
             let row = (band.row * window.stride_h + i).checked_sub(window.pad_top);
             let Some(row) = row.filter(|&row| row < input_h) else {
                 to.fill(outside);
@@ -182,16 +208,21 @@ impl Windows {
             // SAFETY: as the caller says.
             unsafe { I::copy(to, &x[row * input_w * depth + first..][..inside]) };
         }
-        let bytes = rows * band.pitch;
-        panel.0[bytes..bytes + CHUNK].fill(outside);
+        let end = rows * band.pitch;
+        panel.all()[end..end + CHUNK].fill(outside);
         // SAFETY: each row has been written as a whole, and what is behind the last.
-        unsafe { panel.written(bytes + CHUNK) }
+        unsafe { panel.written(end + CHUNK) }
     }
 
     /// The windows of a band's row of outputs, and the position of the first, where they are read in
     /// the image.
     #[inline(always)]
-    pub fn row<'a>(&self, band: &Band, row: usize, image: &'a [u8]) -> (Rows<'a>, usize) {
+    pub fn row<'a, E: Element>(
+        &self,
+        band: &Band,
+        row: usize,
+        image: &'a [E],
+    ) -> (Rows<'a, E>, usize) {
         let Plan { kernel_h, kernel_w, depth, window, output: [_, _, width, _], .. } = self.plan;
         let rows = Rows {
             x: &image[row * window.stride_h * band.pitch..],
@@ -209,7 +240,7 @@ impl Windows {
     pub fn parts(&self, band: &Band) -> impl Iterator<Item = (usize, usize)> + use<> {
         let [_, _, width, _] = self.plan.output;
         let Band { rows, columns, .. } = *band;
-        let most = (PANEL / self.stride).max(1);
+        let most = self.most;
         // Rows that are whole follow each other.
         let run = if columns == width { rows * columns } else { columns };
         (0..rows * columns).step_by(run.max(1)).flat_map(move |start| {
@@ -219,13 +250,13 @@ impl Windows {
 
     /// Copies `count` windows from the band's window `first` on to the stack, and the position of the
     /// first.
-    pub fn gather<'p>(
+    pub fn gather<'p, E: Element>(
         &self,
         band: &Band,
         (first, count): (usize, usize),
-        image: &[u8],
-        panel: &'p mut Panel,
-    ) -> (Rows<'p>, usize) {
+        image: &[E],
+        panel: &'p mut Panel<E>,
+    ) -> (Rows<'p, E>, usize) {
         let Plan { kernel_h, kernel_w, depth, window, output, .. } = self.plan;
         let [_, _, width, _] = output;
         let stride = self.stride;
@@ -239,7 +270,7 @@ impl Windows {
                 i / taps * window.dilation_h * band.pitch + i % taps * window.dilation_w * depth;
         }
         let (mut row, mut column) = (first / band.columns, first % band.columns);
-        let mut to = &mut panel.0[..count * stride + CHUNK];
+        let mut to = &mut panel.all()[..count * stride + CHUNK];
         let mut left = count;
         while left > 0 {
             let windows = left.min(band.columns - column);
@@ -261,23 +292,23 @@ impl Windows {
     }
 }
 
-/// The windows of a row of outputs, of which each is the same runs of bytes.
-struct Runs<'a> {
+/// The windows of a row of outputs, of which each is the same runs of activations.
+struct Runs<'a, E> {
     /// From the first run of the first window on.
-    x: &'a [u8],
+    x: &'a [E],
     /// From one window to the next.
     step: usize,
     /// Where the runs begin, from the first.
     starts: &'a [usize],
-    /// Bytes of a run.
+    /// Activations of a run.
     run: usize,
 }
 
-impl Runs<'_> {
-    /// Copies `count` windows, `stride` bytes each, in chunks, of which a run has `CHUNKS` or, where
+impl<E: Element> Runs<'_, E> {
+    /// Copies `count` windows, `stride` elements each, in chunks, of which a run has `CHUNKS` or, where
     /// that is 0, as many as it needs.
     #[inline(never)]
-    fn copy<const CHUNKS: usize>(&self, count: usize, stride: usize, to: &mut [MaybeUninit<u8>]) {
+    fn copy<const CHUNKS: usize>(&self, count: usize, stride: usize, to: &mut [MaybeUninit<E>]) {
         let Self { x, step, starts, run } = *self;
         let chunks = if CHUNKS == 0 { run.div_ceil(CHUNK) } else { CHUNKS };
         let filter = starts.len() * run;
@@ -294,13 +325,14 @@ impl Runs<'_> {
                     unsafe {
                         let from = x.as_ptr().add(i * step + start + chunk * CHUNK);
                         let to = to.as_mut_ptr().add(at + chunk * CHUNK);
-                        to.cast::<[u8; CHUNK]>().write_unaligned(from.cast::<[u8; CHUNK]>().read());
+                        to.cast::<[E; CHUNK]>()
+                            .write_unaligned(from.cast::<[E; CHUNK]>().read_unaligned());
                     }
                 }
                 at += run;
             }
             // What is left of the last step, over which the last chunk may have been copied.
-            to[at..(i + 1) * stride].fill(MaybeUninit::new(0));
+            to[at..(i + 1) * stride].fill(MaybeUninit::new(E::new(0)));
         }
     }
 }

@@ -65,6 +65,8 @@ struct Avx512Vnni;
 impl Isa for Avx512Vnni {
     const ACTIVATIONS: Activations = Activations::Unsigned;
 
+    type Element = u8;
+
     #[inline(always)]
     unsafe fn copy(to: &mut [MaybeUninit<u8>], from: &[i8]) {
         // SAFETY: as the caller says.
@@ -72,7 +74,13 @@ impl Isa for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn multiply(rows: Rows<'_>, tiles: &[i8], bias: &[i32; BLOCK], acc: &mut Sums) -> usize {
+    unsafe fn multiply(
+        rows: Rows<'_>,
+        tiles: &[i8],
+        bias: &[i32; BLOCK],
+        _outputs: usize,
+        acc: &mut Sums,
+    ) -> usize {
         // SAFETY: as the caller says.
         unsafe { gemm::multiply(rows, tiles, bias, acc) }
     }
