@@ -17,6 +17,7 @@ mod gdb;
 mod hex;
 mod jobs;
 mod kernels;
+mod latency;
 mod measure;
 mod models;
 #[cfg(test)]
@@ -37,7 +38,7 @@ use clap::{Parser, Subcommand};
 
 use error::Error;
 
-/// Measures and checks models: on microcontrollers, emulated by QEMU, and beside other quantizers.
+/// Measures and checks models: on microcontrollers, emulated by QEMU, and beside other runtimes and quantizers.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Cli {
@@ -57,6 +58,8 @@ enum Command {
     Table(table::Arguments),
     /// Write docs/accuracy.md: what quantization costs, beside other quantizers
     Accuracy(accuracy::Arguments),
+    /// Write docs/benchmarks/x86-64.md: latency on this computer, beside other runtimes
+    Latency(latency::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Boards(arguments) => boards::command(&arguments),
         Command::Table(arguments) => table::command(&arguments),
         Command::Accuracy(arguments) => accuracy::command(&arguments),
+        Command::Latency(arguments) => latency::command(&arguments),
     };
     match done {
         Ok(text) => {

@@ -19,7 +19,7 @@ use crate::{
 use beside::Beside;
 use cases::Case;
 use peers::Environment;
-use tool::Systole;
+pub use tool::Systole;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -56,6 +56,11 @@ impl Systole {
         Ok(Self { command, work: work.to_owned() })
     }
 
+    /// The command's path.
+    pub fn command(&self) -> &Path {
+        &self.command
+    }
+
     /// The file of the last conversion.
     pub fn file(&self) -> PathBuf {
         self.work.join("model.systole")
