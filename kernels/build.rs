@@ -27,9 +27,10 @@ fn main() {
         println!("cargo::rustc-cfg=dsp");
     }
     // Architectures with kernels for vectors in `src/arch`: those of x86-64 are chosen when the
-    // program runs.
+    // program runs; where WebAssembly has them, a module cannot do without.
     let simd = match &*variable("CARGO_CFG_TARGET_ARCH") {
         "x86_64" => env::var_os("CARGO_FEATURE_STD").is_some(),
+        "wasm32" => variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|one| one == "simd128"),
         _ => false,
     };
     if simd {

@@ -115,6 +115,8 @@ pub fn of(level: Level) -> Option<&'static Kernels> {
         Level::Portable => Some(&PORTABLE),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => super::avx512_vnni::kernels(),
+        #[cfg(all(target_arch = "wasm32", simd))]
+        Level::Simd128 => Some(super::simd128::kernels()),
         _ => None,
     }
 }
@@ -124,6 +126,8 @@ pub fn of(level: Level) -> Option<&'static Kernels> {
 pub fn of(level: Level) -> Option<&'static Kernels> {
     match level {
         Level::Portable => Some(&PORTABLE),
+        #[cfg(all(target_arch = "wasm32", simd))]
+        Level::Simd128 => Some(super::simd128::kernels()),
         _ => None,
     }
 }

@@ -23,6 +23,9 @@ mod output;
 mod portable;
 #[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]
 mod scalar;
+#[cfg(all(target_arch = "wasm32", simd))]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod simd128;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod tiled;

@@ -14,6 +14,9 @@ pub(super) struct OutputStage<'a> {
     pub channels: usize,
     /// Whether sums lie within ±2^30, so that they can be doubled.
     pub small: bool,
+    /// Products of a sum, and the largest bias.
+    products: u64,
+    bias: u32,
 }
 
 /// The largest product of an activation, as `x + 128`, and a weight with its zero point, and that of
@@ -25,10 +28,16 @@ impl<'a> OutputStage<'a> {
     #[inline(always)]
     pub fn new(requantize: Requantize<'a>, output: Output, bias: &[i32], products: usize) -> Self {
         let channels = bias.len();
-        let products = (products as u64).saturating_mul(PRODUCT);
+        let products = products as u64;
         let bias = bias.iter().fold(0, |most, bias| bias.unsigned_abs().max(most));
-        let small = products.saturating_add(bias.into()) < 1 << 30;
-        Self { requantize, output, channels, small }
+        let stage = Self { requantize, output, channels, small: false, products, bias };
+        Self { small: stage.bound(PRODUCT) < 1 << 30, ..stage }
+    }
+
+    /// What no sum is beyond, to either side, where no product is beyond `product`.
+    #[inline(always)]
+    pub fn bound(&self, product: u64) -> u64 {
+        self.products.saturating_mul(product).saturating_add(self.bias.into())
     }
 
     /// Whether ranges are within int8, as in all files that converters write: then saturating on the
