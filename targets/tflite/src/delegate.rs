@@ -39,7 +39,7 @@ pub struct Delegate {
     raw: *mut DelegateHead,
     destroy: Destroy,
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    _shim: Option<Box<crate::shim::Shim>>,
+    shim: Option<Box<crate::shim::Shim>>,
     path: PathBuf,
 }
 
@@ -189,7 +189,7 @@ impl Delegate {
             // SAFETY: it has a `prepare`; it is freed after the shim's last use.
             let shim = bridged.then(|| unsafe { crate::shim::Shim::new(raw) });
             let host = shim.as_ref().map_or(raw, |shim| shim.outer());
-            Ok(Self { host, raw, destroy, _shim: shim, path })
+            Ok(Self { host, raw, destroy, shim, path })
         }
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         {
@@ -204,6 +204,17 @@ impl Delegate {
     /// The library that the delegate is of.
     pub fn library(&self) -> &Path {
         &self.path
+    }
+
+    /// How many operators it has claimed of the model of its interpreter; `None` where it is not
+    /// bridged, and so not listened to.
+    pub(crate) fn claimed(&self) -> Option<usize> {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        {
+            self.shim.as_ref().map(|shim| shim.claimed())
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        None
     }
 
     pub(crate) fn host(&self) -> *mut DelegateHead {

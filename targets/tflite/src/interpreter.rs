@@ -120,6 +120,13 @@ impl Interpreter {
         self.delegates.len()
     }
 
+    /// How many operators of the model the delegate of this index has claimed, by
+    /// [`Options::delegates`]; `None` where that is not known: delegates that are not bridged
+    /// ([`crate::Abi`]) are not listened to.
+    pub fn claimed(&self, delegate: usize) -> Option<usize> {
+        self.delegates.get(delegate)?.claimed()
+    }
+
     /// Number of inputs.
     pub fn input_count(&self) -> usize {
         // SAFETY: the interpreter is alive.

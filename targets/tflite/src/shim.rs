@@ -17,7 +17,7 @@
 //! it would move: there this module is not compiled.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::{c_int, c_void},
     panic::catch_unwind,
     ptr,
@@ -37,6 +37,8 @@ pub(crate) struct Shim {
     // First, so that a pointer to the delegate is one to the shim.
     outer: FullDelegate,
     inner: *mut DelegateHead,
+    /// Nodes that the inner delegate has asked for.
+    claimed: Cell<usize>,
 }
 
 /// A delegate that is preparing itself on this thread.
@@ -71,7 +73,13 @@ impl Shim {
         Box::new(Self {
             outer: FullDelegate { head: outer, opaque_delegate_builder: ptr::null() },
             inner,
+            claimed: Cell::new(0),
         })
+    }
+
+    /// How many nodes the delegate has claimed so far.
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed.get()
     }
 
     /// The delegate for the host.
@@ -129,6 +137,13 @@ unsafe extern "C" fn replace(
     let Ok(Some((original, outer))) = found else { return sys::ERROR };
     if original.is_null() {
         return sys::ERROR;
+    }
+    // SAFETY: the delegate passes TFLite's own list of nodes, or null; `outer` is the first field of
+    // a shim, whose cell only this thread touches while the delegate prepares itself.
+    unsafe {
+        let count = IntArray::as_slice(nodes).len();
+        let claimed = &(*outer.cast::<Shim>()).claimed;
+        claimed.set(claimed.get().saturating_add(count));
     }
     let registration = FullRegistration {
         common: registration,
