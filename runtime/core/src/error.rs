@@ -82,6 +82,12 @@ pub enum LoadError {
         /// The type of its first output.
         output: DType,
     },
+    /// An operator is for an accelerator and has no fallback: the file is for
+    /// [`Model::with_delegate`](crate::Model::with_delegate).
+    NeedsDelegate {
+        /// The operator's index.
+        op: u16,
+    },
     /// An operator record is invalid.
     Operator {
         /// The operator's index.
@@ -205,12 +211,27 @@ pub enum TensorError {
     NotBorrowable,
 }
 
-/// A run that could not go on. Validation at load rules it out; it is here so that nothing panics.
+/// A run that could not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RunError {
-    /// The operator that did not fit its tensors.
+    /// The operator that could not be executed.
     pub op: u16,
+    /// Why not.
+    pub why: RunFailure,
+}
+
+/// Why a run could not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum RunFailure {
+    /// The operator does not fit its tensors. Validation at load rules it out; it is here so that
+    /// nothing panics.
+    Mismatch,
+    /// The operator is for an accelerator, and the run was given none that takes it.
+    NoDelegate,
+    /// The delegate failed.
+    Delegate,
 }
 
 impl core::fmt::Display for LoadError {
@@ -249,6 +270,13 @@ impl core::fmt::Display for LoadError {
             Self::NotLinked { op, opcode, output } => {
                 let name = opcode.name();
                 write!(f, "operator {op} ({name} to {output}) is not linked into this program")
+            }
+            Self::NeedsDelegate { op } => {
+                write!(
+                    f,
+                    "operator {op} ({}) is for an accelerator, and the file has no fallback for it",
+                    Opcode::Delegate.name()
+                )
             }
             Self::Operator { op, opcode, error } => {
                 write!(f, "operator {op} ({}): {error}", opcode.name())
@@ -331,7 +359,12 @@ impl core::fmt::Display for TensorError {
 
 impl core::fmt::Display for RunError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "operator {} does not fit its tensors", self.op)
+        let why = match self.why {
+            RunFailure::Mismatch => "does not fit its tensors",
+            RunFailure::NoDelegate => "is for an accelerator, and nothing else takes it",
+            RunFailure::Delegate => "failed on its accelerator",
+        };
+        write!(f, "operator {} {why}", self.op)
     }
 }
 

@@ -26,6 +26,7 @@ mod aligned_bytes;
 mod call;
 #[doc(hidden)]
 pub mod compiled;
+mod delegate;
 mod dtype;
 #[cfg(feature = "emit")]
 pub mod emit;
@@ -48,9 +49,11 @@ mod validate;
 pub use aligned::{Aligned, Arena};
 #[cfg(any(feature = "emit", feature = "std"))]
 pub use aligned_bytes::AlignedBytes;
+pub use delegate::{Delegate, DelegateError, Delegated};
 pub use dtype::{DType, Element};
 pub use error::{
-    LoadError, OperatorError, PortError, RunError, SessionError, TensorError, TensorRecordError,
+    LoadError, OperatorError, PortError, RunError, RunFailure, SessionError, TensorError,
+    TensorRecordError,
 };
 pub use model::{Model, Operator, TensorInfo};
 pub use operators::Operators;

@@ -4,8 +4,8 @@
 use defmt::{Format, Formatter, write};
 
 use crate::{
-    Aligned, Arena, Model, Operator, Operators, Record, Row, Session, Tensor, TensorInfo,
-    TensorMut,
+    Aligned, Arena, Delegated, Model, Operator, Operators, Record, Row, Session, Tensor,
+    TensorInfo, TensorMut,
     format::{Entries, ParamsReader, ParamsWriter},
     memory::{Inputs, Memory},
 };
@@ -30,6 +30,12 @@ impl Format for Model<'_> {
             self.operator_count(),
             self.arena_bytes(),
         );
+    }
+}
+
+impl Format for Delegated<'_, '_> {
+    fn format(&self, formatter: Formatter<'_>) {
+        write!(formatter, "Delegated(operator {})", self.operator());
     }
 }
 

@@ -59,7 +59,17 @@ impl<'m> Model<'m> {
     /// # Errors
     /// [`LoadError`] says what is wrong, and at which record.
     pub fn from_bytes(bytes: &'m [u8]) -> Result<Self, LoadError> {
-        validate::load(bytes, Operators::ALL)
+        validate::load(bytes, Operators::ALL, false)
+    }
+
+    /// As [`Model::from_bytes`], for a program that has a [`Delegate`](crate::Delegate): operators that
+    /// are for an accelerator need no fallback. Sessions run with
+    /// [`Session::run_with`](crate::Session::run_with).
+    ///
+    /// # Errors
+    /// As [`Model::from_bytes`], without [`LoadError::NeedsDelegate`].
+    pub fn with_delegate(bytes: &'m [u8]) -> Result<Self, LoadError> {
+        validate::load(bytes, Operators::ALL, true)
     }
 
     /// As [`Model::from_bytes`], for a file that has no other operators than these; the kernels of
@@ -69,7 +79,7 @@ impl<'m> Model<'m> {
     /// [`LoadError::NotLinked`], which names the first operator that is not among them, and those
     /// of [`Model::from_bytes`].
     pub fn with_operators(bytes: &'m [u8], operators: Operators) -> Result<Self, LoadError> {
-        validate::load(bytes, operators)
+        validate::load(bytes, operators, false)
     }
 
     /// Bytes of arena that a session needs.

@@ -35,7 +35,7 @@ const LINE: usize = 64;
 /// ```
 ///
 /// # Errors
-/// Those of [`Model::from_bytes`].
+/// Those of [`Model::with_delegate`].
 pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     match arch::kernels().tiles {
         Some(activations) => pack_for(activations, file),
@@ -46,7 +46,7 @@ pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
 /// [`pack`] for kernels that read activations in this way, wherever they are.
 ///
 /// # Errors
-/// Those of [`Model::from_bytes`].
+/// Those of [`Model::with_delegate`].
 pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     let aligned;
     let file = if (file.as_ptr() as usize).is_multiple_of(format::ALIGNMENT) {
@@ -55,7 +55,7 @@ pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedB
         aligned = AlignedBytes::from(file);
         aligned.as_slice()
     };
-    let model = Model::from_bytes(file)?;
+    let model = Model::with_delegate(file)?;
     let mut packer = Packer::new(&model);
     let mut packed = false;
     for op in 0..model.operator_count() as u16 {

@@ -3,7 +3,8 @@
 #[cfg(feature = "std")]
 use crate::operators::Decoded;
 use crate::{
-    Model, PortError, RunError, SessionError, Tensor, TensorMut,
+    Delegate, DelegateError, Delegated, Model, Opcode, PortError, RunError, RunFailure,
+    SessionError, Tensor, TensorMut,
     format::{ALIGNMENT, Layout, Storage},
     memory::Memory,
 };
@@ -24,7 +25,8 @@ pub struct Session<'m, 'a> {
     decoded: DecodedOperators<'a>,
 }
 
-/// The operators of a model in order; `None` for what a valid model does not have.
+/// The operators of a model in order; `None` for those of a delegate, and for what a valid model does
+/// not have.
 #[cfg(feature = "std")]
 struct DecodedOperators<'m>(alloc::vec::Vec<Option<Decoded<'m>>>);
 
@@ -33,7 +35,7 @@ impl<'m> DecodedOperators<'m> {
     fn new(model: &'m Model<'m>) -> Self {
         let operators = (0..model.operator_count() as u16).map(|op| model.operator(op));
         let decoded = operators.map(|operator| {
-            let operator = operator?;
+            let operator = operator.filter(|operator| operator.opcode() != Opcode::Delegate)?;
             (model.linked.find(operator.opcode(), operator.record())?.decode)(operator.record())
         });
         Self(decoded.collect())
@@ -131,16 +133,41 @@ impl<'m, 'a> Session<'m, 'a> {
         Ok(())
     }
 
+    /// As [`Session::run`], with something that computes the operators for accelerators.
+    ///
+    /// # Errors
+    /// [`RunFailure::Delegate`] where it fails, [`RunFailure::NoDelegate`] where it does not take a part
+    /// that has no fallback.
+    pub fn run_with(&mut self, delegate: &mut dyn Delegate) -> Result<(), RunError> {
+        self.next = 0;
+        while self.step_with(delegate)? {}
+        Ok(())
+    }
+
     /// Executes one operator; `Ok(true)` says that there are more. After the last one the next call
     /// begins a new run. For schedulers that must not wait for a whole inference.
     ///
     /// # Errors
     /// None for a model that [`Model::from_bytes`] accepted.
     pub fn step(&mut self) -> Result<bool, RunError> {
+        self.advance(None)
+    }
+
+    /// As [`Session::step`], with something that computes the operators for accelerators.
+    ///
+    /// # Errors
+    /// As [`Session::run_with`].
+    pub fn step_with(&mut self, delegate: &mut dyn Delegate) -> Result<bool, RunError> {
+        self.advance(Some(delegate))
+    }
+
+    #[inline]
+    fn advance(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<bool, RunError> {
         let count = self.model.operator_count();
         if usize::from(self.next) < count {
-            self.execute().ok_or(RunError { op: self.next })?;
-            self.next += 1;
+            let op = self.next;
+            let passed_over = self.execute(delegate).map_err(|why| RunError { op, why })?;
+            self.next = op.saturating_add(1).saturating_add(passed_over);
         }
         let more = usize::from(self.next) < count;
         if !more {
@@ -149,21 +176,42 @@ impl<'m, 'a> Session<'m, 'a> {
         Ok(more)
     }
 
-    /// Executes the next operator.
+    /// Executes the next operator; how many behind it stand in for it, and are passed over.
     #[cfg(feature = "std")]
-    fn execute(&mut self) -> Option<()> {
+    fn execute(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
+        let decoded = self.decoded.0.get(usize::from(self.next)).ok_or(RunFailure::Mismatch)?;
+        let Some(operator) = decoded else { return self.delegate(delegate) };
         let mut memory = Memory::beside(self.model.constants(), &mut *self.arena);
-        let operator = self.decoded.0.get(usize::from(self.next))?.as_ref()?;
-        operator(&mut memory).ok()
+        operator(&mut memory).map_err(|_| RunFailure::Mismatch)?;
+        Ok(0)
     }
 
-    /// Executes the next operator.
+    /// Executes the next operator; how many behind it stand in for it, and are passed over.
     #[cfg(not(feature = "std"))]
-    fn execute(&mut self) -> Option<()> {
-        let operator = self.model.operator(self.next)?;
+    fn execute(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
+        let operator = self.model.operator(self.next).ok_or(RunFailure::Mismatch)?;
+        if operator.opcode() == Opcode::Delegate {
+            return self.delegate(delegate);
+        }
         let mut memory = Memory::beside(self.model.constants(), &mut *self.arena);
-        let row = self.model.linked.find(operator.opcode(), operator.record())?;
-        (row.run)(operator.record(), &mut memory).ok()
+        let row = self.model.linked.find(operator.opcode(), operator.record());
+        let row = row.ok_or(RunFailure::Mismatch)?;
+        (row.run)(operator.record(), &mut memory).map_err(|_| RunFailure::Mismatch)?;
+        Ok(0)
+    }
+
+    /// Has the next operator computed by `delegate`; those that stand in for it are then passed over.
+    fn delegate(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
+        let part = Delegated::new(self.model, self.next, &mut *self.arena);
+        let mut part = part.ok_or(RunFailure::Mismatch)?;
+        let stand_ins = part.params().fallback;
+        let done = delegate.map_or(Err(DelegateError::Declined), |it| it.run(&mut part));
+        match done {
+            Ok(()) => Ok(stand_ins),
+            Err(DelegateError::Declined) if stand_ins > 0 => Ok(0),
+            Err(DelegateError::Declined) => Err(RunFailure::NoDelegate),
+            Err(DelegateError::Failed) => Err(RunFailure::Delegate),
+        }
     }
 
     /// The operator that the next [`Session::step`] executes.

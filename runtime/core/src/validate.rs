@@ -11,16 +11,23 @@ use crate::{
         OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES, TensorRecord,
         VERSION, u16_at, u32_at,
     },
+    ops::delegate,
     record::Record,
 };
 
 use systole_kernels::tiles;
 
-/// The most outputs that an operator of this version has; each is compared with all operands.
+/// The most outputs that an operator of this version has, but for DELEGATE; each is compared with all
+/// operands.
 const MAX_OUTPUTS: usize = 4;
 
-/// Checks `bytes` from the magic to the last operator, of which all must be `linked`.
-pub(crate) fn load(bytes: &[u8], linked: Operators) -> Result<Model<'_>, LoadError> {
+/// Checks `bytes` from the magic to the last operator, of which all must be `linked`. Operators for
+/// accelerators need no fallback where there will be a `delegate`.
+pub(crate) fn load(
+    bytes: &[u8],
+    linked: Operators,
+    delegate: bool,
+) -> Result<Model<'_>, LoadError> {
     let header = header(bytes)?;
     let model = sections(bytes, &header, linked)?;
     for tensor in 0..model.tensor_count() as u16 {
@@ -29,7 +36,7 @@ pub(crate) fn load(bytes: &[u8], linked: Operators) -> Result<Model<'_>, LoadErr
     ports(&model)?;
     let mut operands = 0;
     for op in 0..model.operator_count() as u16 {
-        operands += operator(&model, op)?;
+        operands += operator(&model, op, delegate)?;
         // Runs of operands do not overlap, so a small file cannot ask for much work here.
         if operands > model.operands.len() / 2 {
             return Err(LoadError::Section { kind: SectionKind::Operands as u16 });
@@ -196,13 +203,17 @@ fn ports(model: &Model<'_>) -> Result<(), LoadError> {
 }
 
 /// Checks an operator; counts its operands.
-fn operator(model: &Model<'_>, op: u16) -> Result<usize, LoadError> {
+fn operator(model: &Model<'_>, op: u16, delegated: bool) -> Result<usize, LoadError> {
     let start = usize::from(op) * OPERATOR_BYTES;
     let code = model.operators.get(start..).and_then(|bytes| u16_at(bytes, 0)).unwrap_or(0);
     let opcode = Opcode::from_code(code).ok_or(LoadError::UnknownOperator { op, opcode: code })?;
     let refuse = |error| LoadError::Operator { op, opcode, error };
     let record = Record::new(model, op).ok_or(refuse(OperatorError::OperandCount))?;
-    if record.output_count() > MAX_OUTPUTS {
+    let most = match opcode {
+        Opcode::Delegate => delegate::MAX_OUTPUTS,
+        _ => MAX_OUTPUTS,
+    };
+    if record.output_count() > most {
         return Err(refuse(OperatorError::OperandCount));
     }
     let Some(row) = model.linked.find(opcode, &record) else {
@@ -211,6 +222,15 @@ fn operator(model: &Model<'_>, op: u16) -> Result<usize, LoadError> {
     };
     overlap(&record, opcode.in_place_inputs()).map_err(refuse)?;
     (row.validate)(&record).map_err(refuse)?;
+    if opcode == Opcode::Delegate {
+        let stand_ins = usize::from(record.params::<delegate::Params>().fallback);
+        if stand_ins == 0 && !delegated {
+            return Err(LoadError::NeedsDelegate { op });
+        }
+        if usize::from(op) + stand_ins >= model.operator_count() {
+            return Err(refuse(OperatorError::Parameter(1)));
+        }
+    }
     Ok(record.input_count() + record.output_count())
 }
 
