@@ -96,7 +96,7 @@ pub(crate) fn finish(
     let compiled = compile(&graph, options)?;
     let file = AlignedBytes::from(&compiled.written.bytes[..]);
     // What the runtime would refuse must not leave the converter.
-    let model = Model::from_bytes(file.as_slice())
+    let model = Model::with_delegate(file.as_slice())
         .map_err(|problem| error!(InvalidGraph, "the converted model is not valid: {problem}"))?;
     check_work(&model, options)?;
     let report = Report::new(bytes, imported, passes, &compiled);
@@ -112,7 +112,7 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
     let place = |error: Error| error.within(path.display().to_string());
     if bytes.starts_with(&systole_core::format::MAGIC) {
         let file = AlignedBytes::from(&bytes[..]);
-        let model = Model::from_bytes(file.as_slice())
+        let model = Model::with_delegate(file.as_slice())
             .map_err(|problem| place(Error::new(Class::Corrupt, problem.to_string())))?;
         if model.arena_bytes() > options.max_arena {
             return Err(place(error!(

@@ -179,7 +179,7 @@ impl fmt::Display for Tensor {
 }
 
 /// An operator with its operands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// The operator and its attributes.
     pub op: Op,
@@ -205,7 +205,7 @@ pub enum Format {
 }
 
 /// A network: nodes in an order in which they can be executed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Graph {
     /// What it was read from.
     pub format: Format,

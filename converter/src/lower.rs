@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use systole_core::{
     DType, Element, Opcode,
     format::{PARAMS_BYTES, Params, RoundingCode},
+    ops::delegate,
 };
 use zerocopy::IntoBytes;
 
@@ -332,6 +333,85 @@ impl Lowering<'_> {
         let inputs = [x].into_iter().chain(constants.iter().copied()).map(Some).collect();
         self.emit(opcode, rounding, params, inputs, vec![y]);
         Ok(())
+    }
+
+    /// Writes a record for an accelerator, with `blob` behind the node's inputs, and behind it the
+    /// operators of `stand_in`, a program with the node's inputs and outputs.
+    ///
+    /// # Errors
+    /// `UnsupportedFeature` for a stand-in whose outputs are no results of their own; `TooLarge`.
+    pub fn emit_delegate(
+        &mut self,
+        node: &NodeView<'_>,
+        blob: &[u8],
+        stand_in: Option<Program>,
+    ) -> Result<()> {
+        let inputs = node.node.inputs.iter().flatten();
+        let inputs: Vec<SlotId> = inputs.map(|&id| self.tensor(id)).collect();
+        let outputs = &node.node.outputs;
+        let behind = match stand_in {
+            Some(stand_in) => self.splice(stand_in, &inputs, outputs)?,
+            None => Vec::new(),
+        };
+        let Ok(fallback) = u16::try_from(behind.len()) else {
+            bail!(TooLarge, "the fallback has {} operators; at most 65535", behind.len());
+        };
+        let blob = self.constant(&[blob.len()], blob);
+        let operands = inputs.into_iter().chain([blob]).map(Some).collect();
+        let outputs = outputs.iter().map(|&id| self.tensor(id)).collect();
+        let params = delegate::Params { kind: delegate::TFLITE, fallback };
+        self.emit(Opcode::Delegate, RoundingCode::None, &params, operands, outputs);
+        self.program.instructions.extend(behind);
+        Ok(())
+    }
+
+    /// Takes over the slots of `other`, whose inputs are `inputs` and whose outputs become the graph's
+    /// tensors `outputs`. Its instructions, to be put where they belong.
+    fn splice(
+        &mut self,
+        other: Program,
+        inputs: &[SlotId],
+        outputs: &[TensorId],
+    ) -> Result<Vec<Instruction>> {
+        let roots: Vec<SlotId> = other.outputs.iter().map(|&slot| other.root(slot)).collect();
+        for (index, (root, &id)) in roots.iter().zip(outputs).enumerate() {
+            let constant = matches!(other.slots[root.0].source, Source::Constant(_));
+            let given = other.inputs.contains(root);
+            if constant || given || roots[..index].contains(root) {
+                bail!(
+                    UnsupportedFeature,
+                    "the fallback's {} is no result of its own: it is an input, a constant or \
+                     another output",
+                    self.graph[id]
+                );
+            }
+        }
+        let base = self.program.slots.len();
+        let mut taken: Vec<SlotId> =
+            (0..other.slots.len()).map(|slot| SlotId(base + slot)).collect();
+        for (from, &to) in other.inputs.iter().zip(inputs) {
+            taken[from.0] = to;
+        }
+        for slot in other.slots {
+            let source = match slot.source {
+                Source::View(of) => Source::View(taken[of.0]),
+                source => source,
+            };
+            self.program.slots.push(Slot { tensor: None, source, ..slot });
+        }
+        for (from, &id) in other.outputs.iter().zip(outputs) {
+            let slot = taken[from.0];
+            self.program.slots[slot.0].tensor = Some(id);
+            self.slots.insert(id, slot);
+        }
+        let take = |slot: SlotId| taken[slot.0];
+        let moved = other.instructions.into_iter().map(|instruction| Instruction {
+            inputs: instruction.inputs.iter().map(|slot| slot.map(take)).collect(),
+            outputs: instruction.outputs.iter().map(|&slot| take(slot)).collect(),
+            node: self.node,
+            ..instruction
+        });
+        Ok(moved.collect())
     }
 
     fn add(&mut self, slot: Slot) -> SlotId {

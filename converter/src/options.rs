@@ -1,5 +1,7 @@
 //! What a conversion is asked to do.
 
+use std::path::PathBuf;
+
 use crate::{
     error::{Result, bail},
     graph::{Format, Tensor},
@@ -85,6 +87,9 @@ pub struct Options {
     pub fixed_inputs: Vec<Tensor>,
     /// Whether images are given to an ONNX model with channels last, other than it was trained.
     pub channels_last_inputs: bool,
+    /// The TFLite model that a model compiled for the Edge TPU was compiled from: what stands in for its
+    /// compiled parts where there is no such device.
+    pub fallback: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -99,6 +104,7 @@ impl Default for Options {
             dimensions: Dimensions::default(),
             fixed_inputs: Vec::new(),
             channels_last_inputs: false,
+            fallback: None,
         }
     }
 }

@@ -9,18 +9,24 @@ use std::{fs, io, path::Path};
 use prost::Message;
 use systole_converter::{Match, Options, convert};
 use systole_tests::{onnx::with_constants, repository, shared};
+use tract_tflite::tflite;
 
 /// Larger files slow the fuzzer down more than they teach it.
 const MAX_BYTES: usize = 8 << 10;
 
 fn main() -> io::Result<()> {
     let corpus = repository().join("fuzz/corpus");
-    for target in ["tflite", "onnx", "systole_file", "npz"] {
+    for target in ["tflite", "onnx", "systole_file", "npz", "edgetpu"] {
         fs::create_dir_all(corpus.join(target))?;
     }
-    for folder in
-        ["tests/operators", "tests/onnx_quantized", "tests/bad", "tests/hostile", "models"]
-    {
+    for folder in [
+        "tests/operators",
+        "tests/onnx_quantized",
+        "tests/edgetpu",
+        "tests/bad",
+        "tests/hostile",
+        "models",
+    ] {
         let Ok(entries) = fs::read_dir(repository().join(folder)) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {
             let bytes = fs::read(&path).unwrap_or_default();
@@ -64,6 +70,18 @@ fn copy(corpus: &Path, name: &str, bytes: Vec<u8>) -> io::Result<()> {
     if bytes.len() <= MAX_BYTES { fs::write(corpus.join(name), bytes) } else { Ok(()) }
 }
 
+/// What operators for the Edge TPU carry.
+fn packages(corpus: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let Ok(model) = tflite::root_as_model(bytes) else { return Ok(()) };
+    let Some(subgraph) = model.subgraphs().unwrap_or_default().iter().next() else { return Ok(()) };
+    for (index, operator) in subgraph.operators().unwrap_or_default().iter().enumerate() {
+        if let Some(options) = operator.custom_options() {
+            fs::write(corpus.join(format!("{name}.{index}")), options.bytes())?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts one file where it belongs, and what it converts to beside it.
 fn seed(corpus: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -73,6 +91,7 @@ fn seed(corpus: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
         Some("systole") => fs::write(corpus.join("systole_file").join(&*name), bytes),
         Some("tflite") => {
             fs::write(corpus.join("tflite").join(&*name), bytes)?;
+            packages(&corpus.join("edgetpu"), &name, bytes)?;
             for matching in [Match::Tflm, Match::Litert] {
                 let options = Options { matching, ..Options::default() };
                 if let Ok(converted) = convert(bytes, &options) {

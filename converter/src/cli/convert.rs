@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use systole_converter::{Class, Error, Names, Result, convert_source, import_file};
+use systole_converter::{
+    Class, Error, Names, Options, Result, convert_source, edgetpu::compiler, import_file,
+};
 use systole_core::pack_for;
 use systole_kernels::tiles::Activations;
 
@@ -18,14 +20,19 @@ pub(super) struct Arguments {
     output: PathBuf,
     #[command(flatten)]
     conversion: Conversion,
+    /// For a model compiled for the Edge TPU: the .tflite model that it was compiled
+    /// from, of which a part is stored to run where there is no such device
+    #[arg(long, value_name = "MODEL.tflite")]
+    fallback: Option<PathBuf>,
     /// Which tensor names to keep in the file
     #[arg(long, value_enum, default_value_t = KeepNames::Ports)]
     names: KeepNames,
     /// Store class names, one per line of this file
     #[arg(long, value_name = "FILE")]
     class_names: Option<PathBuf>,
-    /// Pack weights for the kernels of a processor, so that it need not when it loads the file
-    #[arg(long, value_enum, value_name = "PROCESSOR")]
+    /// Pack weights for the kernels of a processor, so that it need not when it loads the
+    /// file; or compile a quantized .tflite model for an accelerator
+    #[arg(long, value_enum, value_name = "TARGET")]
     target: Option<Target>,
     /// Print the report as JSON
     #[arg(long)]
@@ -44,18 +51,23 @@ enum KeepNames {
     All,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Target {
     /// x86-64 with AVX-512 VNNI
     #[value(name = "x86-64-vnni")]
     X86Vnni,
+    /// Coral's Edge TPU, with Coral's compiler, which has to be installed. The uncompiled model
+    /// becomes the fallback; -o NAME.tflite writes what the compiler makes
+    #[value(name = "edgetpu")]
+    EdgeTpu,
 }
 
 impl Target {
-    /// How its kernels read activations.
-    fn activations(self) -> Activations {
+    /// How its kernels read activations; `None` where it has none of its own.
+    fn activations(self) -> Option<Activations> {
         match self {
-            Self::X86Vnni => Activations::Unsigned,
+            Self::X86Vnni => Some(Activations::Unsigned),
+            Self::EdgeTpu => None,
         }
     }
 }
@@ -73,6 +85,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         })?;
         options.labels = text.lines().map(str::to_owned).collect();
     }
+    options.fallback.clone_from(&arguments.fallback);
+    if arguments.target == Some(Target::EdgeTpu) {
+        return compiled(arguments, options);
+    }
     let source = import_file(&arguments.model, &options)?;
     let converted = match arguments.quantization.asked() {
         true => {
@@ -83,9 +99,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     };
     let place = |error: Error| error.within(arguments.model.display().to_string());
     let converted = converted.map_err(place)?;
-    let packed = match arguments.target {
+    let packed = match arguments.target.and_then(Target::activations) {
         None => None,
-        Some(target) => pack_for(target.activations(), converted.file.as_slice())
+        Some(activations) => pack_for(activations, converted.file.as_slice())
             .map_err(|problem| place(Error::new(Class::Corrupt, problem.to_string())))?,
     };
     let file = packed.as_ref().unwrap_or(&converted.file);
@@ -100,4 +116,36 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         options.matching.of(converted.graph.format)?.name(),
         converted.report
     ))
+}
+
+/// A model compiled for the Edge TPU: as a `.tflite` model, or with the uncompiled one as its fallback
+/// in a `.systole` file.
+fn compiled(arguments: &Arguments, mut options: Options) -> Result<String> {
+    let place = |error: Error| error.within(arguments.model.display().to_string());
+    let usage = |message: &str| place(Error::new(Class::UnsupportedFeature, message));
+    if arguments.quantization.asked() || arguments.fallback.is_some() {
+        return Err(usage(
+            "--target edgetpu takes a quantized model, which is its fallback itself",
+        ));
+    }
+    if arguments.model.extension().is_none_or(|extension| extension != "tflite") {
+        return Err(usage("--target edgetpu takes .tflite models: its compiler reads no others"));
+    }
+    let failed = |problem: std::io::Error| Error::new(Class::Io, problem.to_string());
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let model = compiler::compile(&arguments.model, folder.path()).map_err(place)?;
+    if arguments.output.extension().is_some_and(|extension| extension == "tflite") {
+        write_whole(&arguments.output, &std::fs::read(&model).map_err(failed)?)?;
+        let (from, to) = (arguments.model.display(), arguments.output.display());
+        return Ok(format!("{from} -> {to} ({})\n", compiler::COMPILER));
+    }
+    options.fallback = Some(arguments.model.clone());
+    let converted = convert_source(import_file(&model, &options).map_err(place)?, &options);
+    let converted = converted.map_err(place)?;
+    write_whole(&arguments.output, converted.file.as_slice())?;
+    if arguments.json {
+        return Ok(to_json(&converted.report.to_json()));
+    }
+    let (from, to) = (arguments.model.display(), arguments.output.display());
+    Ok(format!("{from} -> {to} ({})\n{}", compiler::COMPILER, converted.report))
 }

@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         return Ok(compiled);
     }
     let file = load_file(&arguments.file, &arguments.conversion.options()?)?;
-    let model = Model::from_bytes(file.as_slice())
+    let model = Model::with_delegate(file.as_slice())
         .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
     let map = arena_map::ArenaMap::new(&model);
     if let Some(path) = &arguments.arena_map {

@@ -1,8 +1,10 @@
 //! The command line: arguments, and what is printed.
 //!
-//! Exit status 0: done. 1: the work failed, the reason is on stderr. 2: wrong usage.
+//! Exit status 0: done. 1: the work failed, the reason is on stderr; of `check`, also that not all
+//! operators map. 2: wrong usage.
 
 mod bench;
+mod check;
 mod compare;
 mod convert;
 mod demo;
@@ -39,6 +41,9 @@ enum Command {
     Run(run::Arguments),
     /// Show operators, tensors, sizes, the arena map and metadata
     Inspect(inspect::Arguments),
+    /// Say which operators an accelerator will run, why not others, and what would help. The exit
+    /// status is 1 unless all do
+    Check(check::Arguments),
     /// Measure latency, in whole and per layer
     Bench(bench::Arguments),
     /// Write a model as source code: a Rust module, or C with its bytes
@@ -146,6 +151,14 @@ pub fn main() -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Check(arguments) => match check::run(&arguments) {
+            Ok((output, true)) => Ok(output),
+            Ok((output, false)) => {
+                print(&output);
+                return ExitCode::FAILURE;
+            }
+            Err(error) => Err(error),
+        },
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Emit(arguments) => emit::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),

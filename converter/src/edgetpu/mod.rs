@@ -5,7 +5,11 @@
 //! order of parameters are not documented; everything around them is, by the schema
 //! `executable/executable.fbs` of libedgetpu, and is read here, every offset checked.
 
+pub mod blob;
 mod buffer;
+pub mod check;
+pub mod compiler;
+pub mod fallback;
 mod flex;
 mod package;
 

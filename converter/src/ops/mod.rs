@@ -119,4 +119,5 @@ operators! {
     MatMulInteger matmul_integer "MATMUL_INTEGER",
     ConvInteger conv_integer "CONV_INTEGER",
     DynamicQuantize dynamic_quantize "DYNAMIC_QUANTIZE",
+    Delegate delegate "DELEGATE",
 }

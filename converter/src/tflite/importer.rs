@@ -4,11 +4,13 @@ use tract_tflite::tflite::{self, ActivationFunctionType, BuiltinOperator};
 
 use super::registry;
 use crate::{
-    error::{Result, Within, bail, error},
+    edgetpu::{self, Package, blob, fallback},
+    error::{Class, Result, Within, bail, error},
     evaluate::{Budget, evaluate},
     graph::{Graph, Node, Tensor, TensorId},
-    ops::Op,
+    ops::{Op, delegate::Delegate},
     options::Options,
+    passes,
     scale::Activation,
 };
 
@@ -27,8 +29,11 @@ pub struct Importer {
 
 impl Importer {
     /// An importer into `graph`, which has tensors, inputs and outputs but no nodes.
-    pub(super) fn new(graph: Graph, options: &Options) -> Self {
-        let mut written: Vec<bool> = graph.tensors.iter().map(Tensor::is_constant).collect();
+    /// Tensors of `state` are those that compiled operators keep for themselves.
+    pub(super) fn new(graph: Graph, state: &[bool], options: &Options) -> Self {
+        let filled = graph.tensors.iter().zip(state);
+        let mut written: Vec<bool> =
+            filled.map(|(tensor, &state)| tensor.is_constant() || state).collect();
         for input in &graph.inputs {
             written[input.0] = true;
         }
@@ -55,7 +60,66 @@ impl Importer {
         self.read(code, operator).within(|| origin)
     }
 
+    /// Reads one operator that is compiled for the Edge TPU. Tensors of `state` stay inside of it.
+    pub(super) fn compiled(
+        &mut self,
+        index: usize,
+        model: &tflite::Model<'_>,
+        operator: &tflite::Operator<'_>,
+        state: &[bool],
+        fallback: Option<&Graph>,
+    ) -> Result<()> {
+        self.origin = format!("operator {index} ({})", edgetpu::OPERATOR);
+        let origin = self.origin.clone();
+        let read = |importer: &mut Self| {
+            importer.operands(operator)?;
+            let options = operator.custom_options().map(|options| options.bytes());
+            match Package::from_options(options.unwrap_or_default()) {
+                // What is not understood may still run.
+                Err(problem) if problem.class != Class::UnsupportedFeature => return Err(problem),
+                _ => {}
+            }
+            let outside = |id: &TensorId| !state[id.0] && !importer.graph[*id].is_constant();
+            let inputs: Vec<TensorId> =
+                importer.inputs.iter().flatten().copied().filter(outside).collect();
+            let blob = blob::alone(model, index)?;
+            // Operators of a small file may share what they carry.
+            importer.budget.spend(0, blob.len())?;
+            let fallback = match fallback {
+                Some(whole) => {
+                    let tensors = |ids: &[TensorId]| -> Vec<&Tensor> {
+                        ids.iter().map(|&id| &importer.graph[id]).collect()
+                    };
+                    let part =
+                        fallback::part(whole, &tensors(&inputs), &tensors(&importer.outputs));
+                    let mut part = part?;
+                    passes::run(&mut part)?;
+                    Some(Box::new(part))
+                }
+                None => None,
+            };
+            let node = Node {
+                op: Op::Delegate(Delegate { blob: blob.into(), fallback }),
+                inputs: inputs.into_iter().map(Some).collect(),
+                outputs: importer.outputs.clone(),
+                origin: importer.origin.clone(),
+            };
+            importer.graph.nodes.push(node);
+            Ok(())
+        };
+        read(self).within(|| origin)
+    }
+
     fn read(&mut self, code: BuiltinOperator, operator: &tflite::Operator<'_>) -> Result<()> {
+        self.operands(operator)?;
+        let Some(import) = registry::import(code) else {
+            bail!(UnsupportedOperator, "not supported");
+        };
+        import(self, operator)
+    }
+
+    /// Reads and checks the operands of an operator.
+    fn operands(&mut self, operator: &tflite::Operator<'_>) -> Result<()> {
         self.inputs = operands(&self.graph, operator.inputs(), "input")?;
         self.outputs = tensor_ids(&self.graph, operator.outputs(), "its outputs")?;
         for input in self.inputs.iter().flatten() {
@@ -76,10 +140,7 @@ impl Importer {
                 bail!(InvalidGraph, "writes {tensor}, which is an input or already written");
             }
         }
-        let Some(import) = registry::import(code) else {
-            bail!(UnsupportedOperator, "not supported");
-        };
-        import(self, operator)
+        Ok(())
     }
 
     /// The finished graph.

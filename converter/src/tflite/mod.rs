@@ -14,8 +14,10 @@ use tract_tflite::tflite::{self, BuiltinOperator};
 pub use importer::{Importer, activation};
 
 use crate::{
+    edgetpu,
     error::{Class, Error, Result, Within, bail, error},
     graph::Graph,
+    ops::Op,
     options::Options,
     tflite::tensors::Buffers,
 };
@@ -74,9 +76,11 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph> {
             operators.len()
         );
     }
+    let state = kept_inside(&tensors, &operators, &codes);
     let mut buffers = Buffers::new(&model);
-    for index in 0..tensors.len() {
-        let tensor = tensors::import(&mut buffers, &tensors.get(index), options).within(|| {
+    for (index, &inside) in state.iter().enumerate() {
+        let source = tensors.get(index);
+        let tensor = tensors::import(&mut buffers, &source, options, inside).within(|| {
             format!("tensor {index} ('{}')", tensors.get(index).name().unwrap_or_default())
         })?;
         graph.add_tensor(tensor);
@@ -89,11 +93,16 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph> {
     if let Some(&id) = graph.inputs.iter().find(|&&id| graph[id].is_constant()) {
         bail!(InvalidGraph, "the graph's input {} is a constant", graph[id]);
     }
-    let mut importer = Importer::new(graph, options);
+    let fallback = fallback(&codes, options)?;
+    let mut importer = Importer::new(graph, &state, options);
     let mut problems = Vec::new();
     for (index, code) in codes.iter().enumerate() {
         let operator = operators.get(index);
-        match importer.operator(index, code.builtin, &operator) {
+        let read = match code.compiled {
+            true => importer.compiled(index, &model, &operator, &state, fallback.as_ref()),
+            false => importer.operator(index, code.builtin, &operator),
+        };
+        match read {
             Ok(()) => {}
             // Later operators may be unsupported too: go on, to list them all.
             Err(problem) if problem.class == Class::UnsupportedFeature => problems.push(problem),
@@ -109,6 +118,52 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph> {
 struct Code {
     builtin: BuiltinOperator,
     name: String,
+    /// Whether it is compiled for the Edge TPU.
+    compiled: bool,
+}
+
+/// The graph of the model that stands in for compiled operators.
+fn fallback(codes: &[Code], options: &Options) -> Result<Option<Graph>> {
+    let Some(path) = &options.fallback else { return Ok(None) };
+    if !codes.iter().any(|code| code.compiled) {
+        bail!(
+            UnsupportedFeature,
+            "a fallback is for models that are compiled for the Edge TPU, which this one is not"
+        );
+    }
+    let place = || path.display().to_string();
+    let bytes = std::fs::read(path)
+        .map_err(|problem| error!(Io, "cannot be read: {problem}").within(place()))?;
+    let options = Options { fallback: None, ..options.clone() };
+    let graph = import(&bytes, &options).within(place)?;
+    if graph.nodes.iter().any(|node| matches!(node.op, Op::Delegate(_))) {
+        let compiled = error!(
+            UnsupportedFeature,
+            "is compiled for the Edge TPU itself; a fallback is the model before that"
+        );
+        return Err(compiled.within(place()));
+    }
+    Ok(Some(graph))
+}
+
+/// By tensor: whether it is state that none but compiled operators touch.
+fn kept_inside(
+    tensors: &flatbuffers::Vector<'_, flatbuffers::ForwardsUOffset<tflite::Tensor<'_>>>,
+    operators: &flatbuffers::Vector<'_, flatbuffers::ForwardsUOffset<tflite::Operator<'_>>>,
+    codes: &[Code],
+) -> Vec<bool> {
+    let mut state: Vec<bool> = tensors.iter().map(|tensor| tensor.is_variable()).collect();
+    for (operator, code) in operators.iter().zip(codes) {
+        let (inputs, outputs) = (operator.inputs(), operator.outputs());
+        let inputs = inputs.unwrap_or_default().iter().filter(|_| !code.compiled);
+        for index in inputs.chain(outputs.unwrap_or_default().iter()) {
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            if let Some(state) = state.get_mut(index) {
+                *state = false;
+            }
+        }
+    }
+    state
 }
 
 fn operator_codes(
@@ -136,7 +191,9 @@ fn operator_codes(
             (_, Some(name)) => name.to_owned(),
             (_, None) => format!("operator code {number}"),
         };
-        Ok(Code { builtin, name })
+        let compiled = code.custom_code() == Some(edgetpu::OPERATOR);
+        let compiled = builtin == BuiltinOperator::CUSTOM && compiled;
+        Ok(Code { builtin, name, compiled })
     };
     operators.iter().enumerate().map(code_of).collect()
 }
@@ -144,7 +201,8 @@ fn operator_codes(
 /// Lists all operators that are not known, with their counts.
 fn unsupported(codes: &[Code]) -> Result<()> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for code in codes.iter().filter(|code| registry::import(code.builtin).is_none()) {
+    let unknown = |code: &&Code| !code.compiled && registry::import(code.builtin).is_none();
+    for code in codes.iter().filter(unknown) {
         *counts.entry(&code.name).or_default() += 1;
     }
     if counts.is_empty() {

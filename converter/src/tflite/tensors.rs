@@ -37,11 +37,12 @@ impl<'m> Buffers<'m> {
     }
 }
 
-/// Reads one tensor.
+/// Reads one tensor; `kept_inside` says that it is the state of compiled operators alone.
 pub(super) fn import(
     buffers: &mut Buffers<'_>,
     source: &tflite::Tensor<'_>,
     options: &Options,
+    kept_inside: bool,
 ) -> Result<Tensor> {
     let dtype = dtype(source.type_())?;
     let shape = shape(source)?;
@@ -53,7 +54,7 @@ pub(super) fn import(
     if source.sparsity().is_some() {
         bail!(UnsupportedFeature, "sparse tensors are not supported; convert without sparsity");
     }
-    if source.is_variable() {
+    if source.is_variable() && !kept_inside {
         bail!(UnsupportedFeature, "variable tensors (state between runs) are not supported yet");
     }
     let mut tensor = Tensor::new(source.name().unwrap_or_default(), dtype, shape);
