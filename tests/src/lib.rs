@@ -4,6 +4,7 @@ pub mod build;
 pub mod hostile;
 pub mod onnx;
 pub mod seeded;
+pub mod tflite;
 
 use std::path::{Path, PathBuf};
 

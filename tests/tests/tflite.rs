@@ -9,10 +9,11 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use serde_json::Value;
 use systole_converter::npz::{self, Array};
-use systole_core::DType;
-use systole_tests::{PEER_TOLERANCE, compare_within, repository, shared};
+use systole_tests::{
+    PEER_TOLERANCE, compare_within, repository, shared,
+    tflite::{installed, simulated_edgetpu},
+};
 use systole_tflite::{
     Abi, Delegate, DeviceChoice, EdgeTpu, EdgeTpuOptions, Error, Failure, Interpreter, Library,
     Model, Options, Performance,
@@ -20,23 +21,6 @@ use systole_tflite::{
 
 /// Samples of each golden that are run.
 const SAMPLES: usize = 4;
-
-/// Models for which TFLite's optimized kernels, the only ones that its C library offers, do not give
-/// the goldens' bytes, which are of the reference kernels: the two round differently. The largest
-/// difference of an output in the first samples; LiteRT 2.3's optimized kernels differ as much.
-const OPTIMIZED_DIFFER: &[(&str, u8)] = &[
-    ("mlperf_tiny/ad_int8.tflite", 2),
-    ("mlperf_tiny/ic_int8.tflite", 12),
-    ("sequence/dtln_noise_suppression.tflite", 2),
-    ("vision/mobilenet_v2_1.0_224_quant.tflite", 3),
-    ("vision/tf2_mobilenet_v2_1.0_224_ptq.tflite", 6),
-];
-
-/// Models that TFLite does not run, and what it says.
-const REFUSED: &[(&str, &str)] = &[
-    ("sequence/audio_preprocessor_int8.tflite", "no operator 'SignalWindow'"),
-    ("vision/person_detect.tflite", "quantized_dimension must be in range [0, 1). Was 3."),
-];
 
 type Outcome = Result<(), Failed>;
 
@@ -73,7 +57,6 @@ fn main() {
     add("xnnpack", xnnpack);
     add("delegate_that_claims_nothing", delegate_that_claims_nothing);
     if let (Ok(library), Some(models)) = (&library, models) {
-        trials.extend(goldens(library, &models));
         trials.extend(compiled(library, &models));
     }
     libtest_mimic::run(&arguments, trials).exit();
@@ -81,22 +64,7 @@ fn main() {
 
 /// TFLite's library, also where `.ci/run` puts it.
 fn library() -> Result<Library, systole_tflite::LoadError> {
-    let installed = deps().join("../../tflite/libtensorflowlite_c.so");
-    match installed.exists() && std::env::var_os(systole_tflite::LIBRARY_PATH).is_none() {
-        true => Library::load(Some(&installed)),
-        false => Library::load(None),
-    }
-}
-
-/// The folder of this program and of the libraries that were built with it.
-fn deps() -> PathBuf {
-    let program = std::env::current_exe().expect("the system knows the running program");
-    program.parent().expect("it is in a folder").to_owned()
-}
-
-fn simulated() -> PathBuf {
-    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    deps().join(format!("{prefix}systole_simulated_edgetpu{suffix}"))
+    Library::load(installed().as_deref())
 }
 
 fn digits(library: &Library) -> Result<Model, Error> {
@@ -114,7 +82,7 @@ fn no_library() -> Outcome {
 }
 
 fn another_library() -> Outcome {
-    let error = Library::load(Some(&simulated())).expect_err("that is no TFLite");
+    let error = Library::load(Some(&simulated_edgetpu())).expect_err("that is no TFLite");
     let Failure::MissingSymbols(missing) = &error.tried[0].failure else { panic!("{error}") };
     assert!(missing.contains(&"TfLiteModelCreate"), "{missing:?}");
     assert!(missing.contains(&"TfLiteTensorQuantizationParams"), "{missing:?}");
@@ -135,7 +103,7 @@ fn no_edgetpu_library() -> Outcome {
 }
 
 fn devices_are_listed() -> Outcome {
-    let tpu = EdgeTpu::load(Some(&simulated()))?;
+    let tpu = EdgeTpu::load(Some(&simulated_edgetpu()))?;
     assert_eq!(tpu.version(), "Simulated, RuntimeVersion(14)");
     tpu.set_verbosity(10)?;
     let paths: Vec<String> = tpu.devices().into_iter().map(|device| device.path).collect();
@@ -165,12 +133,12 @@ fn no_device() -> Outcome {
         assert!(status.success(), "{status}");
         return Ok(());
     }
-    let tpu = EdgeTpu::load(Some(&simulated()))?;
+    let tpu = EdgeTpu::load(Some(&simulated_edgetpu()))?;
     assert_eq!(tpu.devices(), []);
     let choice = DeviceChoice::default();
     let error = tpu.delegate(choice, &EdgeTpuOptions::default()).map(drop);
     assert_eq!(error, Err(Error::NoDevice { choice, count: 0 }));
-    let error = Delegate::external(&simulated(), &[], Abi::Any).map(drop);
+    let error = Delegate::external(&simulated_edgetpu(), &[], Abi::Any).map(drop);
     let Err(Error::Refused { log, .. }) = error else { panic!("{error:?}") };
     assert_eq!(log, "no Edge TPU is attached");
     Ok(())
@@ -191,7 +159,7 @@ fn garbage_is_no_model(library: &Library) -> Outcome {
 }
 
 fn bundled_digits(library: &Library) -> Outcome {
-    run_goldens(library, &repository().join("models/digits_float.tflite"), Options::default, 0)
+    run_goldens(library, &repository().join("models/digits_float.tflite"), Options::default)
 }
 
 fn misuse_is_told(library: &Library) -> Outcome {
@@ -263,7 +231,7 @@ fn xnnpack(library: &Library) -> Outcome {
         assert!(matches!(refused, Err(Error::Lacks { .. })), "{refused:?}");
         return Ok(());
     }
-    run_goldens(library, &repository().join("models/digits_float.tflite"), options, 0)
+    run_goldens(library, &repository().join("models/digits_float.tflite"), options)
 }
 
 /// A model without operators for the device runs as if the delegate were not there.
@@ -272,64 +240,24 @@ fn delegate_that_claims_nothing(library: &Library) -> Outcome {
     for layout in ["current", "old"] {
         let options = || {
             let options = [("Simulated.Layout", layout), ("Performance", "Max")];
-            let delegate = Delegate::external(&simulated(), &options, Abi::Any);
+            let delegate = Delegate::external(&simulated_edgetpu(), &options, Abi::Any);
             let delegates = vec![delegate.expect("the simulation takes these options")];
             Options { delegates, ..Options::default() }
         };
-        run_goldens(library, &model, options, 0)?;
+        run_goldens(library, &model, options)?;
     }
     Ok(())
 }
 
-/// Every model of the shared folder that TFLite runs, with its own kernels.
-fn goldens(library: &Library, models: &Path) -> Vec<Trial> {
-    let index = std::fs::read(models.join("index.json")).expect("index.json lists the models");
-    let index: Value = serde_json::from_slice(&index).expect("index.json is JSON");
-    let files = index["models"].as_array().expect("index.json has a list of models").iter();
-    let files = files.filter_map(|entry| entry["file"].as_str());
-    let wanted = |file: &&str| {
-        let folder = file.split('/').next().unwrap_or_default();
-        file.ends_with(".tflite")
-            && ["mlperf_tiny", "vision", "sequence", "hello"].contains(&folder)
-    };
-    let trial = |file: &str| {
-        let (library, path) = (library.clone(), models.join(file));
-        if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == file) {
-            let test = move || match run_goldens(&library, &path, Options::default, 0) {
-                Err(error) if error.message().is_some_and(|text| text.contains(why)) => Ok(()),
-                other => Err(format!("not refused with '{why}': {other:?}").into()),
-            };
-            return Trial::test(format!("{file}::refused"), test);
-        }
-        let differ = OPTIMIZED_DIFFER.iter().find(|(name, _)| *name == file);
-        let largest = differ.map_or(0, |(_, largest)| *largest);
-        let test = move || run_goldens(&library, &path, Options::default, largest);
-        Trial::test(format!("{file}::goldens"), test)
-    };
-    files.filter(wanted).map(trial).collect()
-}
-
-/// Runs the first samples and compares them with the goldens beside the model; bytes may differ by
-/// `largest`.
-fn run_goldens(
-    library: &Library,
-    path: &Path,
-    options: impl FnOnce() -> Options,
-    largest: u8,
-) -> Outcome {
+/// Runs the first samples and compares them with the goldens beside the model.
+fn run_goldens(library: &Library, path: &Path, options: impl FnOnce() -> Options) -> Outcome {
     let golden = |suffix: &str| npz::read(&path.with_extension(suffix));
     let model = Model::from_file(library, path)?;
     let mut interpreter = Interpreter::new(&model, options())?;
-    check(&mut interpreter, &golden("inputs.npz")?, &golden("outputs.npz")?, largest)
+    check(&mut interpreter, &golden("inputs.npz")?, &golden("outputs.npz")?)
 }
 
-fn check(
-    interpreter: &mut Interpreter,
-    inputs: &[Array],
-    goldens: &[Array],
-    largest: u8,
-) -> Outcome {
-    let mut found = 0;
+fn check(interpreter: &mut Interpreter, inputs: &[Array], goldens: &[Array]) -> Outcome {
     let samples = inputs.first().map_or(0, |array| array.shape[0]).min(SAMPLES);
     for sample in 0..samples {
         let _ = interpreter.reset_state();
@@ -348,31 +276,12 @@ fn check(
             let at = (0..interpreter.output_count()).find(named).unwrap_or(index);
             let bytes = interpreter.output(at)?.bytes()?.to_vec();
             let Some(want) = golden.sample(sample) else { continue };
-            if let (true, Some(difference)) = (largest > 0, difference(&bytes, want, golden.dtype))
-            {
-                found = found.max(difference);
-                continue;
-            }
             let array = |bytes: &[u8]| Array { bytes: bytes.to_vec(), ..golden.clone() };
             compare_within(&array(&bytes), &array(want), PEER_TOLERANCE)
                 .map_err(|problem| format!("sample {sample}: {problem}"))?;
         }
     }
-    match found <= largest {
-        true => Ok(()),
-        false => Err(format!("outputs differ by {found}, more than {largest}").into()),
-    }
-}
-
-/// The largest difference of bytes; `None` for other types.
-fn difference(got: &[u8], want: &[u8], dtype: DType) -> Option<u8> {
-    let pairs = got.iter().zip(want);
-    match dtype {
-        _ if got.len() != want.len() => None,
-        DType::I8 => pairs.map(|(a, b)| (*a as i8).abs_diff(*b as i8)).max(),
-        DType::U8 => pairs.map(|(a, b)| a.abs_diff(*b)).max(),
-        _ => None,
-    }
+    Ok(())
 }
 
 /// Models compiled for the Edge TPU, on the simulated one.
@@ -447,7 +356,7 @@ impl Case {
             "plugin" => {
                 let pairs: Vec<_> =
                     pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-                Delegate::external(&simulated(), &pairs, Abi::Any)
+                Delegate::external(&simulated_edgetpu(), &pairs, Abi::Any)
             }
             _ => {
                 let options = EdgeTpuOptions {
@@ -457,7 +366,7 @@ impl Case {
                     other: pairs,
                     abi: Abi::Any,
                 };
-                EdgeTpu::load(Some(&simulated()))?.delegate("usb:1".parse()?, &options)
+                EdgeTpu::load(Some(&simulated_edgetpu()))?.delegate("usb:1".parse()?, &options)
             }
         }
     }
@@ -469,7 +378,7 @@ impl Case {
 
     fn check(&self, interpreter: &mut Interpreter) -> Outcome {
         let golden = |suffix: &str| npz::read(&self.twin.with_extension(suffix));
-        check(interpreter, &golden("inputs.npz")?, &golden("outputs.npz")?, 0)
+        check(interpreter, &golden("inputs.npz")?, &golden("outputs.npz")?)
     }
 
     fn equals_twin(&self, layout: &str, by: &str) -> Outcome {
@@ -502,10 +411,11 @@ impl Case {
             let error = self.delegate(layout, "create", by).map(drop).expect_err("refused");
             assert!(matches!(error, Error::Refused { .. }), "{error}");
         }
-        let unknown = Delegate::external(&simulated(), &[("Speed", "11")], Abi::Any).map(drop);
+        let unknown =
+            Delegate::external(&simulated_edgetpu(), &[("Speed", "11")], Abi::Any).map(drop);
         let Err(Error::Refused { log, .. }) = unknown else { panic!("{unknown:?}") };
         assert_eq!(log, "an option is not known");
-        let zero = Delegate::external(&simulated(), &[("a\0b", "")], Abi::Any).map(drop);
+        let zero = Delegate::external(&simulated_edgetpu(), &[("a\0b", "")], Abi::Any).map(drop);
         assert!(matches!(zero, Err(Error::Argument { .. })), "{zero:?}");
         // It cannot take its part.
         let delegate = self.delegate(layout, "prepare", "plugin")?;
