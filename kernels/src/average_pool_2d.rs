@@ -5,6 +5,7 @@
 //! int16) and `reference/pooling.h` (uint8, f32); LiteRT and TFLite Micro share them.
 
 use crate::Mismatch;
+use crate::arch;
 use crate::pool::{ActivationRange, CHANNEL_BLOCK, Pool2d, for_each_window};
 use crate::quantized::Quantized;
 
@@ -46,7 +47,14 @@ pub struct AveragePool2dF32 {
 /// # Errors
 ///
 /// [`Mismatch`] where a buffer's length does not fit its shape.
+#[inline(never)]
 pub fn average_pool_2d_i8(p: &AveragePool2d, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    arch::average_pool_2d_i8(p, x, y)
+}
+
+/// The definition of [`average_pool_2d_i8`].
+#[inline(always)]
+pub(crate) fn portable(p: &AveragePool2d, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
     average_pool_2d(p, x, y)
 }
 
@@ -68,11 +76,11 @@ pub fn average_pool_2d_f32(p: &AveragePool2dF32, x: &[f32], y: &mut [f32]) -> Re
     for_each_window(&p.pool, x, y, |taps, out| {
         let count = taps.count().max(1) as f32;
         out.fill(0.0);
-        for tap in taps.channels(0, out.len()) {
+        taps.for_each(0, |tap| {
             for (acc, &value) in out.iter_mut().zip(tap) {
                 *acc += value;
             }
-        }
+        });
         for value in out {
             *value = p.activation.clamp(*value / count);
         }
@@ -97,12 +105,13 @@ fn average<T: Quantized>(
         let count = i32::try_from(taps.count()).unwrap_or(i32::MAX).max(1);
         for (block, out) in out.chunks_mut(CHANNEL_BLOCK).enumerate() {
             let mut accs = [0_i32; CHANNEL_BLOCK];
-            for tap in taps.channels(block * CHANNEL_BLOCK, out.len()) {
+            let accs = accs.get_mut(..out.len()).unwrap_or_default();
+            taps.for_each(block * CHANNEL_BLOCK, |tap| {
                 for (acc, &value) in accs.iter_mut().zip(tap) {
                     *acc = acc.wrapping_add(value.into());
                 }
-            }
-            for (value, &acc) in out.iter_mut().zip(&accs) {
+            });
+            for (value, &mut acc) in out.iter_mut().zip(accs) {
                 *value = T::saturate(p.activation.clamp(divide(acc, count)));
             }
         }
@@ -124,14 +133,37 @@ pub(crate) fn divide_half_up(acc: i32, count: i32) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::pool::tests::{geometry, naive, noise};
+    use crate::arch::{AveragePool2dI8, Kernels};
+    use crate::pool::tests::{any_geometry, geometry, naive, noise};
+    use crate::testing::{Values, check};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
 
     const INT8: ActivationRange<i32> = ActivationRange { min: -128, max: 127 };
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let bounds = || [-130..130_i32, -130..130_i32];
+        let strategy = (any_geometry(), bounds(), any::<bool>(), any::<u64>());
+        check(kernels.level, cases, strategy, |(pool, [min, max], up, seed)| {
+            let x = Values::new(seed).i8s(pool.input.iter().product());
+            let rounding =
+                if up { AverageRounding::HalfUp } else { AverageRounding::HalfAwayFromZero };
+            let narrow = ActivationRange { min, max };
+            for activation in [INT8, narrow, ActivationRange { min: i32::MIN, max: i32::MAX }] {
+                let p = AveragePool2d { pool, activation, rounding };
+                let run = |kernel: AveragePool2dI8| {
+                    let mut y = vec![99; pool.output.iter().product()];
+                    kernel(&p, &x, &mut y).map(|()| y)
+                };
+                prop_assert_eq!(run(kernels.average_pool_2d_i8), run(portable), "{:?}", p);
+            }
+            Ok(())
+        });
+    }
 
     fn nearest_away(taps: &[i32]) -> i32 {
         libm::round(f64::from(taps.iter().sum::<i32>()) / taps.len() as f64) as i32

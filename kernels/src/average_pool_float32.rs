@@ -44,12 +44,13 @@ pub fn average_pool_float32(
         let count = taps.count().max(1) as f32;
         for (block, out) in out.chunks_mut(CHANNEL_BLOCK).enumerate() {
             let mut sums = [0.0_f32; CHANNEL_BLOCK];
-            for tap in taps.channels(block * CHANNEL_BLOCK, out.len()) {
+            let sums = sums.get_mut(..out.len()).unwrap_or_default();
+            taps.for_each(block * CHANNEL_BLOCK, |tap| {
                 for (sum, &q) in sums.iter_mut().zip(tap) {
                     *sum += p.input_scale * i32::from(q).wrapping_add(p.input_offset) as f32;
                 }
-            }
-            for (value, &sum) in out.iter_mut().zip(&sums) {
+            });
+            for (value, &mut sum) in out.iter_mut().zip(sums) {
                 let real = sum / count / p.output_scale + p.zero_point;
                 *value = i8::saturate(p.output.apply(round_to_even(real)));
             }

@@ -8,6 +8,7 @@
 //! operands first; the sums are the same.
 
 use crate::Mismatch;
+use crate::arch;
 use crate::convolve::{part, volume};
 use crate::requantize::{Output, RequantizeWide, Rescale};
 
@@ -36,6 +37,25 @@ pub struct BatchMatMulShape {
     pub adj_y: bool,
 }
 
+impl BatchMatMulShape {
+    /// Elements of a matrix of `x`, of `w` and of the output, of which all have these lengths.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] where they do not, or where dimensions do not broadcast.
+    pub(crate) fn check(&self, x: usize, w: usize, y: usize) -> Result<[usize; 3], Mismatch> {
+        let &Self { m, k, n, .. } = self;
+        let matrices = [volume([m, k, 1])?, volume([k, n, 1])?, volume([m, n, 1])?];
+        let [x_matrix, w_matrix, out] = matrices;
+        let fits = total(&self.x_batches, x_matrix)? == x
+            && total(&self.w_batches, w_matrix)? == w
+            && total(&self.batches, out)? == y
+            && broadcasts(&self.x_batches, &self.batches)
+            && broadcasts(&self.w_batches, &self.batches);
+        if fits { Ok(matrices) } else { Err(Mismatch) }
+    }
+}
+
 /// An int8 product.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
@@ -59,6 +79,17 @@ pub struct BatchMatMulI8<R> {
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
 #[inline(never)]
 pub fn batch_matmul_i8<R: Rescale>(
+    p: &BatchMatMulI8<R>,
+    x: &[i8],
+    w: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::batch_matmul_i8(p, x, w, y)
+}
+
+/// The definition of [`batch_matmul_i8`].
+#[inline(always)]
+pub(crate) fn portable<R: Rescale>(
     p: &BatchMatMulI8<R>,
     x: &[i8],
     w: &[i8],
@@ -134,17 +165,7 @@ pub(crate) fn multiply<X: Copy, W: Copy, Acc: Copy + Default, Y>(
     finish: impl Fn(Acc) -> Y,
 ) -> Result<(), Mismatch> {
     let &BatchMatMulShape { m, k, n, adj_x, adj_y, .. } = shape;
-    let x_matrix = volume([m, k, 1])?;
-    let w_matrix = volume([k, n, 1])?;
-    let out = volume([m, n, 1])?;
-    if total(&shape.x_batches, x_matrix)? != x.len()
-        || total(&shape.w_batches, w_matrix)? != w.len()
-        || total(&shape.batches, out)? != y.len()
-        || !broadcasts(&shape.x_batches, &shape.batches)
-        || !broadcasts(&shape.w_batches, &shape.batches)
-    {
-        return Err(Mismatch);
-    }
+    let [x_matrix, w_matrix, out] = shape.check(x.len(), w.len(), y.len())?;
     for (batch, y) in y.chunks_exact_mut(out.max(1)).enumerate() {
         let x_start = source(batch, &shape.batches, &shape.x_batches) * x_matrix;
         let w_start = source(batch, &shape.batches, &shape.w_batches) * w_matrix;
@@ -249,7 +270,8 @@ pub(crate) fn source(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Scales, Values, output_stage, real, requantized};
+    use crate::arch::Kernels;
+    use crate::testing::{Scales, Values, cases, check, output_stage, real, requantized};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -301,6 +323,47 @@ mod tests {
             }
         }
         y
+    }
+
+    /// Holds a level's kernels against the definition.
+    fn holds(kernels: &Kernels, cases: u32) {
+        let dims = [(1..3_usize, 0..3), (1..3, 0..3), (1..2, 0..3), (1..3, 0..3)];
+        let k = prop_oneof![1..71_usize, 509..514_usize];
+        let strategy = (
+            dims,
+            (1..71_usize, k, 1..141_usize),
+            any::<[bool; 2]>(),
+            (-128..128, -128..128),
+            any::<u64>(),
+        );
+        check(kernels.level, cases, strategy, |(dims, (m, k, n), [adj_x, adj_y], zero, seed)| {
+            let side = |one| dims.map(|(dim, which)| if which == one { 1 } else { dim });
+            let batches = dims.map(|(dim, _)| dim);
+            let (x_batches, w_batches) = (side(1), side(2));
+            let shape = BatchMatMulShape { x_batches, w_batches, batches, m, k, n, adj_x, adj_y };
+            let mut values = Values::new(seed);
+            let [x, w, y_len] = lengths(&shape);
+            let (x, w) = (values.i8s(x), values.i8s(w));
+            let output_stage = output_stage(&mut values);
+            let scales = Scales::new(&mut values, 1);
+            for requantize in scales.all() {
+                let (x_zero_point, w_zero_point) = zero;
+                let p =
+                    BatchMatMulI8 { shape, x_zero_point, w_zero_point, requantize, output_stage };
+                let (mut y, mut wanted) = (vec![99; y_len], vec![0; y_len]);
+                portable(&p, &x, &w, &mut wanted).unwrap();
+                arch::batch_matmul_with(kernels, &p, &x, &w, &mut y).unwrap();
+                prop_assert_eq!(&y, &wanted);
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn products_in_tiles_are_the_definitions() {
+        for kernels in arch::available() {
+            holds(kernels, cases() / 4);
+        }
     }
 
     proptest! {

@@ -89,6 +89,18 @@ impl<const N: usize> Walk<N> {
         Some(walk)
     }
 
+    /// The walk over operands of one shape.
+    #[cfg_attr(
+        any(target_arch = "arm", target_arch = "riscv32"),
+        expect(dead_code, reason = "for tables of kernels")
+    )]
+    pub(crate) fn flat(len: usize) -> Self {
+        let [mut extents, mut ones] = [[1; MAX_RANK], [0; MAX_RANK]];
+        let ([.., row], [.., stride]) = (&mut extents, &mut ones);
+        (*row, *stride) = (len, 1);
+        Self { extents, strides: [ones; N], whole: [true; N] }
+    }
+
     /// Whether a dimension with the strides `outer` goes on where the one at `merged` ends.
     fn continues(&self, merged: usize, outer: &[usize; N]) -> bool {
         let Some(&extent) = self.extents.get(merged) else { return false };
@@ -113,7 +125,7 @@ impl<const N: usize> Walk<N> {
     }
 
     /// The length of a row, the merged innermost dimension.
-    fn row(&self) -> usize {
+    pub(crate) fn row(&self) -> usize {
         let [.., row] = self.extents;
         row
     }
@@ -149,7 +161,7 @@ impl<const N: usize> Walk<N> {
 
     /// Steps to the next row, as an odometer does.
     #[inline]
-    fn next_row(&self, index: &mut [usize; MAX_RANK - 1], at: &mut [usize; N]) {
+    pub(crate) fn next_row(&self, index: &mut [usize; MAX_RANK - 1], at: &mut [usize; N]) {
         for (axis, (count, &extent)) in index.iter_mut().zip(&self.extents).enumerate().rev() {
             *count += 1;
             let wraps = *count == extent;

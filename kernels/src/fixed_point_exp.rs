@@ -21,7 +21,7 @@ const FORTY_EIGHT_OVER_17: i32 = 1_515_870_810;
 const MINUS_32_OVER_17: i32 = -1_010_580_540;
 
 /// `(e, exp(-2^e))`, the factor in Q0: one for each bit of the argument from 1/4 up.
-const EXP_OF_MINUS_POWERS: [(i32, i32); 7] = [
+pub(crate) const EXP_OF_MINUS_POWERS: [(i32, i32); 7] = [
     (-2, 1_672_461_947),
     (-1, 1_302_514_674),
     (0, 790_015_084),
@@ -59,7 +59,8 @@ pub fn exp_on_negative_values<const INTEGER_BITS: i32>(a: i32) -> i32 {
 
 /// `exp(a)` for `a` in [-1/4, 0), both in Q0: with `x = a + 1/8`,
 /// `exp(-1/8) × (1 + x + x²/2 + x³/6 + x⁴/24)`.
-fn exp_between_minus_one_quarter_and_zero(a: i32) -> i32 {
+#[inline(always)]
+pub(crate) fn exp_between_minus_one_quarter_and_zero(a: i32) -> i32 {
     let x = a + (1 << 28);
     let x2 = doubling_high_mul(x, x);
     let x3 = doubling_high_mul(x2, x);

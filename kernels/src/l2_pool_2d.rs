@@ -26,11 +26,11 @@ pub fn l2_pool_2d_f32(p: &L2Pool2d, x: &[f32], y: &mut [f32]) -> Result<(), Mism
     for_each_window(&p.pool, x, y, |taps, out| {
         let count = taps.count().max(1) as f32;
         out.fill(0.0);
-        for tap in taps.channels(0, out.len()) {
+        taps.for_each(0, |tap| {
             for (acc, &value) in out.iter_mut().zip(tap) {
                 *acc += value * value;
             }
-        }
+        });
         for value in out {
             *value = p.activation.clamp(libm::sqrtf(*value / count));
         }

@@ -4,6 +4,7 @@
 //!
 //! Source: `LUTLookup` of TFLite's `internal/common.h`.
 
+use crate::arch;
 use crate::broadcast::{Operand, unary_in_place};
 use crate::error::Mismatch;
 
@@ -19,7 +20,18 @@ pub const LUT_I16_LENGTH: usize = 513;
 /// # Errors
 ///
 /// [`Mismatch`] where the lengths differ.
+#[inline(never)]
 pub fn lut_i8(
+    table: &[i8; LUT_I8_LENGTH],
+    x: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::lut_i8(table, x, y)
+}
+
+/// The definition of [`lut_i8`].
+#[inline(always)]
+pub(crate) fn portable(
     table: &[i8; LUT_I8_LENGTH],
     x: Operand<'_, i8>,
     y: &mut [i8],
@@ -57,9 +69,28 @@ pub fn interpolate(table: &[i16], x: i16) -> i16 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::arch::{Kernels, LutI8};
+    use crate::testing::{Values, check};
     use proptest::prelude::*;
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let strategy = (1..600_usize, any::<bool>(), any::<u64>());
+        check(kernels.level, cases, strategy, |(len, in_place, seed)| {
+            let mut values = Values::new(seed);
+            let table = core::array::from_fn(|_| values.next() as i8);
+            let x = values.i8s(len);
+            let run = |kernel: LutI8| {
+                let mut y = if in_place { x.clone() } else { std::vec![99; len] };
+                let x = if in_place { Operand::Output } else { Operand::Buffer(&x[..]) };
+                kernel(&table, x, &mut y).map(|()| y)
+            };
+            prop_assert_eq!(run(kernels.lut_i8), run(portable), "{:?}", table);
+            Ok(())
+        });
+    }
 
     #[test]
     fn every_int8_finds_its_entry() {

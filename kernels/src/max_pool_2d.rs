@@ -5,6 +5,7 @@
 //! of values less 128.
 
 use crate::Mismatch;
+use crate::arch;
 use crate::pool::{ActivationRange, Pool2d, for_each_window};
 
 /// Parameters of MAX_POOL_2D on `T`.
@@ -23,7 +24,14 @@ pub struct MaxPool2d<T> {
 /// # Errors
 ///
 /// [`Mismatch`] where a buffer's length does not fit its shape.
+#[inline(never)]
 pub fn max_pool_2d_i8(p: &MaxPool2d<i8>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    arch::max_pool_2d_i8(p, x, y)
+}
+
+/// The definition of [`max_pool_2d_i8`].
+#[inline(always)]
+pub(crate) fn portable(p: &MaxPool2d<i8>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
     max_pool_2d(p, x, y, i8::MIN)
 }
 
@@ -53,11 +61,11 @@ fn max_pool_2d<T: PartialOrd + Copy>(
 ) -> Result<(), Mismatch> {
     for_each_window(&p.pool, x, y, |taps, out| {
         out.fill(lowest);
-        for tap in taps.channels(0, out.len()) {
+        taps.for_each(0, |tap| {
             for (max, &value) in out.iter_mut().zip(tap) {
                 *max = if value > *max { value } else { *max };
             }
-        }
+        });
         for value in out {
             *value = p.activation.clamp(*value);
         }
@@ -65,12 +73,32 @@ fn max_pool_2d<T: PartialOrd + Copy>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::pool::tests::{geometry, naive, noise};
+    use crate::arch::{Kernels, MaxPool2dI8};
+    use crate::pool::tests::{any_geometry, geometry, naive, noise};
+    use crate::testing::{Values, check};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let strategy = (any_geometry(), any::<[i8; 2]>(), any::<u64>());
+        check(kernels.level, cases, strategy, |(pool, [min, max], seed)| {
+            let x = Values::new(seed).i8s(pool.input.iter().product());
+            for activation in [(min, max), (i8::MIN, i8::MAX)] {
+                let activation = ActivationRange { min: activation.0, max: activation.1 };
+                let p = MaxPool2d { pool, activation };
+                let run = |kernel: MaxPool2dI8| {
+                    let mut y = vec![99; pool.output.iter().product()];
+                    kernel(&p, &x, &mut y).map(|()| y)
+                };
+                prop_assert_eq!(run(kernels.max_pool_2d_i8), run(portable), "{:?}", p);
+            }
+            Ok(())
+        });
+    }
 
     proptest! {
         #[test]

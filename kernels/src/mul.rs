@@ -5,6 +5,7 @@
 //! Source: `integer_ops/mul.h` and `reference/div.h` of TFLite, the same in LiteRT and TFLite
 //! Micro. `docs/numerics` says how the multipliers are computed, which is where the two differ.
 
+use crate::arch;
 use crate::broadcast::{Operand, Walk, binary_in_place};
 use crate::error::Mismatch;
 use crate::fixed_point_exp::reciprocal;
@@ -52,6 +53,22 @@ pub fn mul<R: Rounding, T: Quantized>(
     })
 }
 
+/// [`mul`] of int8.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a buffer does not have the length that `walk` needs.
+#[inline(never)]
+pub fn mul_i8<R: Rounding>(
+    p: &Mul,
+    walk: &Walk<2>,
+    a: Operand<'_, i8>,
+    b: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::mul_i8::<R>(p, walk, a, b, y)
+}
+
 /// `y = a / b`, int8 or int16; as [`mul`].
 ///
 /// The quotient is `a` times the reciprocal of `b`, which comes from Newton's iteration in fixed
@@ -96,12 +113,55 @@ fn quotient<R: Rounding>(p: &Mul, a: i32, b: i32) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::arch::{self, Kernels, MulI8, MulI8Kernel};
+    use crate::requantize::FixedScales;
     use crate::requantize::{Double, DoubleUp, Single};
     use crate::shape::Shape;
     use crate::testing::multiplier;
+    use crate::testing::{Values, check};
     use proptest::prelude::*;
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let zero_points = || [-128..128_i32, -128..128_i32, -128..128_i32];
+        let bounds = [-128..128_i32, -128..128_i32];
+        let strategy = (-20.0..3.0_f64, zero_points(), bounds, 1..200_usize, 0..4_u8, any::<u64>());
+        check(
+            kernels.level,
+            cases,
+            strategy,
+            |(scale, zero_points, [min, max], len, kind, seed)| {
+                let scales = &params(libm::exp2(scale), zero_points, (min, max));
+                let mut values = Values::new(seed);
+                let (a, b) = (values.i8s(len), values.i8s(len));
+                // The second operand may be one element for all.
+                let b = if kind == 0 { &b[..1] } else { &b[..] };
+                let shapes = [len, b.len()].map(|len| Shape::new(&[len as u32]).unwrap());
+                let walk = Walk::new([&shapes[0], &shapes[1]]).unwrap();
+                let output = FixedScales {
+                    multiplier: &[scales.output_multiplier],
+                    shift: &[scales.output_shift as i8],
+                };
+                for requantize in [Double::of(output), DoubleUp::of(output), Single::of(output)] {
+                    let p = MulI8 { scales, requantize };
+                    let run = |kernel: MulI8Kernel| {
+                        // Either operand may be where the output goes.
+                        let (x, w) = (Operand::Buffer(&a[..]), Operand::Buffer(b));
+                        let (operands, mut y) = match kind {
+                            1 => ([Operand::Output, w], a.clone()),
+                            2 => ([x, Operand::Output], b.to_vec()),
+                            _ => ([x, w], std::vec![99; len]),
+                        };
+                        kernel(&p, &walk, operands, &mut y).map(|()| y)
+                    };
+                    prop_assert_eq!(run(kernels.mul_i8), run(arch::mul_i8_definition), "{:?}", p);
+                }
+                Ok(())
+            },
+        );
+    }
 
     fn flat(length: usize) -> Walk<2> {
         let shape = Shape::new(&[length as u32]).unwrap();

@@ -54,31 +54,34 @@ pub(crate) const CHANNEL_BLOCK: usize = 64;
 
 /// The taps of one window that lie inside the input.
 pub(crate) struct Taps<'a, T> {
-    /// One image of the batch.
-    image: &'a [T],
+    /// The image from the first tap on; empty where there is none.
+    x: &'a [T],
+    /// Elements of a row of the image.
     row_len: usize,
     depth: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
+    rows: usize,
+    columns: usize,
 }
 
 impl<'a, T> Taps<'a, T> {
     /// How many taps there are; 0 for a window that lies wholly in the padding.
     pub(crate) fn count(&self) -> usize {
-        self.rows.len() * self.columns.len()
+        self.rows * self.columns
     }
 
-    /// Per tap, row by row, its channels from `first` on, `len` of them.
-    pub(crate) fn channels(&self, first: usize, len: usize) -> impl Iterator<Item = &'a [T]> {
-        let (depth, columns) = (self.depth, self.columns.clone());
-        self.image
-            .chunks_exact(self.row_len.max(1))
-            .skip(self.rows.start)
-            .take(self.rows.len())
-            .flat_map(move |row| {
-                row.chunks_exact(depth.max(1)).skip(columns.start).take(columns.len())
-            })
-            .filter_map(move |tap| tap.get(first..)?.get(..len))
+    /// Calls `f` with each tap, row by row: the input from channel `first` of it on.
+    #[inline(always)]
+    pub(crate) fn for_each(&self, first: usize, mut f: impl FnMut(&'a [T])) {
+        let mut row = self.x.get(first..).unwrap_or_default();
+        for _ in 0..self.rows {
+            let mut tap = row;
+            for _ in 0..self.columns {
+                f(tap);
+                // Behind the last tap there may be nothing.
+                tap = tap.get(self.depth..).unwrap_or_default();
+            }
+            row = row.get(self.row_len..).unwrap_or_default();
+        }
     }
 }
 
@@ -88,6 +91,7 @@ impl<'a, T> Taps<'a, T> {
 ///
 /// [`Mismatch`] where `x` or `y` does not have the length of its shape, or where the shapes differ
 /// in batches or channels.
+#[inline(always)]
 pub(crate) fn for_each_window<T>(
     p: &Pool2d,
     x: &[T],
@@ -116,8 +120,10 @@ pub(crate) fn for_each_window<T>(
             let rows = inside(out_y, p.stride_h, p.pad_top, kernel_h, height);
             for (out_x, out) in out_row.chunks_exact_mut(depth).enumerate() {
                 let columns = inside(out_x, p.stride_w, p.pad_left, kernel_w, width);
-                let rows = rows.clone();
-                pool(&Taps { image, row_len, depth, rows, columns }, out);
+                let start = rows.start * row_len + columns.start * depth;
+                let x = image.get(start..).unwrap_or_default();
+                let (rows, columns) = (rows.len(), columns.len());
+                pool(&Taps { x, row_len, depth, rows, columns }, out);
             }
         }
     }
@@ -168,6 +174,24 @@ pub(crate) mod tests {
                     }
                 },
             )
+    }
+
+    /// Small and large windows, some in the padding, and any number of channels.
+    pub(crate) fn any_geometry() -> impl Strategy<Value = Pool2d> {
+        let axis = || (1_usize..20, 1_usize..20, 1_usize..5, 0_usize..4, 1_usize..5);
+        (1_usize..3, axis(), axis(), 1_usize..71).prop_map(|(batches, h, w, depth)| {
+            let ((h, kernel_h, stride_h, pad_top, out_h), (w, kernel_w, stride_w, pad_left, out_w)) =
+                (h, w);
+            Pool2d {
+                input: [batches, h, w, depth],
+                output: [batches, out_h, out_w, depth],
+                kernel: [kernel_h, kernel_w],
+                stride_h,
+                stride_w,
+                pad_top,
+                pad_left,
+            }
+        })
     }
 
     /// The naive definition: the taps of one output element, index by index.

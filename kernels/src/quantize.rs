@@ -6,10 +6,11 @@
 //! Source: `reference/quantize.h`, `reference/dequantize.h` and `reference/requantize.h` of TFLite,
 //! the same in LiteRT and TFLite Micro.
 
+use crate::arch;
 use crate::broadcast::{Operand, unary, unary_in_place};
 use crate::error::Mismatch;
 use crate::quantized::Quantized;
-use crate::requantize::{Output, Rounding, round_to_even};
+use crate::requantize::{Output, Rounding, round_half_away, round_to_even};
 
 /// Parameters of QUANTIZE of f32.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,19 +25,30 @@ pub struct Quantize {
     pub ties_to_even: bool,
 }
 
-/// `y = round(x / scale) + zero_point`, saturating; what is not a number gives the zero point.
+/// `y = round(x / scale) + zero_point`, saturating, of 8 or 16 bits; what is not a number gives the
+/// zero point.
 ///
 /// # Errors
 ///
 /// [`Mismatch`] where the lengths differ.
+#[inline]
 pub fn quantize<T: Quantized>(p: &Quantize, x: &[f32], y: &mut [T]) -> Result<(), Mismatch> {
-    // `as` saturates, and turns what is not a number into 0. The references leave both undefined.
-    let to_integer = |rounded: f32| T::saturate((rounded as i32).saturating_add(p.zero_point));
+    let shifted = |rounded: i32| T::saturate(rounded.saturating_add(p.zero_point));
     if p.ties_to_even {
-        unary(x, y, |x| T::saturate(round_to_even(x / p.scale).saturating_add(p.zero_point)))
+        unary(x, y, |x| shifted(round_to_even(x / p.scale)))
     } else {
-        unary(x, y, |x| to_integer(libm::roundf(x / p.scale)))
+        unary(x, y, |x| shifted(round_half_away(x / p.scale)))
     }
+}
+
+/// [`quantize`] to int8.
+///
+/// # Errors
+///
+/// [`Mismatch`] where the lengths differ.
+#[inline(never)]
+pub fn quantize_i8(p: &Quantize, x: &[f32], y: &mut [i8]) -> Result<(), Mismatch> {
+    arch::quantize_i8(p, x, y)
 }
 
 /// Parameters of DEQUANTIZE.
@@ -54,6 +66,7 @@ pub struct Dequantize {
 /// # Errors
 ///
 /// [`Mismatch`] where the lengths differ.
+#[inline]
 pub fn dequantize<T: Copy + Into<i32>>(
     p: &Dequantize,
     x: &[T],
@@ -61,6 +74,16 @@ pub fn dequantize<T: Copy + Into<i32>>(
 ) -> Result<(), Mismatch> {
     // The references multiply in f64; the product of these f32 is rounded once all the same.
     unary(x, y, |x| p.scale * x.into().wrapping_sub(p.zero_point) as f32)
+}
+
+/// [`dequantize`] of int8.
+///
+/// # Errors
+///
+/// [`Mismatch`] where the lengths differ.
+#[inline(never)]
+pub fn dequantize_i8(p: &Dequantize, x: &[i8], y: &mut [f32]) -> Result<(), Mismatch> {
+    arch::dequantize_i8(p, x, y)
 }
 
 /// Parameters of a change of scale, zero point, range or type.
@@ -99,11 +122,26 @@ pub fn requantize<R: Rounding, X: Quantized, Y: Quantized>(
     unary(x, y, |x| Y::saturate(p.of::<R>(x.into())))
 }
 
+/// [`requantize`] of int8 to int8; the operand may be in place.
+///
+/// # Errors
+///
+/// [`Mismatch`] where the lengths differ.
+#[inline(never)]
+pub fn requantize_i8<R: Rounding>(
+    p: &Requantization,
+    x: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::requantize_i8::<R>(p, x, y)
+}
+
 /// [`requantize`] within one type; the operand may be in place.
 ///
 /// # Errors
 ///
 /// [`Mismatch`] where the lengths differ.
+#[inline]
 pub fn requantize_in_place<R: Rounding, T: Quantized>(
     p: &Requantization,
     x: Operand<'_, T>,
@@ -113,11 +151,57 @@ pub fn requantize_in_place<R: Rounding, T: Quantized>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::arch::{DequantizeI8, Kernels, QuantizeI8};
     use crate::requantize::{Double, Single};
-    use crate::testing::multiplier;
+    use crate::testing::{Values, check, multiplier};
     use proptest::prelude::*;
+    use std::vec::Vec;
+
+    /// Holds a level's kernel for QUANTIZE against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let special = [0.5, -0.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, -0.0];
+        let zero_point = prop_oneof![-128..128_i32, any::<i32>()];
+        let strategy = (1..200_usize, 0.01..9.0_f32, zero_point, any::<bool>(), any::<u64>());
+        check(kernels.level, cases, strategy, |(len, scale, zero_point, ties_to_even, seed)| {
+            let mut values = Values::new(seed);
+            let mut number = || match values.next() % 8 {
+                0 => special[values.next() as usize % special.len()],
+                1 => f32::from_bits(values.next() as u32),
+                2 | 3 => (f32::from(values.next() as i8) + 0.5) * scale,
+                _ => f32::from(values.next() as i16) / 200.0,
+            };
+            let x: Vec<f32> = (0..len).map(|_| number()).collect();
+            for scale in [scale, 1.0] {
+                let p = Quantize { scale, zero_point, ties_to_even };
+                let run = |kernel: QuantizeI8| {
+                    let mut y = std::vec![99; len];
+                    kernel(&p, &x, &mut y).map(|()| y)
+                };
+                prop_assert_eq!(run(kernels.quantize_i8), run(|p, x, y| quantize(p, x, y)));
+            }
+            Ok(())
+        });
+    }
+
+    /// Holds a level's kernel for DEQUANTIZE against the definition.
+    pub(crate) fn holds_back(kernels: &Kernels, cases: u32) {
+        let strategy = (1..200_usize, 1e-4..9.0_f32, any::<i32>(), any::<u64>());
+        check(kernels.level, cases, strategy, |(len, scale, zero_point, seed)| {
+            let x = Values::new(seed).i8s(len);
+            for zero_point in [zero_point, zero_point % 128] {
+                let p = Dequantize { scale, zero_point };
+                let run = |kernel: DequantizeI8| {
+                    let mut y = std::vec![9.0; len];
+                    kernel(&p, &x, &mut y).map(|()| y.into_iter().map(f32::to_bits).collect())
+                };
+                let wanted: Result<Vec<u32>, _> = run(|p, x, y| dequantize(p, x, y));
+                prop_assert_eq!(run(kernels.dequantize_i8), wanted);
+            }
+            Ok(())
+        });
+    }
 
     proptest! {
         #[test]
@@ -152,6 +236,30 @@ mod tests {
             let mut y = [x];
             requantize_in_place::<Double, _>(&p, Operand::Output, &mut y).unwrap();
             prop_assert_eq!(i32::from(y[0]), wide[0].clamp(-32768, 32767));
+        }
+
+        #[test]
+        fn a_table_of_int8_is_the_same(
+            len in prop_oneof![1..70_usize, 1000..1100_usize], in_place: bool, seed: u64,
+            ints: [i32; 5], shift in -31..31, single: bool,
+        ) {
+            let [input_offset, multiplier, output_offset, a, b] = ints;
+            let [a, b, output_offset] = [a, b, output_offset].map(|v| v % 200);
+            let output = Output { output_offset, activation_min: a.min(b), activation_max: a.max(b) };
+            let multiplier = multiplier & i32::MAX;
+            let p = Requantization { input_offset: input_offset % 200, multiplier, shift, output };
+            let x = Values::new(seed).i8s(len);
+            let mut wanted = std::vec![0; len];
+            let mut y = if in_place { x.clone() } else { std::vec![99; len] };
+            let operand = if in_place { Operand::Output } else { Operand::Buffer(&x[..]) };
+            if single {
+                requantize::<Single, i8, i8>(&p, &x, &mut wanted).unwrap();
+                requantize_i8::<Single>(&p, operand, &mut y).unwrap();
+            } else {
+                requantize::<Double, i8, i8>(&p, &x, &mut wanted).unwrap();
+                requantize_i8::<Double>(&p, operand, &mut y).unwrap();
+            }
+            prop_assert_eq!(y, wanted);
         }
 
         #[test]

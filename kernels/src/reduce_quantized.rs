@@ -6,6 +6,7 @@
 //! less 128.
 
 use crate::Mismatch;
+use crate::arch;
 use crate::quantized::Quantized;
 use crate::reduction::{Reduction, fold};
 use crate::requantize::{Output, Rescale, requantize_i64};
@@ -46,7 +47,18 @@ pub struct ProdQuantized {
 /// # Errors
 ///
 /// [`Mismatch`] where a buffer's length does not fit the reduction.
+#[inline(never)]
 pub fn sum_i8<R: Rescale>(p: &SumQuantized<R>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    arch::sum_groups_i8(p, x, y)
+}
+
+/// The definition of [`sum_i8`].
+#[inline(always)]
+pub(crate) fn portable<R: Rescale>(
+    p: &SumQuantized<R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
     sum(p, x, y)
 }
 
@@ -114,15 +126,51 @@ fn prod<T: Quantized>(p: &ProdQuantized, x: &[T], y: &mut [T]) -> Result<(), Mis
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::arch::{Kernels, SumGroupsI8};
     use crate::pool::tests::noise;
     use crate::reduction::tests::{groups, reduction};
     use crate::requantize::FixedScales;
     use crate::requantize::Requantize;
+    use crate::testing::{Scales, Values, check, output_stage};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let image =
+            ([1..3_usize, 1..40, 1..20], 1..71_usize).prop_map(|([n, h, w], c)| Reduction {
+                dims: [1, 1, n, h, w, c],
+                reduced: [false, false, false, true, true, false],
+            });
+        let row = (1..40_usize, 1..600_usize).prop_map(|(outputs, count)| Reduction {
+            dims: [1, 1, 1, 1, outputs, count],
+            reduced: [false, false, false, false, false, true],
+        });
+        let strategy = (prop_oneof![image, row, reduction()], any::<i32>(), any::<u64>());
+        check(kernels.level, cases, strategy, |(reduction, offset, seed)| {
+            let mut values = Values::new(seed);
+            let x = values.i8s(reduction.dims.iter().product());
+            let (scales, output) = (Scales::new(&mut values, 1), output_stage(&mut values));
+            let acc_offset = offset % (1 << 22);
+            for requantize in scales.all() {
+                let p = SumQuantized { reduction, acc_offset, requantize, output };
+                let run = |kernel: SumGroupsI8| {
+                    let mut y = vec![99; reduction.outputs().unwrap()];
+                    kernel(&p, &x, &mut y).map(|()| y)
+                };
+                prop_assert_eq!(
+                    run(kernels.sum_groups_i8),
+                    run(|p, x, y| portable(p, x, y)),
+                    "{:?}",
+                    p
+                );
+            }
+            Ok(())
+        });
+    }
 
     const INT8: Output = Output { output_offset: 0, activation_min: -128, activation_max: 127 };
 

@@ -35,7 +35,7 @@ impl Reduction {
 
     /// The same reduction with neighbouring axes of one kind merged, so that the innermost is as
     /// long as it can be.
-    fn merged(&self) -> Self {
+    pub(crate) fn merged(&self) -> Self {
         let mut merged = Self { dims: [1; MAX_RANK], reduced: [false; MAX_RANK] };
         let mut slots = merged.dims.iter_mut().zip(merged.reduced.iter_mut()).rev();
         let mut slot: Option<(&mut usize, &mut bool)> = None;

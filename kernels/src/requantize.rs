@@ -10,29 +10,32 @@
 macro_rules! with_rescale {
     ($requantize:expr, |$r:ident| $body:expr) => {
         match $requantize {
-            Requantize::Double(scales) => {
-                let $r = Fixed::<Double>::new(scales);
+            $crate::requantize::Requantize::Double(scales) => {
+                let $r = $crate::requantize::Fixed::<$crate::requantize::Double>::new(scales);
                 $body
             }
-            Requantize::DoubleUp(scales) => {
-                let $r = Fixed::<DoubleUp>::new(scales);
+            $crate::requantize::Requantize::DoubleUp(scales) => {
+                let $r = $crate::requantize::Fixed::<$crate::requantize::DoubleUp>::new(scales);
                 $body
             }
-            Requantize::Single(scales) => {
-                let $r = Fixed::<Single>::new(scales);
+            $crate::requantize::Requantize::Single(scales) => {
+                let $r = $crate::requantize::Fixed::<$crate::requantize::Single>::new(scales);
                 $body
             }
-            Requantize::Float32(scales) => {
-                let $r = Float32(scales);
+            $crate::requantize::Requantize::Float32(scales) => {
+                let $r = $crate::requantize::Float32(scales);
                 $body
             }
-            Requantize::Float64(scales) => {
-                let $r = Float64(scales);
+            $crate::requantize::Requantize::Float64(scales) => {
+                let $r = $crate::requantize::Float64(scales);
                 $body
             }
         }
     };
 }
+
+#[cfg_attr(not(simd), expect(unused_imports, reason = "for kernels with vectors"))]
+pub(crate) use with_rescale;
 
 /// Largest shift, to either side, that a stored scale may have.
 pub const MAX_SHIFT: i32 = 31;
@@ -417,15 +420,33 @@ macro_rules! real_scales {
     };
 }
 
-/// The nearest integer, ties to even, within ±2²², which is beyond whatever is stored in 16 bits; 0 of
-/// what is not a number.
+/// Beyond this what is rounded to even or away from zero stays where it is: beyond whatever is stored
+/// in 16 bits.
+const LIMIT: f32 = 4_194_304.0;
+
+/// 1.5 times the double of [`LIMIT`]. Floats around it are integers, up to [`LIMIT`] away: adding it
+/// rounds, and the sum's bits count from its own.
+const INTEGERS: f32 = 3.0 * LIMIT;
+
+/// The nearest integer, ties to even, within ±2²²; 0 of what is not a number.
 #[inline(always)]
 pub fn round_to_even(x: f32) -> i32 {
-    /// From the first on, floats have one bit behind the point; 1.5 times the double of it has none,
-    /// and neither have its neighbours: adding it rounds.
-    const LIMIT: f32 = 4_194_304.0;
-    let integers = 3.0 * LIMIT;
-    ((x.clamp(-LIMIT, LIMIT) + integers) - integers) as i32
+    let bits = (x.clamp(-LIMIT, LIMIT) + INTEGERS).to_bits();
+    let rounded = bits.wrapping_sub(INTEGERS.to_bits()) as i32;
+    if x.is_nan() { 0 } else { rounded }
+}
+
+/// The nearest integer, ties away from zero, within ±2²²; 0 of what is not a number.
+#[inline(always)]
+pub fn round_half_away(x: f32) -> i32 {
+    let x = x.clamp(-LIMIT, LIMIT);
+    let sum = x + INTEGERS;
+    let even = sum.to_bits().wrapping_sub(INTEGERS.to_bits()) as i32;
+    // Exact: 1/2 where a tie went the other way.
+    let rest = x - (sum - INTEGERS);
+    let up = i32::from(rest == 0.5 && x > 0.0);
+    let down = i32::from(rest == -0.5 && x < 0.0);
+    if x.is_nan() { 0 } else { even.wrapping_add(up).wrapping_sub(down) }
 }
 
 // `as` saturates, and turns NaN into 0.
@@ -555,6 +576,16 @@ mod tests {
             for x in [f32::from_bits(bits), near, near.trunc() + 0.5, f32::NAN, f32::INFINITY] {
                 let wanted = (libm::rintf(x) as i32).clamp(-(1 << 22), 1 << 22);
                 prop_assert_eq!(round_to_even(x), wanted, "{}", x);
+            }
+        }
+
+        #[test]
+        fn away_is_what_c_says(bits: u32, near in -5e6_f32..5e6, small in -9.0_f32..9.0) {
+            let ties = [near.trunc() + 0.5, small.trunc() - 0.5, 0.499_999_97, -0.499_999_97];
+            let others = [f32::from_bits(bits), near, small, f32::NAN, f32::NEG_INFINITY];
+            for x in ties.into_iter().chain(others) {
+                let wanted = (libm::roundf(x) as i32).clamp(-(1 << 22), 1 << 22);
+                prop_assert_eq!(round_half_away(x), wanted, "{}", x);
             }
         }
 

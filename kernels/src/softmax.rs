@@ -9,6 +9,7 @@
 //! uint8 is the same function of values less 128.
 
 use crate::Mismatch;
+use crate::arch;
 use crate::fixed_point_exp::{exp_on_negative_values, reciprocal};
 use crate::lut::interpolate;
 use crate::quantized::Quantized;
@@ -72,7 +73,14 @@ pub struct SoftmaxF32 {
 /// # Errors
 ///
 /// [`Mismatch`] where a buffer does not hold `rows × depth` values.
+#[inline(never)]
 pub fn softmax_i8(p: &SoftmaxI8, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    arch::softmax_i8(p, x, y)
+}
+
+/// The definition of [`softmax_i8`].
+#[inline(always)]
+pub(crate) fn portable(p: &SoftmaxI8, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
     softmax_from_i8(p, x, y, 8)
 }
 
@@ -170,8 +178,10 @@ fn softmax_from_i8<T: Quantized>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::arch::{Kernels, SoftmaxI8Kernel};
+    use crate::testing::{Values, check};
     use proptest::prelude::*;
     use std::vec;
     use std::vec::Vec;
@@ -189,6 +199,35 @@ mod tests {
         let diff_min = -libm::floor(31.0 * libm::exp2(f64::from(26 - shift))) as i32;
         let input_multiplier = input_multiplier as i32;
         SoftmaxI8 { rows, depth, input_multiplier, input_left_shift: shift, diff_min }
+    }
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let shapes = prop_oneof![(1..6_usize, 1..71_usize), (1..3_usize, 1..6000_usize)];
+        let strategy = (shapes, -13.0..2.0_f64, any::<(i32, u8, i16)>(), any::<u64>(), 0..4_u8);
+        check(kernels.level, cases, strategy, |((rows, depth), scale, any, seed, kind)| {
+            let ordinary = params(rows, depth, libm::exp2(scale));
+            let p = SoftmaxI8 {
+                // What no converter writes, too.
+                input_multiplier: any.0,
+                input_left_shift: any.1.into(),
+                diff_min: any.2.into(),
+                ..ordinary
+            };
+            let p = if kind == 0 { p } else { ordinary };
+            let mut values = Values::new(seed);
+            let mut x = values.i8s(rows * depth);
+            if kind == 1 {
+                // Many that count.
+                x.fill(values.i8s(1)[0]);
+            }
+            let run = |kernel: SoftmaxI8Kernel| {
+                let mut y = vec![99; x.len()];
+                kernel(&p, &x, &mut y).map(|()| y)
+            };
+            prop_assert_eq!(run(kernels.softmax_i8), run(portable), "{:?}", p);
+            Ok(())
+        });
     }
 
     /// The formula, in f64.

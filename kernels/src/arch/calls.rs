@@ -2,13 +2,126 @@
 
 use crate::Mismatch;
 use crate::add::Add;
+use crate::average_pool_2d::AveragePool2d;
+use crate::batch_matmul::BatchMatMulI8;
 use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
+use crate::lut::LUT_I8_LENGTH;
+use crate::max_pool_2d::MaxPool2d;
+use crate::mul::Mul;
+use crate::quantize::{Dequantize, Quantize, Requantization, requantize_in_place};
+use crate::quantized::Quantized;
+use crate::reduce_quantized::SumQuantized;
 use crate::requantize::{FixedScales, Rescale, Rounding};
+use crate::softmax::SoftmaxI8;
 use crate::tiles::Tiled;
 
-use super::{SumI8, kernels};
+use super::{MulI8, SumI8, batch_matmul_with, blocks, kernels};
+
+/// [`crate::average_pool_2d::average_pool_2d_i8`].
+#[inline(always)]
+pub(crate) fn average_pool_2d_i8(
+    p: &AveragePool2d,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    (kernels().average_pool_2d_i8)(p, x, y)
+}
+
+/// [`crate::max_pool_2d::max_pool_2d_i8`].
+#[inline(always)]
+pub(crate) fn max_pool_2d_i8(p: &MaxPool2d<i8>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    (kernels().max_pool_2d_i8)(p, x, y)
+}
+
+/// [`crate::batch_matmul::batch_matmul_i8`].
+#[inline(always)]
+pub(crate) fn batch_matmul_i8<R: Rescale>(
+    p: &BatchMatMulI8<R>,
+    x: &[i8],
+    w: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let BatchMatMulI8 { shape, x_zero_point, w_zero_point, output_stage, .. } = *p;
+    let requantize = p.requantize.any();
+    let p = BatchMatMulI8 { shape, x_zero_point, w_zero_point, requantize, output_stage };
+    batch_matmul_with(kernels(), &p, x, w, y)
+}
+
+/// [`crate::lut::lut_i8`].
+#[inline(always)]
+pub(crate) fn lut_i8(
+    table: &[i8; LUT_I8_LENGTH],
+    x: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    (kernels().lut_i8)(table, x, y)
+}
+
+/// [`crate::mul::mul_i8`].
+#[inline(always)]
+pub(crate) fn mul_i8<R: Rounding>(
+    p: &Mul,
+    walk: &Walk<2>,
+    a: Operand<'_, i8>,
+    b: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let shift = p.output_shift.clamp(-128, 127) as i8;
+    let scale = FixedScales { multiplier: &[p.output_multiplier], shift: &[shift] };
+    let product = MulI8 { scales: p, requantize: R::of(scale) };
+    let kernel = kernels().mul_i8;
+    blocks::in_blocks(walk, [a, b], y, |walk, operands, y| kernel(&product, walk, operands, y))
+}
+
+/// [`crate::quantize::quantize_i8`].
+#[inline(always)]
+pub(crate) fn quantize_i8(p: &Quantize, x: &[f32], y: &mut [i8]) -> Result<(), Mismatch> {
+    (kernels().quantize_i8)(p, x, y)
+}
+
+/// [`crate::quantize::dequantize_i8`].
+#[inline(always)]
+pub(crate) fn dequantize_i8(p: &Dequantize, x: &[i8], y: &mut [f32]) -> Result<(), Mismatch> {
+    (kernels().dequantize_i8)(p, x, y)
+}
+
+/// From so many elements on, all that an int8 can become are worth a table.
+const TABLE_FROM: usize = 1024;
+
+/// [`crate::quantize::requantize_i8`].
+#[inline(always)]
+pub(crate) fn requantize_i8<R: Rounding>(
+    p: &Requantization,
+    x: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    if y.len() < TABLE_FROM {
+        return requantize_in_place::<R, i8>(p, x, y);
+    }
+    // As the table is indexed: 0 to 127, then -128 to -1.
+    let table = core::array::from_fn(|i| p.of::<R>(i32::from(i as u8 as i8)));
+    (kernels().lut_i8)(&table.map(i8::saturate), x, y)
+}
+
+/// [`crate::reduce_quantized::sum_i8`].
+#[inline(always)]
+pub(crate) fn sum_groups_i8<R: Rescale>(
+    p: &SumQuantized<R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let SumQuantized { reduction, acc_offset, output, .. } = *p;
+    let p = SumQuantized { reduction, acc_offset, requantize: p.requantize.any(), output };
+    (kernels().sum_groups_i8)(&p, x, y)
+}
+
+/// [`crate::softmax::softmax_i8`].
+#[inline(always)]
+pub(crate) fn softmax_i8(p: &SoftmaxI8, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    (kernels().softmax_i8)(p, x, y)
+}
 
 /// [`crate::tiles::conv2d_tiled_i8`].
 #[inline(always)]
@@ -76,5 +189,6 @@ fn sum_i8<R: Rounding>(
     let shift = p.output_shift.clamp(-128, 127) as i8;
     let scale = FixedScales { multiplier: &[p.output_multiplier], shift: &[shift] };
     let sum = SumI8 { scales: p, requantize: R::of(scale), subtract };
-    (kernels().sum_i8)(&sum, walk, operands, y)
+    let kernel = kernels().sum_i8;
+    blocks::in_blocks(walk, operands, y, |walk, operands, y| kernel(&sum, walk, operands, y))
 }

@@ -1,13 +1,23 @@
 //! Where the target says which kernels there are: operators call the definitions, compiled for the
 //! one rounding that they have.
 
+pub(crate) use crate::average_pool_2d::portable as average_pool_2d_i8;
+pub(crate) use crate::batch_matmul::portable as batch_matmul_i8;
 pub(crate) use crate::depthwise_conv2d::portable as depthwise_conv2d_i8;
 pub(crate) use crate::depthwise_conv2d::portable_asymmetric as depthwise_conv2d_asymmetric_i8;
+pub(crate) use crate::lut::portable as lut_i8;
+pub(crate) use crate::max_pool_2d::portable as max_pool_2d_i8;
+pub(crate) use crate::reduce_quantized::portable as sum_groups_i8;
+pub(crate) use crate::softmax::portable as softmax_i8;
 pub(crate) use crate::tiles::portable as conv2d_tiled_i8;
 
 use crate::Mismatch;
 use crate::add::{Add, add, sub};
 use crate::broadcast::{Operand, Walk};
+use crate::mul::{Mul, mul};
+use crate::quantize::{
+    Dequantize, Quantize, Requantization, dequantize, quantize, requantize_in_place,
+};
 use crate::requantize::Rounding;
 
 /// [`crate::add::add_i8`].
@@ -32,4 +42,38 @@ pub(crate) fn sub_i8<R: Rounding>(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     sub::<R, i8>(p, walk, a, b, y)
+}
+
+/// [`crate::mul::mul_i8`].
+#[inline(always)]
+pub(crate) fn mul_i8<R: Rounding>(
+    p: &Mul,
+    walk: &Walk<2>,
+    a: Operand<'_, i8>,
+    b: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    mul::<R, i8>(p, walk, a, b, y)
+}
+
+/// [`crate::quantize::quantize_i8`].
+#[inline(always)]
+pub(crate) fn quantize_i8(p: &Quantize, x: &[f32], y: &mut [i8]) -> Result<(), Mismatch> {
+    quantize(p, x, y)
+}
+
+/// [`crate::quantize::dequantize_i8`].
+#[inline(always)]
+pub(crate) fn dequantize_i8(p: &Dequantize, x: &[i8], y: &mut [f32]) -> Result<(), Mismatch> {
+    dequantize(p, x, y)
+}
+
+/// [`crate::quantize::requantize_i8`].
+#[inline(always)]
+pub(crate) fn requantize_i8<R: Rounding>(
+    p: &Requantization,
+    x: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    requantize_in_place::<R, i8>(p, x, y)
 }

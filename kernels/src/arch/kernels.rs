@@ -2,10 +2,17 @@
 
 use crate::Mismatch;
 use crate::add::{Add, add, sub};
+use crate::average_pool_2d::{self, AveragePool2d};
 use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
 use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
+use crate::lut::{self, LUT_I8_LENGTH};
+use crate::max_pool_2d::{self, MaxPool2d};
+use crate::mul::{Mul, mul};
+use crate::quantize::{self, Dequantize, Quantize};
+use crate::reduce_quantized::{self, SumQuantized};
 use crate::requantize::{Double, DoubleUp, Requantize, Rounding, Single};
+use crate::softmax::{self, SoftmaxI8};
 use crate::tiles::{self, Activations, Tiled};
 
 use super::Level;
@@ -16,6 +23,18 @@ pub type Conv2dTiledI8 = fn(&Tiled<'_, Conv2dI8<'_>>, &[i8], &mut [i8]) -> Resul
 /// See [`depthwise_conv2d::depthwise_conv2d_i8`].
 pub type DepthwiseConv2dI8Kernel =
     fn(&DepthwiseConv2dI8<'_>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`average_pool_2d::average_pool_2d_i8`].
+pub type AveragePool2dI8 = fn(&AveragePool2d, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`max_pool_2d::max_pool_2d_i8`].
+pub type MaxPool2dI8 = fn(&MaxPool2d<i8>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`reduce_quantized::sum_i8`].
+pub type SumGroupsI8 = fn(&SumQuantized<Requantize<'_>>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`softmax::softmax_i8`].
+pub type SoftmaxI8Kernel = fn(&SoftmaxI8, &[i8], &mut [i8]) -> Result<(), Mismatch>;
 
 /// A sum or a difference of int8.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +51,43 @@ pub struct SumI8<'a> {
 /// See [`crate::add::add_i8`].
 pub type SumI8Kernel =
     fn(&SumI8<'_>, &Walk<2>, [Operand<'_, i8>; 2], &mut [i8]) -> Result<(), Mismatch>;
+
+/// A product of int8.
+#[derive(Debug, Clone, Copy)]
+pub struct MulI8<'a> {
+    /// The operands' offsets, and the output's offset and range.
+    pub scales: &'a Mul,
+    /// How the product is scaled: one scale, of which `scales` has the numbers, too.
+    pub requantize: Requantize<'a>,
+}
+
+/// See [`crate::mul::mul_i8`].
+pub type MulI8Kernel =
+    fn(&MulI8<'_>, &Walk<2>, [Operand<'_, i8>; 2], &mut [i8]) -> Result<(), Mismatch>;
+
+/// The definition of [`Kernels::mul_i8`].
+pub(crate) fn mul_i8_definition(
+    p: &MulI8<'_>,
+    walk: &Walk<2>,
+    [a, b]: [Operand<'_, i8>; 2],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    match p.requantize {
+        Requantize::Double(_) => mul::<Double, i8>(p.scales, walk, a, b, y),
+        Requantize::DoubleUp(_) => mul::<DoubleUp, i8>(p.scales, walk, a, b, y),
+        Requantize::Single(_) => mul::<Single, i8>(p.scales, walk, a, b, y),
+        Requantize::Float32(_) | Requantize::Float64(_) => Err(Mismatch),
+    }
+}
+
+/// See [`lut::lut_i8`].
+pub type LutI8 = fn(&[i8; LUT_I8_LENGTH], Operand<'_, i8>, &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`quantize::quantize_i8`].
+pub type QuantizeI8 = fn(&Quantize, &[f32], &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`quantize::dequantize_i8`].
+pub type DequantizeI8 = fn(&Dequantize, &[i8], &mut [f32]) -> Result<(), Mismatch>;
 
 /// The definition of [`Kernels::sum_i8`].
 pub(crate) fn sum_i8(
@@ -103,6 +159,28 @@ table! {
         crate::depthwise_conv2d::tests::holds_asymmetric;
     /// ADD and SUB.
     sum_i8: SumI8Kernel = sum_i8, crate::add::tests::holds;
+    /// MUL.
+    mul_i8: MulI8Kernel = mul_i8_definition, crate::mul::tests::holds;
+    /// Any function of an int8, as a table.
+    lut_i8: LutI8 = |table, x, y| lut::portable(table, x, y), crate::lut::tests::holds;
+    /// QUANTIZE of f32.
+    quantize_i8: QuantizeI8 =
+        |p, x, y| quantize::quantize(p, x, y), crate::quantize::tests::holds;
+    /// DEQUANTIZE.
+    dequantize_i8: DequantizeI8 =
+        |p, x, y| quantize::dequantize(p, x, y), crate::quantize::tests::holds_back;
+    /// AVERAGE_POOL_2D.
+    average_pool_2d_i8: AveragePool2dI8 =
+        |p, x, y| average_pool_2d::portable(p, x, y), crate::average_pool_2d::tests::holds;
+    /// MAX_POOL_2D.
+    max_pool_2d_i8: MaxPool2dI8 =
+        |p, x, y| max_pool_2d::portable(p, x, y), crate::max_pool_2d::tests::holds;
+    /// SUM and MEAN.
+    sum_groups_i8: SumGroupsI8 =
+        |p, x, y| reduce_quantized::portable(p, x, y), crate::reduce_quantized::tests::holds;
+    /// SOFTMAX.
+    softmax_i8: SoftmaxI8Kernel =
+        |p, x, y| softmax::portable(p, x, y), crate::softmax::tests::holds;
 }
 
 /// The definitions as a table.
@@ -113,6 +191,8 @@ pub static PORTABLE: Kernels = Kernels::PORTABLE;
 pub fn of(level: Level) -> Option<&'static Kernels> {
     match level {
         Level::Portable => Some(&PORTABLE),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => super::avx2::kernels(),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => super::avx512_vnni::kernels(),
         #[cfg(all(target_arch = "wasm32", simd))]

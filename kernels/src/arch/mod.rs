@@ -6,7 +6,13 @@
 
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod avx2;
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod avx512_vnni;
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+#[allow(clippy::indexing_slicing, reason = "arrays of two, and blocks of constant length")]
+mod blocks;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 mod calls;
 #[cfg(any(target_arch = "arm", target_arch = "riscv32"))]
@@ -17,6 +23,9 @@ pub mod dsp;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 mod kernels;
 mod level;
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from shapes that have been checked")]
+mod matmul;
 #[cfg(simd)]
 mod output;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
@@ -30,6 +39,9 @@ mod simd128;
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod tiled;
 #[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from shapes that have been checked")]
+mod vectors;
+#[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod windows;
 
@@ -39,6 +51,8 @@ pub(crate) use dsp::dot;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 pub use kernels::*;
 pub use level::Level;
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+pub(crate) use matmul::batch_matmul_with;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 pub(crate) use portable::dot;
 #[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]

@@ -8,6 +8,7 @@ mod copy;
 mod depthwise;
 mod depthwise_narrow;
 mod gemm;
+mod lut;
 mod requantize;
 
 use core::mem::MaybeUninit;
@@ -18,12 +19,11 @@ use requantize::{Block, Order};
 
 use super::output::{BLOCK, OutputStage};
 use super::tiled::{self, Isa, Rows, Sums};
-use super::{Kernels, Level};
+use super::{Kernels, Level, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
 use crate::tiles::{Activations, Tiled};
 
-#[allow(clippy::needless_update, reason = "what is added to the table is portable at first")]
 static KERNELS: Kernels = Kernels {
     level: Level::Avx512Vnni,
     tiles: Some(Activations::Unsigned),
@@ -31,7 +31,8 @@ static KERNELS: Kernels = Kernels {
     depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: depthwise::depthwise_conv2d_asymmetric_i8,
     sum_i8: add::sum_i8,
-    ..Kernels::PORTABLE
+    lut_i8: lut::lut_i8,
+    ..vectors::AVX512
 };
 
 /// The table, if this processor has the instructions.

@@ -18,12 +18,11 @@ use requantize::Block;
 
 use super::output::{BLOCK, OutputStage};
 use super::tiled::{self, Isa, Rows, Sums};
-use super::{Kernels, Level};
+use super::{Kernels, Level, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
 use crate::tiles::{Activations, Tiled};
 
-#[allow(clippy::needless_update, reason = "what is added to the table is portable at first")]
 static KERNELS: Kernels = Kernels {
     level: Level::Simd128,
     tiles: Some(Activations::Signed),
@@ -31,7 +30,7 @@ static KERNELS: Kernels = Kernels {
     depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: depthwise::depthwise_conv2d_asymmetric_i8,
     sum_i8: add::sum_i8,
-    ..Kernels::PORTABLE
+    ..vectors::PLAIN
 };
 
 /// The table.

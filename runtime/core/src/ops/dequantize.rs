@@ -4,7 +4,7 @@
 
 use systole_kernels::{
     Mismatch,
-    quantize::{Dequantize as Kernel, dequantize},
+    quantize::{Dequantize as Kernel, dequantize, dequantize_i8},
 };
 
 use crate::{call::{Machine, call}, 
@@ -51,7 +51,9 @@ impl<'m> Operator<'m> for Dequantize<'m> {
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.input {
-            DType::I8 => self.call::<i8>(machine),
+            DType::I8 => {
+                call!(machine, dequantize_i8, &self.kernel; [self.x] => self.y)
+            }
             DType::I16 => self.call::<i16>(machine),
             _ => self.call::<i32>(machine),
         }

@@ -4,7 +4,7 @@
 
 use systole_kernels::{
     Mismatch,
-    mul::{Mul as Kernel, div, mul},
+    mul::{Mul as Kernel, div, mul, mul_i8},
     quantized::Quantized,
     requantize::Rounding,
 };
@@ -69,6 +69,10 @@ impl<'m> Operator<'m> for Mul<'m> {
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         with_rounding!(self.rounding, R => match self.operands.dtype {
             DType::I16 => self.of::<R, i16>(machine),
+            _ if !self.divides && !self.operands.walk.is_empty() => {
+                let Binary { a, b, y, walk, .. } = &self.operands;
+                call!(machine, mul_i8::<R>, &self.kernel, walk; in place [*a, *b] => *y)
+            }
             _ => self.of::<R, i8>(machine),
         })
     }

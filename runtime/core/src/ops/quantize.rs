@@ -4,7 +4,7 @@
 
 use systole_kernels::{
     Mismatch,
-    quantize::{Quantize as Kernel, quantize},
+    quantize::{Quantize as Kernel, quantize, quantize_i8},
 };
 
 use crate::{call::{Machine, call}, 
@@ -67,7 +67,7 @@ impl<'m> Operator<'m> for Quantize<'m> {
                 call!(machine, quantize::<i16>, &self.kernel; [self.x] => self.y)
             }
             _ => {
-                call!(machine, quantize::<i8>, &self.kernel; [self.x] => self.y)
+                call!(machine, quantize_i8, &self.kernel; [self.x] => self.y)
             }
         }
     }

@@ -6,7 +6,7 @@
 use systole_kernels::{
     Mismatch,
     elementary::abs,
-    quantize::{Requantization, requantize, requantize_in_place},
+    quantize::{Requantization, requantize, requantize_i8, requantize_in_place},
     quantized::Quantized,
 };
 
@@ -85,6 +85,9 @@ impl<'m> Operator<'m> for Requantize<'m> {
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match self.types {
+            (DType::I8, DType::I8) if !self.is_abs => with_rounding!(self.rounding, R => {
+                call!(machine, requantize_i8::<R>, &self.kernel; in place [self.x] => self.y)
+            }),
             (DType::I8, DType::I8) => self.within::<i8>(machine),
             (DType::I16, DType::I16) => self.within::<i16>(machine),
             (DType::I8, DType::I16) => self.across::<i8, i16>(machine),
