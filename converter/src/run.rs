@@ -18,12 +18,26 @@ use crate::{
 ///
 /// # Errors
 /// `InvalidData` where arrays do not fit.
-pub fn run(model: &Model<'_>, inputs: &[Array], mut progress: impl FnMut()) -> Result<Vec<Array>> {
+pub fn run(model: &Model<'_>, inputs: &[Array], progress: impl FnMut()) -> Result<Vec<Array>> {
+    run_with(model, inputs, 1, progress)
+}
+
+/// [`run`] with so many threads.
+///
+/// # Errors
+/// Those of [`run`].
+pub fn run_with(
+    model: &Model<'_>,
+    inputs: &[Array],
+    threads: usize,
+    mut progress: impl FnMut(),
+) -> Result<Vec<Array>> {
     let inputs = match_inputs(model, inputs)?;
     let samples = inputs.first().map_or(1, |array| array.shape[0]);
     let mut arena = AlignedBytes::zeroed(model.arena_bytes());
     let mut session = Session::new(model, arena.as_mut_slice())
         .map_err(|problem| error!(TooLarge, "{problem}"))?;
+    session.set_threads(threads);
     let mut outputs: Vec<Array> = model
         .outputs()
         .enumerate()

@@ -18,7 +18,7 @@ const PATCH: usize = 576;
 
 /// The shapes of a convolution.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Geometry {
+pub struct Geometry {
     /// `[n, h, w, c]`.
     pub input: [usize; 4],
     /// `[n, h, w, c]`.

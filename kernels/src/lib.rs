@@ -93,6 +93,8 @@ pub mod select;
 mod shape;
 pub mod softmax;
 pub mod softmax_table;
+#[cfg(feature = "std")]
+pub mod split;
 pub mod strided;
 pub mod strided_slice;
 #[cfg(test)]

@@ -97,11 +97,13 @@ pub fn pack(weights: &[i8], depth: usize, tiles: &mut [i8]) -> Result<(), Mismat
     let rows = weights.chunks(depth * OUTPUTS);
     for (rows, block) in rows.zip(tiles.chunks_exact_mut(block_bytes.max(TILE))) {
         for (o, row) in rows.chunks_exact(depth.max(1)).enumerate() {
-            let columns = block.as_chunks_mut::<TILE>().0.iter_mut();
-            for (step, tile) in row.chunks(STEP).zip(columns) {
-                for (from, to) in step.iter().zip(tile.iter_mut().skip(o * STEP)) {
-                    *to = *from;
-                }
+            let mut columns = block.as_chunks_mut::<STEP>().0.iter_mut().skip(o).step_by(OUTPUTS);
+            let (steps, last) = row.as_chunks::<STEP>();
+            for (step, column) in steps.iter().zip(columns.by_ref()) {
+                *column = *step;
+            }
+            for (from, to) in last.iter().zip(columns.flatten()) {
+                *to = *from;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Real models: every golden of the shared folder that this version can reproduce.
 //!
 //! Integer models give LiteRT's bytes under `--match litert`, layer by layer, and TFLite Micro's
-//! under `--match tflm`; float models are within a tolerance. Where the shared folder is not there
+//! under `--match tflm`; float models are within a tolerance. Threads change no bit. Where the shared folder is not there
 //! each test says that it was skipped.
 
 use std::path::Path;
@@ -64,6 +64,10 @@ fn trials(models: &Path, entry: &Value) -> Vec<Trial> {
     };
     add("litert", Match::Litert, "outputs.npz");
     add("tflm", Match::Tflm, "tflm.npz");
+    let threaded = path.clone();
+    trials.push(Trial::test(format!("{file}::threads"), move || {
+        threads(&threaded).map_err(Failed::from)
+    }));
     let (layers, path) = (golden("layers.npz"), path.clone());
     if layers.exists() {
         trials.push(Trial::test(format!("{file}::layers"), move || {
@@ -145,20 +149,45 @@ fn file_gives(
     Ok(())
 }
 
+/// Sample 0 with any number of threads gives the same bytes, plain and with packed weights.
+fn threads(path: &Path) -> Result<(), String> {
+    let plain = converted(path, Match::Litert)?.file;
+    let packed = pack(plain.as_slice()).map_err(|error| error.to_string())?;
+    let inputs = first_sample(path)?;
+    for file in [Some(plain), packed].into_iter().flatten() {
+        let model = Model::from_bytes(file.as_slice()).map_err(|error| error.to_string())?;
+        let run = |threads| {
+            run::run_with(&model, &inputs, threads, || {}).map_err(|error| error.to_string())
+        };
+        let alone = run(1)?;
+        for threads in [2, 3] {
+            for (got, want) in run(threads)?.iter().zip(&alone) {
+                if got.bytes != want.bytes {
+                    return Err(format!("{threads} threads change '{}'", want.name));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first sample of a model's inputs.
+fn first_sample(path: &Path) -> Result<Vec<Array>, String> {
+    let first = |array: Array| Array {
+        bytes: array.sample(0).unwrap_or_default().to_vec(),
+        shape: [1].into_iter().chain(array.shape[1..].iter().copied()).collect(),
+        ..array
+    };
+    Ok(read(&path.with_extension("inputs.npz"))?.into_iter().map(first).collect())
+}
+
 /// Runs sample 0 operator by operator and compares each output, right after it was written, with
 /// what LiteRT's operator wrote.
 fn layers(path: &Path, golden: &Path) -> Result<(), String> {
     let converted = converted(path, Match::Litert)?;
     let model = Model::from_bytes(converted.file.as_slice()).map_err(|error| error.to_string())?;
     let goldens = read(golden)?;
-    let inputs: Vec<Array> = read(&path.with_extension("inputs.npz"))?
-        .into_iter()
-        .map(|array| Array {
-            bytes: array.sample(0).unwrap_or_default().to_vec(),
-            shape: [1].into_iter().chain(array.shape[1..].iter().copied()).collect(),
-            ..array
-        })
-        .collect();
+    let inputs = first_sample(path)?;
     let mut arena = AlignedBytes::zeroed(model.arena_bytes());
     let mut session =
         Session::new(&model, arena.as_mut_slice()).map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use systole_converter::{AlignedBytes, Class, Error, Result, load_file, npz, run}
 use systole_core::{LoadError, Model, Session, pack};
 use systole_kernels::arch;
 
-use super::{Conversion, to_json};
+use super::{Conversion, threads, to_json};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -17,9 +17,9 @@ pub(super) struct Arguments {
     /// Samples to run, in turn; a fixed pattern where it is left out
     #[arg(short, long, value_name = "X.npz")]
     input: Option<PathBuf>,
-    /// Threads; this version runs with one
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
-    threads: u32,
+    /// Run large layers on this many threads
+    #[arg(long, default_value_t = 1, value_parser = threads)]
+    threads: usize,
     /// Time every operator by itself, too
     #[arg(long)]
     per_layer: bool,
@@ -86,6 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     let mut arena = AlignedBytes::zeroed(model.arena_bytes());
     let mut session =
         Session::new(&model, arena.as_mut_slice()).map_err(|problem| failed(&problem))?;
+    session.set_threads(arguments.threads);
     let (mut whole, mut layers) = (Times::default(), Vec::new());
     layers.resize_with(model.operator_count(), Times::default);
     let begin = Instant::now();
@@ -110,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         turn += 1;
     }
     let layers = if arguments.per_layer { Some(&layers[..]) } else { None };
-    let value = figures(&model, load, &whole, layers);
+    let value = figures(&model, session.threads(), load, &whole, layers);
     if arguments.json { Ok(to_json(&value)) } else { Ok(text(&value)) }
 }
 
@@ -156,9 +157,15 @@ fn pattern(model: &Model<'_>) -> Vec<npz::Array> {
 }
 
 /// The figures; the keys are part of the interface.
-fn figures(model: &Model<'_>, load: f64, whole: &Times, layers: Option<&[Times]>) -> Value {
+fn figures(
+    model: &Model<'_>,
+    threads: usize,
+    load: f64,
+    whole: &Times,
+    layers: Option<&[Times]>,
+) -> Value {
     let mut value = whole.to_value(model.macs());
-    value["threads"] = json!(1);
+    value["threads"] = json!(threads);
     value["isa"] = json!(arch::kernels().level.name());
     value["load_us"] = json!(load);
     if let Some(layers) = layers {
@@ -183,7 +190,7 @@ fn text(value: &Value) -> String {
     let number = |value: &Value, key: &str| value[key].as_f64().unwrap_or(0.0);
     let mut text = format!(
         "latency    min {:.1} us, median {:.1} us, p99 {:.1} us ({} runs)\n\
-         speed      {:.3} GMAC/s over {} multiply-accumulates; 1 thread, kernels for {}\n\
+         speed      {:.3} GMAC/s over {} multiply-accumulates; {}, kernels for {}\n\
          loading    {:.1} us: weights packed, the file checked, operators decoded\n",
         number(value, "min_us"),
         number(value, "median_us"),
@@ -191,6 +198,10 @@ fn text(value: &Value) -> String {
         value["runs"],
         number(value, "gmacs_per_s"),
         value["macs"],
+        match value["threads"].as_u64() {
+            Some(1) => "1 thread".to_owned(),
+            _ => format!("{} threads", value["threads"]),
+        },
         value["isa"].as_str().unwrap_or_default(),
         number(value, "load_us"),
     );

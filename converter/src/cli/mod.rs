@@ -98,6 +98,14 @@ fn dimension(argument: &str) -> Result<(String, usize), String> {
     }
 }
 
+/// Some threads, but no more than any processor has cores.
+fn threads(argument: &str) -> Result<usize, String> {
+    match argument.parse() {
+        Ok(threads @ 1..=256) => Ok(threads),
+        _ => Err("a number from 1 to 256".to_owned()),
+    }
+}
+
 impl Conversion {
     fn options(&self) -> Result<Options> {
         let fixed = self.fix_inputs.as_deref().map(npz::read).transpose()?.unwrap_or_default();

@@ -12,7 +12,7 @@ use systole_converter::{
 };
 use systole_core::{DType, LoadError, Model, pack};
 
-use super::{Conversion, to_json};
+use super::{Conversion, threads, to_json};
 
 /// Outputs with more elements than this are not printed in full.
 const PRINTED: usize = 16;
@@ -31,6 +31,9 @@ pub(super) struct Arguments {
     /// Give quantized outputs as float32. Inputs may be float32 always
     #[arg(long)]
     float_io: bool,
+    /// Run large layers on this many threads; results are the same
+    #[arg(long, default_value_t = 1, value_parser = threads)]
+    threads: usize,
     #[command(flatten)]
     conversion: Conversion,
     /// Print outputs as JSON
@@ -58,7 +61,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         Some(path) => error.within(path.display().to_string()),
         None => error,
     };
-    let outputs = run::run(&model, &inputs, || bar.inc(1)).map_err(place)?;
+    let outputs =
+        run::run_with(&model, &inputs, arguments.threads, || bar.inc(1)).map_err(place)?;
     bar.finish_and_clear();
     let outputs = match arguments.float_io {
         true => outputs

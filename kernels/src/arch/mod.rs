@@ -35,6 +35,8 @@ mod scalar;
 #[cfg(all(target_arch = "wasm32", simd))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod simd128;
+#[cfg(feature = "std")]
+mod threads;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod tiled;
@@ -57,3 +59,5 @@ pub(crate) use matmul::batch_matmul_with;
 pub(crate) use portable::dot;
 #[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]
 pub(crate) use scalar::dot;
+#[cfg(feature = "std")]
+pub use threads::Threads;

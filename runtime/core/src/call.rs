@@ -38,6 +38,8 @@ impl<O: Outputs> Machine for Memory<'_, '_, O> {
 /// - `[x] => first, second`: two outputs;
 /// - `in place [a, b] => y`: [`Operand`](systole_kernels::broadcast::Operand)s, on which the output
 ///   may lie;
+/// - `in parts [x] => y`: a layer that several threads may divide among them
+///   ([`split`](systole_kernels::split));
 /// - `each MAX [places] => y`: a slice of at most `MAX` inputs.
 ///
 /// The kernel must be a function's name, with type arguments where they do not follow from its
@@ -58,6 +60,11 @@ macro_rules! call {
                 let (first, second, inputs) = memory.outputs2($first, $second)?;
                 kernel($($parameter,)* $(inputs.get($x)?,)* first, second)
             })
+    }};
+    ($machine:expr, $kernel:expr, $parameter:expr; in parts [$x:expr] => $y:expr) => {{
+        let kernel = $kernel;
+        $crate::call::described!($machine, kernel, ($parameter), Apart, [$x], [$y],
+            |memory| memory.in_parts(kernel, $parameter, $x, $y))
     }};
     ($machine:expr, $kernel:expr $(, $parameter:expr)*; in place [$($x:expr),*] => $y:expr) => {{
         let kernel = $kernel;

@@ -6,6 +6,8 @@
 use core::marker::PhantomData;
 
 use systole_kernels::{Mismatch, broadcast::Operand};
+#[cfg(feature = "std")]
+use systole_kernels::{arch::Threads, split};
 use zerocopy::FromBytes;
 
 use crate::{DType, Element, format::Storage};
@@ -44,6 +46,9 @@ impl Place {
 pub struct Memory<'m, 'a, O = Only<0>> {
     pub(crate) constants: &'m [u8],
     pub(crate) arena: &'a mut [u8],
+    /// What layers are divided among; the caller's thread alone where there are none.
+    #[cfg(feature = "std")]
+    threads: Option<&'a mut Threads>,
     outputs: PhantomData<O>,
 }
 
@@ -113,12 +118,30 @@ impl<'a> Memory<'static, 'a> {
 impl<'m, 'a> Memory<'m, 'a> {
     /// An arena, and constants that are operands.
     pub(crate) const fn beside(constants: &'m [u8], arena: &'a mut [u8]) -> Self {
-        Self { constants, arena, outputs: PhantomData }
+        Self {
+            constants,
+            arena,
+            #[cfg(feature = "std")]
+            threads: None,
+            outputs: PhantomData,
+        }
+    }
+
+    /// The same, with threads for large layers.
+    #[cfg(feature = "std")]
+    pub(crate) fn with(self, threads: Option<&'a mut Threads>) -> Self {
+        Self { threads, ..self }
     }
 
     /// The same, for fewer kernels.
     pub(crate) fn only<O: Outputs>(&mut self) -> Memory<'m, '_, O> {
-        Memory { constants: self.constants, arena: &mut *self.arena, outputs: PhantomData }
+        Memory {
+            constants: self.constants,
+            arena: &mut *self.arena,
+            #[cfg(feature = "std")]
+            threads: self.threads.as_deref_mut(),
+            outputs: PhantomData,
+        }
     }
 }
 
@@ -134,6 +157,38 @@ impl<O: Outputs> Memory<'_, '_, O> {
         let y_elements = <[T]>::mut_from_bytes(y_bytes).map_err(|_| Mismatch)?;
         let gaps = [(0, &*below), (y.end(), &*above), (0, &[][..])];
         Ok((y_elements, Inputs { constants: self.constants, gaps }))
+    }
+
+    /// Calls the kernel of a layer with one input, in parts where there are threads and it pays.
+    #[cfg(feature = "std")]
+    pub(crate) fn in_parts<P: split::Split<X: Element, Y: Element>>(
+        &mut self,
+        kernel: impl Fn(&P, &[P::X], &mut [P::Y]) -> Result<(), Mismatch> + Sync,
+        p: &P,
+        x: Place,
+        y: Place,
+    ) -> Result<(), Mismatch> {
+        let threads = self.threads.take();
+        let (y, inputs) = self.output(y)?;
+        let x = inputs.get(x)?;
+        let Some(threads) = threads else { return kernel(p, x, y) };
+        let result = split::run(threads, kernel, p, x, y);
+        self.threads = Some(threads);
+        result
+    }
+
+    /// Calls the kernel of a layer with one input.
+    #[cfg(not(feature = "std"))]
+    #[inline(always)]
+    pub(crate) fn in_parts<P, X: Element, Y: Element>(
+        &mut self,
+        kernel: impl Fn(&P, &[X], &mut [Y]) -> Result<(), Mismatch>,
+        p: &P,
+        x: Place,
+        y: Place,
+    ) -> Result<(), Mismatch> {
+        let (y, inputs) = self.output(y)?;
+        kernel(p, inputs.get(x)?, y)
     }
 
     /// Two outputs, and the inputs beside them.

@@ -3,19 +3,20 @@
 //! Done once when a model is loaded, or offline by `systole convert --target`. The result is a file
 //! as any other: it can be stored, mapped, and run on any processor, only fastest on its own.
 
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use systole_kernels::{arch, tiles, tiles::Activations};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
-    AlignedBytes, LoadError, Model, Opcode,
+    AlignedBytes, LoadError, Model, Opcode, Operators,
     format::{
         self, HEADER_BYTES, Header, Layout, NO_TENSOR, SECTION_BYTES, Section, SectionKind,
-        Storage, TENSOR_BYTES, TensorRecord, u32_at,
+        Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
     },
     ops::{conv2d, fully_connected},
     record::Record,
+    validate,
 };
 
 /// Where a constant that is vectors begins, from the beginning of the file: a line of the cache.
@@ -35,7 +36,7 @@ const LINE: usize = 64;
 /// ```
 ///
 /// # Errors
-/// Those of [`Model::with_delegate`].
+/// Those of [`Model::with_delegate`]. The checksum of a file that stays as it is has not been looked at.
 pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     match arch::kernels().tiles {
         Some(activations) => pack_for(activations, file),
@@ -46,7 +47,7 @@ pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
 /// [`pack`] for kernels that read activations in this way, wherever they are.
 ///
 /// # Errors
-/// Those of [`Model::with_delegate`].
+/// Those of [`Model::with_delegate`]. The checksum of a file that stays as it is has not been looked at.
 pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     let aligned;
     let file = if (file.as_ptr() as usize).is_multiple_of(format::ALIGNMENT) {
@@ -55,28 +56,55 @@ pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedB
         aligned = AlignedBytes::from(file);
         aligned.as_slice()
     };
-    let model = Model::with_delegate(file)?;
+    // Of damaged records, the checksum is what is wrong.
+    let Ok(model) = validate::load_unsummed(file, Operators::ALL, true) else {
+        return Model::with_delegate(file).map(|_| None);
+    };
     let mut packer = Packer::new(&model);
     let mut packed = false;
     for op in 0..model.operator_count() as u16 {
         // What cannot be packed stays as it is.
         packed |= packer.operator(op, activations).is_some();
     }
-    Ok(packed.then(|| packer.write(file)))
+    if !packed {
+        return Ok(None);
+    }
+    // Damage must not get a checksum that fits it.
+    validate::checksum(file)?;
+    Ok(Some(packer.write(file)))
+}
+
+/// The weights of an operator.
+#[derive(Clone, Copy)]
+struct Weights<'m> {
+    plain: &'m [i8],
+    zero_point: i32,
+    /// Weights of a filter.
+    depth: usize,
+}
+
+/// Where the bytes of a tensor come from.
+#[derive(Clone, Copy)]
+enum Source<'m> {
+    /// The old file.
+    File,
+    /// These weights, in tiles.
+    Tiles(Weights<'m>),
+    /// This bias, less what activations add that have something added to them.
+    Bias(&'m [i32], Weights<'m>, Activations),
 }
 
 /// A tensor of the new file.
-struct Tensor {
+struct Tensor<'m> {
     record: TensorRecord,
-    /// Bytes that are not those of the old file.
-    bytes: Option<Vec<u8>>,
+    source: Source<'m>,
     /// Operands that name it.
     uses: usize,
 }
 
 struct Packer<'m> {
     model: &'m Model<'m>,
-    tensors: Vec<Tensor>,
+    tensors: Vec<Tensor<'m>>,
     /// Tensor indices.
     operands: Vec<u16>,
 }
@@ -86,11 +114,11 @@ impl<'m> Packer<'m> {
         let operands: Vec<u16> =
             model.operands.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes)).collect();
         let ports = model.ports.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
-        let mut tensors: Vec<Tensor> = model
+        let mut tensors: Vec<Tensor<'_>> = model
             .tensors
             .chunks_exact(TENSOR_BYTES)
             .filter_map(TensorRecord::read)
-            .map(|record| Tensor { record, bytes: None, uses: 0 })
+            .map(|record| Tensor { record, source: Source::File, uses: 0 })
             .collect();
         for index in operands.iter().copied().chain(ports.skip(2)) {
             if let Some(tensor) = tensors.get_mut(usize::from(index)) {
@@ -100,7 +128,7 @@ impl<'m> Packer<'m> {
         Self { model, tensors, operands }
     }
 
-    /// Packs an operator's weights, if there are kernels for them.
+    /// Decides to pack an operator's weights, if there are kernels for them.
     fn operator(&mut self, op: u16, activations: Activations) -> Option<()> {
         let record = Record::new(self.model, op)?;
         let zero_point = match Opcode::from_code(record.opcode())? {
@@ -116,41 +144,38 @@ impl<'m> Packer<'m> {
             return None;
         }
         let plain: &[i8] = record.constant(1).ok()?;
-        let mut packed = vec![0; tiles::bytes(outputs, depth)?];
-        tiles::pack(plain, depth, &mut packed).ok()?;
         let bias: &[i32] = record.constant(2).ok()?;
+        let bytes = u32::try_from(tiles::bytes(outputs, depth)?).ok()?;
         // In one go, or not at all.
         let room = usize::from(NO_TENSOR).checked_sub(self.tensors.len())? >= 2;
         if !room {
             return None;
         }
+        let weights = Weights { plain, zero_point: zero_point.into(), depth };
         if activations.offset() != 0 {
-            let bias: Vec<i32> = bias
-                .iter()
-                .zip(plain.chunks_exact(depth))
-                .map(|(bias, row)| {
-                    let sum = row.iter().fold(0_i32, |sum, &w| sum.wrapping_add(w.into()));
-                    let zero_points = i32::from(zero_point).wrapping_mul(depth as i32);
-                    let sum = sum.wrapping_sub(zero_points);
-                    bias.wrapping_sub(sum.wrapping_mul(activations.offset()))
-                })
-                .collect();
-            self.replace(op, 2, bias.as_bytes().to_vec(), Layout::Plain)?;
+            let source = Source::Bias(bias, weights, activations);
+            self.replace(op, 2, source, size_of_val(bias) as u32, Layout::Plain)?;
         }
-        self.replace(op, 1, packed.as_bytes().to_vec(), activations.into())
+        self.replace(op, 1, Source::Tiles(weights), bytes, activations.into())
     }
 
     /// Gives an operator's input other bytes: those of its tensor, or of a new one where others use
     /// it.
-    fn replace(&mut self, op: u16, input: usize, bytes: Vec<u8>, layout: Layout) -> Option<()> {
+    fn replace(
+        &mut self,
+        op: u16,
+        input: usize,
+        source: Source<'m>,
+        bytes: u32,
+        layout: Layout,
+    ) -> Option<()> {
         let start = usize::from(op) * format::OPERATOR_BYTES;
         let operator = self.model.operators.get(start..)?;
         let operand = self.operands.get_mut(u32_at(operator, 4)? as usize + input)?;
         let next = self.tensors.len() as u16;
         let tensor = self.tensors.get_mut(usize::from(*operand))?;
-        let record =
-            TensorRecord { bytes: bytes.len() as u32, layout: layout as u8, ..tensor.record };
-        let replaced = Tensor { record, bytes: Some(bytes), uses: 1 };
+        let record = TensorRecord { bytes, layout: layout as u8, ..tensor.record };
+        let replaced = Tensor { record, source, uses: 1 };
         if tensor.uses == 1 {
             *tensor = replaced;
         } else {
@@ -163,85 +188,124 @@ impl<'m> Packer<'m> {
 
     /// The new file: the sections of the old one, but for tensors, operands and constants.
     fn write(mut self, file: &[u8]) -> AlignedBytes {
-        let header = Header::read(file).unwrap_or(Header {
-            version: format::VERSION,
-            sections: 0,
-            file_bytes: 0,
-            checksum: 0,
-            macs: 0,
-        });
-        let mut out = vec![0; HEADER_BYTES + usize::from(header.sections) * SECTION_BYTES];
-        for i in 0..usize::from(header.sections) {
-            let at = HEADER_BYTES + i * SECTION_BYTES;
-            let Some(section) = file.get(at..).and_then(Section::read) else { continue };
-            let kind = SectionKind::from_code(section.kind);
-            let alignment = if kind == Some(SectionKind::Constants) { LINE } else { 4 };
-            out.resize(out.len().next_multiple_of(alignment), 0);
-            let offset = out.len();
-            match kind {
+        let constants = self.place();
+        let count = usize::from(u16_at(file, 10).unwrap_or(0));
+        let entries = (0..count).map(|i| HEADER_BYTES + i * SECTION_BYTES);
+        let sections: Vec<Section> =
+            entries.filter_map(|at| Section::read(file.get(at..)?)).collect();
+        let mut end = HEADER_BYTES + count * SECTION_BYTES;
+        let placed: Vec<Section> = sections
+            .iter()
+            .map(|&section| {
+                let (bytes, alignment) = match SectionKind::from_code(section.kind) {
+                    Some(SectionKind::Tensors) => (self.tensors.len() * TENSOR_BYTES, 4),
+                    Some(SectionKind::Operands) => (self.operands.len() * 2, 4),
+                    Some(SectionKind::Constants) => (constants, LINE),
+                    _ => (section.bytes as usize, 4),
+                };
+                let offset = end.next_multiple_of(alignment);
+                end = offset + bytes;
+                Section { offset: offset as u32, bytes: bytes as u32, ..section }
+            })
+            .collect();
+        let mut file_out = AlignedBytes::zeroed(end);
+        let out = file_out.as_mut_slice();
+        for (i, (section, old)) in placed.iter().zip(&sections).enumerate() {
+            fill(out, HEADER_BYTES + i * SECTION_BYTES, &section.to_bytes());
+            let start = section.offset as usize;
+            match SectionKind::from_code(section.kind) {
                 Some(SectionKind::Tensors) => {
-                    // Overwritten when it is known where constants are.
-                    out.resize(offset + self.tensors.len() * TENSOR_BYTES, 0);
+                    for (t, tensor) in self.tensors.iter().enumerate() {
+                        fill(out, start + t * TENSOR_BYTES, &tensor.record.to_bytes());
+                    }
                 }
-                Some(SectionKind::Operands) => out.extend(self.operands.as_bytes()),
-                Some(SectionKind::Constants) => self.constants(&mut out),
-                _ => out.extend(section.slice(file).unwrap_or_default()),
-            }
-            let bytes = (out.len() - offset) as u32;
-            let section = Section { offset: offset as u32, bytes, ..section };
-            fill(&mut out, at, &section.to_bytes());
-        }
-        for i in 0..usize::from(header.sections) {
-            let section = out.get(HEADER_BYTES + i * SECTION_BYTES..).and_then(Section::read);
-            if let Some(section) = section.filter(|s| s.kind == SectionKind::Tensors as u16) {
-                for (t, tensor) in self.tensors.iter().enumerate() {
-                    let at = section.offset as usize + t * TENSOR_BYTES;
-                    fill(&mut out, at, &tensor.record.to_bytes());
+                Some(SectionKind::Operands) => fill(out, start, self.operands.as_bytes()),
+                Some(SectionKind::Constants) => {
+                    self.constants(out.get_mut(start..).unwrap_or_default());
                 }
+                _ => fill(out, start, old.slice(file).unwrap_or_default()),
             }
         }
-        let mut header = Header { file_bytes: out.len() as u32, ..header };
-        fill(&mut out, 0, &header.to_bytes());
-        header.checksum = format::checksum(out.get(20..).unwrap_or_default());
-        fill(&mut out, 0, &header.to_bytes());
-        out.as_slice().into()
+        if let Some(header) = Header::read(file) {
+            let mut header = Header { file_bytes: end as u32, ..header };
+            fill(out, 0, &header.to_bytes());
+            header.checksum = format::checksum(out.get(20..).unwrap_or_default());
+            fill(out, 0, &header.to_bytes());
+        }
+        file_out
     }
 
-    /// Appends the constants to `out`, each to a line of its own, and tells the records where they
-    /// are.
-    fn constants(&mut self, out: &mut Vec<u8>) {
-        let base = out.len();
+    /// Tells the records where the constants are, each on a line of its own; how long all are.
+    fn place(&mut self) -> usize {
+        let mut end = 0_usize;
         // Tensors of the same bytes in the old file share them in the new one.
         let mut known = BTreeMap::new();
-        for Tensor { record, bytes, .. } in &mut self.tensors {
+        for Tensor { record, source, .. } in &mut self.tensors {
             if record.storage != Storage::Constant as u8 {
                 continue;
             }
-            let old = (record.offset, record.bytes);
-            if let (None, Some(&offset)) = (&bytes, known.get(&old)) {
-                record.offset = offset;
+            let start = end.next_multiple_of(LINE);
+            record.offset = match source {
+                Source::File => *known.entry((record.offset, record.bytes)).or_insert(start as u32),
+                _ => start as u32,
+            };
+            if record.offset as usize == start {
+                end = start + record.bytes as usize;
+            }
+        }
+        end
+    }
+
+    /// Writes the constants to their section.
+    fn constants(&self, out: &mut [u8]) {
+        let old = self.model.tensors.chunks_exact(TENSOR_BYTES).map(TensorRecord::read);
+        for (tensor, old) in self.tensors.iter().zip(old.chain(core::iter::repeat(None))) {
+            if tensor.record.storage != Storage::Constant as u8 {
                 continue;
             }
-            out.resize(out.len().next_multiple_of(LINE), 0);
-            let offset = (out.len() - base) as u32;
-            match bytes {
-                Some(bytes) => out.extend_from_slice(bytes),
+            let start = tensor.record.offset as usize;
+            let Some(to) = out.get_mut(start..start + tensor.record.bytes as usize) else {
+                continue;
+            };
+            match (tensor.source, old) {
                 // One that nobody uses keeps its shape, and so needs its bytes.
-                None => {
-                    let start = record.offset as usize;
-                    let end = start + record.bytes as usize;
-                    out.extend(self.model.constants().get(start..end).unwrap_or_default());
-                    known.insert(old, offset);
+                (Source::File, Some(old)) => {
+                    let from = self.model.constants().get(old.offset as usize..);
+                    fill(to, 0, from.and_then(|from| from.get(..to.len())).unwrap_or_default());
+                }
+                (Source::File, None) => {}
+                (Source::Tiles(weights), _) => {
+                    let tiles = <[i8]>::mut_from_bytes(to).unwrap_or_default();
+                    // The tiles have the bytes that were asked for.
+                    let _packed = tiles::pack(weights.plain, weights.depth, tiles);
+                }
+                (Source::Bias(bias, weights, activations), _) => {
+                    for (to, bias) in
+                        to.as_chunks_mut().0.iter_mut().zip(weights.bias(bias, activations))
+                    {
+                        *to = bias.to_le_bytes();
+                    }
                 }
             }
-            record.offset = offset;
         }
+    }
+}
+
+impl<'m> Weights<'m> {
+    /// The bias, less what these weights make of what is added to activations.
+    fn bias(self, bias: &[i32], activations: Activations) -> impl Iterator<Item = i32> {
+        bias.iter().zip(self.plain.chunks_exact(self.depth.max(1))).map(move |(bias, row)| {
+            let sum = row.iter().fold(0_i32, |sum, &w| sum.wrapping_add(w.into()));
+            let zero_points = self.zero_point.wrapping_mul(self.depth as i32);
+            let sum = sum.wrapping_sub(zero_points);
+            bias.wrapping_sub(sum.wrapping_mul(activations.offset()))
+        })
     }
 }
 
 /// Overwrites `out` from `at` on.
 fn fill(out: &mut [u8], at: usize, bytes: &[u8]) {
-    for (to, from) in out.iter_mut().skip(at).zip(bytes) {
-        *to = *from;
+    if let Some(to) = at.checked_add(bytes.len()).and_then(|end| out.get_mut(at..end)) {
+        to.copy_from_slice(bytes);
     }
 }

@@ -1,6 +1,9 @@
 //! Executing a model in an arena.
 
 #[cfg(feature = "std")]
+use systole_kernels::arch::Threads;
+
+#[cfg(feature = "std")]
 use crate::operators::Decoded;
 use crate::{
     Delegate, DelegateError, Delegated, Model, Opcode, PortError, RunError, RunFailure,
@@ -23,6 +26,9 @@ pub struct Session<'m, 'a> {
     /// All operators, where there is a heap; else each is decoded when it is executed.
     #[cfg(feature = "std")]
     decoded: DecodedOperators<'a>,
+    /// Threads beside the caller's.
+    #[cfg(feature = "std")]
+    threads: Option<Threads>,
 }
 
 /// The operators of a model in order; `None` for those of a delegate, and for what a valid model does
@@ -67,7 +73,28 @@ impl<'m, 'a> Session<'m, 'a> {
             next: 0,
             #[cfg(feature = "std")]
             decoded: DecodedOperators::new(model),
+            #[cfg(feature = "std")]
+            threads: None,
         })
+    }
+
+    /// Runs large layers on up to so many threads, the caller's among them: 1 until this is called, and
+    /// fewer than asked for where the system does not give them. Results are the same to the last bit.
+    ///
+    /// The threads are this session's own and end with it. They wait awake for a fifth of a millisecond
+    /// for the next layer, then sleep.
+    #[cfg(feature = "std")]
+    pub fn set_threads(&mut self, threads: usize) {
+        if threads != self.threads() {
+            self.threads = None;
+            self.threads = (threads > 1).then(|| Threads::new(threads));
+        }
+    }
+
+    /// How many threads run large layers.
+    #[cfg(feature = "std")]
+    pub fn threads(&self) -> usize {
+        self.threads.as_ref().map_or(1, Threads::count)
     }
 
     /// The model.
@@ -181,7 +208,8 @@ impl<'m, 'a> Session<'m, 'a> {
     fn execute(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
         let decoded = self.decoded.0.get(usize::from(self.next)).ok_or(RunFailure::Mismatch)?;
         let Some(operator) = decoded else { return self.delegate(delegate) };
-        let mut memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let mut memory = memory.with(self.threads.as_mut());
         operator(&mut memory).map_err(|_| RunFailure::Mismatch)?;
         Ok(0)
     }

@@ -28,7 +28,21 @@ pub(crate) fn load(
     linked: Operators,
     delegate: bool,
 ) -> Result<Model<'_>, LoadError> {
+    checksum(bytes)?;
+    load_unsummed(bytes, linked, delegate)
+}
+
+/// The same but for the checksum, which takes longer than all else: for who looks at it before the
+/// model is used.
+pub(crate) fn load_unsummed(
+    bytes: &[u8],
+    linked: Operators,
+    delegate: bool,
+) -> Result<Model<'_>, LoadError> {
     let header = header(bytes)?;
+    if !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+        return Err(LoadError::Misaligned { needed: ALIGNMENT });
+    }
     let model = sections(bytes, &header, linked)?;
     for tensor in 0..model.tensor_count() as u16 {
         self::tensor(&model, tensor).map_err(|error| LoadError::Tensor { tensor, error })?;
@@ -57,14 +71,14 @@ fn header(bytes: &[u8]) -> Result<Header, LoadError> {
     if header.file_bytes as usize != bytes.len() {
         return Err(LoadError::Length { stated: header.file_bytes, found: bytes.len() });
     }
-    let computed = format::checksum(bytes.get(20..).unwrap_or_default());
-    if computed != header.checksum {
-        return Err(LoadError::Checksum { stated: header.checksum, computed });
-    }
-    if !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
-        return Err(LoadError::Misaligned { needed: ALIGNMENT });
-    }
     Ok(header)
+}
+
+/// Compares the checksum with the one that a file states.
+pub(crate) fn checksum(bytes: &[u8]) -> Result<(), LoadError> {
+    let stated = header(bytes)?.checksum;
+    let computed = format::checksum(bytes.get(20..).unwrap_or_default());
+    if stated == computed { Ok(()) } else { Err(LoadError::Checksum { stated, computed }) }
 }
 
 /// Finds the sections and checks that their lengths are whole records.

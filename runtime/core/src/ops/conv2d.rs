@@ -173,12 +173,12 @@ impl<'m> Operator<'m> for Conv2d<'m> {
         match &self.kernel {
             Kernel::I8(kernel) => match kernel.windows().ok_or(Mismatch)? {
                 Windows::Adjacent => {
-                    call!(machine, conv2d_pointwise_i8, kernel; [self.x] => self.y)
+                    call!(machine, conv2d_pointwise_i8, kernel; in parts [self.x] => self.y)
                 }
-                Windows::Small => call!(machine, conv2d_i8, kernel; [self.x] => self.y),
-                Windows::Large => call!(machine, conv2d_large_i8, kernel; [self.x] => self.y),
+                Windows::Small => call!(machine, conv2d_i8, kernel; in parts [self.x] => self.y),
+                Windows::Large => call!(machine, conv2d_large_i8, kernel; in parts [self.x] => self.y),
             },
-            Kernel::Tiled(kernel) => call!(machine, conv2d_tiled_i8, kernel; [self.x] => self.y),
+            Kernel::Tiled(kernel) => call!(machine, conv2d_tiled_i8, kernel; in parts [self.x] => self.y),
             Kernel::PointwiseI4(kernel, scratch) => {
                 call!(machine, conv2d_pointwise_i4, kernel; [self.x] => self.y, *scratch)
             }
@@ -186,10 +186,10 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 call!(machine, conv2d_i4, kernel; [self.x] => self.y, *scratch)
             }
             Kernel::I16(kernel) => {
-                call!(machine, conv2d_i16, kernel; [self.x] => self.y)
+                call!(machine, conv2d_i16, kernel; in parts [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                call!(machine, conv2d_f32, kernel; [self.x] => self.y)
+                call!(machine, conv2d_f32, kernel; in parts [self.x] => self.y)
             }
             Kernel::F16(kernel, scratch) => {
                 call!(machine, conv2d_f16, kernel; [self.x] => self.y, *scratch)

@@ -131,13 +131,13 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) if kernel.weights_zero_point != 0 => {
-                call!(machine, depthwise_conv2d_asymmetric_i8, kernel; [self.x] => self.y)
+                call!(machine, depthwise_conv2d_asymmetric_i8, kernel; in parts [self.x] => self.y)
             }
             Kernel::I8(kernel) if kernel.input[3] != kernel.output[3] => {
-                call!(machine, depthwise_conv2d_multiplied_i8, kernel; [self.x] => self.y)
+                call!(machine, depthwise_conv2d_multiplied_i8, kernel; in parts [self.x] => self.y)
             }
             Kernel::I8(kernel) => {
-                call!(machine, depthwise_conv2d_i8, kernel; [self.x] => self.y)
+                call!(machine, depthwise_conv2d_i8, kernel; in parts [self.x] => self.y)
             }
             Kernel::I4(kernel, scratch) if kernel.layer.input[3] != kernel.layer.output[3] => {
                 call!(machine, depthwise_conv2d_multiplied_i4, kernel; [self.x] => self.y, *scratch)
@@ -146,10 +146,10 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
                 call!(machine, depthwise_conv2d_i4, kernel; [self.x] => self.y, *scratch)
             }
             Kernel::I16(kernel) => {
-                call!(machine, depthwise_conv2d_i16, kernel; [self.x] => self.y)
+                call!(machine, depthwise_conv2d_i16, kernel; in parts [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                call!(machine, depthwise_conv2d_f32, kernel; [self.x] => self.y)
+                call!(machine, depthwise_conv2d_f32, kernel; in parts [self.x] => self.y)
             }
             Kernel::F16(kernel, scratch) => {
                 call!(machine, depthwise_conv2d_f16, kernel; [self.x] => self.y, *scratch)

@@ -144,12 +144,12 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
             Kernel::I8(kernel) if kernel.batches == 1 => {
-                call!(machine, fully_connected_vector_i8, kernel; [self.x] => self.y)
+                call!(machine, fully_connected_vector_i8, kernel; in parts [self.x] => self.y)
             }
             Kernel::I8(kernel) => {
-                call!(machine, fully_connected_i8, kernel; [self.x] => self.y)
+                call!(machine, fully_connected_i8, kernel; in parts [self.x] => self.y)
             }
-            Kernel::Tiled(kernel) => call!(machine, conv2d_tiled_i8, kernel; [self.x] => self.y),
+            Kernel::Tiled(kernel) => call!(machine, conv2d_tiled_i8, kernel; in parts [self.x] => self.y),
             Kernel::I4(kernel, scratch) if kernel.layer.batches == 1 => {
                 call!(machine, fully_connected_vector_i4, kernel; [self.x] => self.y, *scratch)
             }
@@ -157,10 +157,10 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 call!(machine, fully_connected_i4, kernel; [self.x] => self.y, *scratch)
             }
             Kernel::I16(kernel) => {
-                call!(machine, fully_connected_i16, kernel; [self.x] => self.y)
+                call!(machine, fully_connected_i16, kernel; in parts [self.x] => self.y)
             }
             Kernel::F32(kernel) => {
-                call!(machine, fully_connected_f32, kernel; [self.x] => self.y)
+                call!(machine, fully_connected_f32, kernel; in parts [self.x] => self.y)
             }
             Kernel::F16(kernel, scratch) => {
                 call!(machine, fully_connected_f16, kernel; [self.x] => self.y, *scratch)
