@@ -173,11 +173,11 @@ pub fn conv2d_i16<R: Rescale>(
     match p.accumulate {
         Accumulate16::Narrow(bias, requantize) => {
             let finish = Requantized::new(bias, requantize, p.output_stage);
-            Convolution::new(I16, &g, Padding::ZERO, p.weights, finish)?.run(x, y)
+            Convolution::new(I16, &g, Padding::zero(), p.weights, finish)?.run(x, y)
         }
         Accumulate16::Wide(bias, requantize) => {
             let finish = RequantizedWide { bias, requantize, output: p.output_stage };
-            Convolution::new(I16Wide, &g, Padding::ZERO, p.weights, finish)?.run(x, y)
+            Convolution::new(I16Wide, &g, Padding::zero(), p.weights, finish)?.run(x, y)
         }
     }
 }
@@ -202,7 +202,8 @@ pub struct Conv2dF32<'a> {
     pub activation: ActivationRange<f32>,
 }
 
-/// `y = clamp(Σ x·w + bias)`, products summed in the order of the weights.
+/// `y = clamp(Σ x·w + bias)`, products summed in the order of the weights; taps outside of the image
+/// are 0.
 ///
 /// # Errors
 ///
@@ -216,7 +217,7 @@ pub fn conv2d_f32(p: &Conv2dF32<'_>, x: &[f32], y: &mut [f32]) -> Result<(), Mis
     }
     let g = Geometry { input, output, kernel, window };
     let finish = Biased { bias: p.bias, activation: p.activation };
-    Convolution::new(F32, &g, Padding::NONE, p.weights, finish)?.run(x, y)
+    Convolution::new(F32, &g, Padding::zero(), p.weights, finish)?.run(x, y)
 }
 
 /// A convolution of f32 activations, quantized on the fly, with int8 weights.

@@ -273,14 +273,11 @@ pub(crate) struct Padding<X> {
     pub weights_zero_point: i32,
 }
 
-impl<X> Padding<X> {
-    /// Taps outside add nothing, weights are symmetric.
-    pub const NONE: Self = Self { outside: None, weights_zero_point: 0 };
-}
-
-impl Padding<i16> {
+impl<X: Default> Padding<X> {
     /// Taps outside are 0, weights are symmetric.
-    pub const ZERO: Self = Self { outside: Some(0), weights_zero_point: 0 };
+    pub fn zero() -> Self {
+        Self { outside: Some(X::default()), weights_zero_point: 0 }
+    }
 }
 
 /// A [`Geometry`] whose numbers fit each other, with what follows from them.

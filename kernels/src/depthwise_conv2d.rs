@@ -223,13 +223,24 @@ pub struct DepthwiseConv2dF32<'a> {
     pub activation: ActivationRange<f32>,
 }
 
-/// `y = clamp(Σ x·w + bias)`, channel by channel, taps summed in their order.
+/// `y = clamp(Σ x·w + bias)`, channel by channel, taps summed in their order; those outside of the
+/// image are 0.
 ///
 /// # Errors
 ///
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
 #[inline(never)]
 pub fn depthwise_conv2d_f32(
+    p: &DepthwiseConv2dF32<'_>,
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    arch::depthwise_conv2d_f32(p, x, y)
+}
+
+/// The definition of [`depthwise_conv2d_f32`].
+#[inline(always)]
+pub(crate) fn portable_f32(
     p: &DepthwiseConv2dF32<'_>,
     x: &[f32],
     y: &mut [f32],
@@ -241,7 +252,7 @@ pub fn depthwise_conv2d_f32(
     }
     let g = Geometry { input, output, kernel, window };
     let finish = Biased { bias: p.bias, activation: p.activation };
-    depthwise::<_, _, true>(F32, &g, None, x, p.weights, y, &finish)
+    depthwise::<_, _, true>(F32, &g, Some(0.0), x, p.weights, y, &finish)
 }
 
 /// A depthwise convolution of f32 activations, quantized on the fly, with int8 weights.
@@ -341,6 +352,37 @@ pub(crate) mod tests {
     pub(crate) fn holds_asymmetric(kernels: &Kernels, cases: u32) {
         holds_with(kernels, cases, kernels.depthwise_conv2d_asymmetric_i8, |values| {
             values.i32s(1, -128, 127)[0]
+        });
+    }
+
+    /// Holds a level's kernel for f32 against the definition.
+    pub(crate) fn holds_f32(kernels: &Kernels, cases: u32) {
+        let strategy = (testing::geometry(), 1..71_usize, 0..4, any::<u64>());
+        testing::check(kernels.level, cases, strategy, |(mut g, channels, kind, seed)| {
+            // One in four is what most are, and one has an input that several outputs share.
+            if kind == 0 {
+                g.kernel = [3, 3];
+            }
+            let multiplier = if kind == 1 { 2 } else { 1 };
+            (g.input[3], g.output[3]) = (channels, channels * multiplier);
+            let mut values = Values::new(seed);
+            let x = values.floats(g.input.iter().product());
+            let weights = values.floats(g.kernel[0] * g.kernel[1] * g.output[3]);
+            let bias = values.floats(g.output[3]);
+            let p = DepthwiseConv2dF32 {
+                input: g.input,
+                output: g.output,
+                kernel: g.kernel,
+                window: g.window,
+                weights: &weights,
+                bias: &bias,
+                activation: values.activation(),
+            };
+            let len = g.output.iter().product();
+            let (mut y, mut expected) = (vec![1.0; len], vec![2.0; len]);
+            prop_assert_eq!((kernels.depthwise_conv2d_f32)(&p, &x, &mut y), Ok(()));
+            portable_f32(&p, &x, &mut expected).unwrap();
+            testing::same_floats(&y, &expected)
         });
     }
 

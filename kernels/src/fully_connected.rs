@@ -170,6 +170,22 @@ pub struct FullyConnectedF32<'a> {
     pub activation: ActivationRange<f32>,
 }
 
+impl<'a> FullyConnectedF32<'a> {
+    /// The same as a convolution whose kernel is one pixel, over an image whose pixels are the rows.
+    #[inline(always)]
+    pub fn as_convolution(&self) -> Conv2dF32<'a> {
+        Conv2dF32 {
+            input: [1, 1, self.batches, self.inputs],
+            output: [1, 1, self.batches, self.outputs],
+            kernel: [1, 1],
+            window: Window::UNIT,
+            weights: self.weights,
+            bias: self.bias,
+            activation: self.activation,
+        }
+    }
+}
+
 /// `y = clamp(Σ x·w + bias)`, products summed in the order of the inputs.
 ///
 /// # Errors
@@ -181,16 +197,7 @@ pub fn fully_connected_f32(
     x: &[f32],
     y: &mut [f32],
 ) -> Result<(), Mismatch> {
-    let p = Conv2dF32 {
-        input: [1, 1, p.batches, p.inputs],
-        output: [1, 1, p.batches, p.outputs],
-        kernel: [1, 1],
-        window: Window::UNIT,
-        weights: p.weights,
-        bias: p.bias,
-        activation: p.activation,
-    };
-    conv2d_f32(&p, x, y)
+    conv2d_f32(&p.as_convolution(), x, y)
 }
 
 /// A fully connected layer of f32 activations, quantized on the fly, with int8 weights.

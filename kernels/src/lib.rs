@@ -101,6 +101,7 @@ pub mod strided_slice;
 mod testing;
 pub mod tile;
 pub mod tiles;
+pub mod tiles_f32;
 pub mod top_k;
 pub mod transpose;
 pub mod transpose_conv2d;

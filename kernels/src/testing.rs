@@ -75,9 +75,83 @@ impl Values {
         values.into_iter().map(|v| v as f32 / (1 << 20) as f32).collect()
     }
 
+    /// `len` values of which, for one seed in four, some, for another, most are unusual: zeros of
+    /// both signs, infinities, NaN, numbers so small that products underflow or so large that sums
+    /// overflow.
+    pub(crate) fn floats(&mut self, len: usize) -> Vec<f32> {
+        const UNUSUAL: [u32; 14] = [
+            0x0000_0000,
+            0x8000_0000,
+            0x7F80_0000,
+            0xFF80_0000,
+            0x7FC0_0000,
+            0x0000_0001,
+            0x8000_0001,
+            0x007F_FFFF,
+            0x0080_0000,
+            0x9F80_0001,
+            0x2000_0000,
+            0x7F7F_FFFF,
+            0xFF7F_FFFF,
+            0x5F00_0000,
+        ];
+        let rare = match self.next() % 4 {
+            0 => 64,
+            1 => 2,
+            _ => u64::MAX,
+        };
+        // Neither NaN nor infinities everywhere, or all outputs would be NaN.
+        let kinds = if self.next().is_multiple_of(2) { 14 } else { 3 };
+        (0..len)
+            .map(|_| match self.next() {
+                bits if bits.is_multiple_of(rare) => {
+                    f32::from_bits(UNUSUAL[((bits / rare) % kinds) as usize])
+                }
+                // 24 bits that matter, so that products and sums are rounded.
+                bits => (bits as i32 as f32) / 2_147_483_648.0,
+            })
+            .collect()
+    }
+
+    /// `len` bits of f16, all kinds of them.
+    pub(crate) fn halves(&mut self, len: usize) -> Vec<u16> {
+        // One seed in two has ordinary numbers alone: |x| in 2⁻¹⁰..2.
+        let all = self.next().is_multiple_of(2);
+        (0..len)
+            .map(|_| match self.next() as u16 {
+                bits if all => bits,
+                bits => (bits & 0x9FFF) + 0x1400 + (bits & 0x0400),
+            })
+            .collect()
+    }
+
+    /// A range of a fused activation: none, those that are common, or a random one.
+    pub(crate) fn activation(&mut self) -> ActivationRange<f32> {
+        let [min, max] = match self.next() % 5 {
+            0 => [f32::MIN, f32::MAX],
+            1 => [f32::NEG_INFINITY, f32::INFINITY],
+            2 => [0.0, f32::MAX],
+            3 => [0.0, 6.0],
+            _ => [-0.5, 0.25],
+        };
+        ActivationRange { min, max }
+    }
+
     pub(crate) fn i32s(&mut self, len: usize, min: i64, max: i64) -> Vec<i32> {
         self.integers(len, min, max).into_iter().map(|v| v as i32).collect()
     }
+}
+
+/// Whether floats are equal to the last bit, but that one NaN is as good as another: IEEE 754 leaves
+/// open which of an operation's NaN it returns, processors and compilers choose differently, and no
+/// kernel looks into one.
+pub(crate) fn same_floats(a: &[f32], b: &[f32]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(a.len(), b.len());
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        let same = a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+        prop_assert!(same, "at {}: {:e} for {:e}", i, a, b);
+    }
+    Ok(())
 }
 
 /// `q − zero_point` for each value.

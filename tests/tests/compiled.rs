@@ -13,7 +13,8 @@ use systole_converter::{
     AlignedBytes, Match, Options, convert_file,
     quantize::{Recipe, Scheme},
 };
-use systole_core::{Arena, DType, Model, Session, TensorInfo, emit};
+use systole_core::{Arena, DType, Model, Session, TensorInfo, emit, pack_for};
+use systole_kernels::tiles::Activations;
 use systole_tests::{packed_digits, quantized_digits, repository, shared};
 
 /// Real models of which a session needs more arena than this are left to the session.
@@ -106,7 +107,10 @@ fn models() -> Vec<(String, AlignedBytes)> {
     }
     models.push(("digits_float::int4".to_owned(), packed_digits().file));
     let recipe = Recipe { quantize: Scheme::F16, ..Recipe::default() };
-    models.push(("digits_float::f16".to_owned(), quantized_digits(recipe).file));
+    let f16 = quantized_digits(recipe).file;
+    let packed = pack_for(Activations::Signed, f16.as_slice()).unwrap();
+    models.push(("digits_float::f16_tiles".to_owned(), packed.unwrap()));
+    models.push(("digits_float::f16".to_owned(), f16));
     models
 }
 

@@ -17,7 +17,8 @@ use systole_converter::{
         layers::Beside, mixed::Bound, prepare, quantize,
     },
 };
-use systole_core::{DType, Model};
+use systole_core::{DType, Model, pack_for};
+use systole_kernels::tiles::Activations;
 use systole_tests::{packed_digits, quantized_digits, repository, shared};
 
 /// A float model with data to calibrate with, and other data to measure on.
@@ -206,7 +207,14 @@ fn float16_weights_halve_the_file_and_keep_the_answers() {
     assert!(f16.report.weight_bytes * 100 < float.report.weight_bytes * 55);
     let samples = repository().join("models/digits_float.inputs.npz");
     let samples = npz::read(&samples).expect("inputs are bundled");
-    let [float, f16] = [float, f16].map(|model| outputs(model.file.as_slice(), &samples));
+    let [float, f16] = [float, f16].map(|model| {
+        let answers = outputs(model.file.as_slice(), &samples);
+        // In tiles weights are the same numbers, and are packed once.
+        let packed = pack_for(Activations::Signed, model.file.as_slice()).unwrap().unwrap();
+        assert_eq!(outputs(packed.as_slice(), &samples), answers);
+        assert!(pack_for(Activations::Signed, packed.as_slice()).unwrap().is_none());
+        answers
+    });
     assert!(metric::sqnr(&float, &f16) > 50.0);
 }
 

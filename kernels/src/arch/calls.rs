@@ -6,7 +6,7 @@ use crate::average_pool_2d::AveragePool2d;
 use crate::batch_matmul::BatchMatMulI8;
 use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
-use crate::depthwise_conv2d::DepthwiseConv2dI8;
+use crate::depthwise_conv2d::{DepthwiseConv2dF32, DepthwiseConv2dI8};
 use crate::lut::LUT_I8_LENGTH;
 use crate::max_pool_2d::MaxPool2d;
 use crate::mul::Mul;
@@ -16,6 +16,7 @@ use crate::reduce_quantized::SumQuantized;
 use crate::requantize::{FixedScales, Rescale, Rounding};
 use crate::softmax::SoftmaxI8;
 use crate::tiles::Tiled;
+use crate::tiles_f32::TiledF32;
 
 use super::{MulI8, SumI8, batch_matmul_with, blocks, kernels};
 
@@ -152,6 +153,36 @@ pub(crate) fn depthwise_conv2d_asymmetric_i8<R: Rescale>(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     (kernels().depthwise_conv2d_asymmetric_i8)(&p.with_any_rounding(), x, y)
+}
+
+/// [`crate::tiles_f32::conv2d_tiled_f32`].
+#[inline(always)]
+pub(crate) fn conv2d_tiled_f32(
+    p: &TiledF32<'_, f32>,
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    (kernels().conv2d_tiled_f32)(p, x, y)
+}
+
+/// [`crate::tiles_f32::conv2d_tiled_f16`].
+#[inline(always)]
+pub(crate) fn conv2d_tiled_f16(
+    p: &TiledF32<'_, u16>,
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    (kernels().conv2d_tiled_f16)(p, x, y)
+}
+
+/// [`crate::depthwise_conv2d::depthwise_conv2d_f32`].
+#[inline(always)]
+pub(crate) fn depthwise_conv2d_f32(
+    p: &DepthwiseConv2dF32<'_>,
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
+    (kernels().depthwise_conv2d_f32)(p, x, y)
 }
 
 /// [`crate::add::add_i8`].

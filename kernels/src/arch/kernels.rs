@@ -5,7 +5,7 @@ use crate::add::{Add, add, sub};
 use crate::average_pool_2d::{self, AveragePool2d};
 use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
-use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
+use crate::depthwise_conv2d::{self, DepthwiseConv2dF32, DepthwiseConv2dI8};
 use crate::lut::{self, LUT_I8_LENGTH};
 use crate::max_pool_2d::{self, MaxPool2d};
 use crate::mul::{Mul, mul};
@@ -14,6 +14,7 @@ use crate::reduce_quantized::{self, SumQuantized};
 use crate::requantize::{Double, DoubleUp, Requantize, Rounding, Single};
 use crate::softmax::{self, SoftmaxI8};
 use crate::tiles::{self, Activations, Tiled};
+use crate::tiles_f32::{self, TiledF32};
 
 use super::Level;
 
@@ -24,6 +25,15 @@ pub type Conv2dTiledI8 = fn(&Tiled<'_, Conv2dI8<'_>>, &[i8], &mut [i8]) -> Resul
 pub type DepthwiseConv2dI8Kernel =
     fn(&DepthwiseConv2dI8<'_>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
 
+/// See [`tiles_f32::conv2d_tiled_f32`].
+pub type Conv2dTiledF32 = fn(&TiledF32<'_, f32>, &[f32], &mut [f32]) -> Result<(), Mismatch>;
+
+/// See [`tiles_f32::conv2d_tiled_f16`].
+pub type Conv2dTiledF16 = fn(&TiledF32<'_, u16>, &[f32], &mut [f32]) -> Result<(), Mismatch>;
+
+/// See [`depthwise_conv2d::depthwise_conv2d_f32`].
+pub type DepthwiseConv2dF32Kernel =
+    fn(&DepthwiseConv2dF32<'_>, &[f32], &mut [f32]) -> Result<(), Mismatch>;
 /// See [`average_pool_2d::average_pool_2d_i8`].
 pub type AveragePool2dI8 = fn(&AveragePool2d, &[i8], &mut [i8]) -> Result<(), Mismatch>;
 
@@ -126,13 +136,15 @@ macro_rules! table {
             pub level: Level,
             /// How weights have to be packed for it; `None` where it does best with plain ones.
             pub tiles: Option<Activations>,
+            /// Whether weights of floats have to be packed for it.
+            pub float_tiles: bool,
             $($(#[$doc])* pub $name: $type,)*
         }
 
         impl Kernels {
             /// The definitions.
             pub const PORTABLE: Self =
-                Self { level: Level::Portable, tiles: None, $($name: $portable,)* };
+                Self { level: Level::Portable, tiles: None, float_tiles: false, $($name: $portable,)* };
         }
 
         #[cfg(test)]
@@ -157,6 +169,16 @@ table! {
     depthwise_conv2d_asymmetric_i8: DepthwiseConv2dI8Kernel =
         |p, x, y| depthwise_conv2d::portable_asymmetric(p, x, y),
         crate::depthwise_conv2d::tests::holds_asymmetric;
+    /// CONV_2D and FULLY_CONNECTED in f32, weights in tiles.
+    conv2d_tiled_f32: Conv2dTiledF32 =
+        |p, x, y| tiles_f32::portable(p, x, y), crate::tiles_f32::tests::holds;
+    /// The same with weights of f16.
+    conv2d_tiled_f16: Conv2dTiledF16 =
+        |p, x, y| tiles_f32::portable(p, x, y), crate::tiles_f32::tests::holds_f16;
+    /// DEPTHWISE_CONV_2D in f32.
+    depthwise_conv2d_f32: DepthwiseConv2dF32Kernel =
+        |p, x, y| depthwise_conv2d::portable_f32(p, x, y),
+        crate::depthwise_conv2d::tests::holds_f32;
     /// ADD and SUB.
     sum_i8: SumI8Kernel = sum_i8, crate::add::tests::holds;
     /// MUL.

@@ -5,6 +5,8 @@
 //! one is chosen when the program runs. All of this crate's `unsafe` is here.
 
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
+mod avx2;
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod avx2;
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
@@ -18,8 +20,13 @@ mod calls;
 #[cfg(any(target_arch = "arm", target_arch = "riscv32"))]
 #[path = "calls_portable.rs"]
 mod calls;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod depthwise_f32;
 #[cfg(dsp)]
 pub mod dsp;
+#[cfg(simd)]
+mod floats;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 mod kernels;
 mod level;
@@ -45,7 +52,15 @@ mod tiled;
 mod vectors;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod tiled_f32;
+#[cfg(simd)]
+mod vector;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod windows;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod windows_f32;
 
 pub(crate) use calls::*;
 #[cfg(dsp)]

@@ -5,11 +5,12 @@
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use systole_kernels::{arch, tiles, tiles::Activations};
+use half::f16;
+use systole_kernels::{arch, tiles, tiles::Activations, tiles_f32};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
-    AlignedBytes, LoadError, Model, Opcode, Operators,
+    AlignedBytes, DType, LoadError, Model, Opcode, Operators,
     format::{
         self, HEADER_BYTES, Header, Layout, NO_TENSOR, SECTION_BYTES, Section, SectionKind,
         Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
@@ -38,17 +39,27 @@ const LINE: usize = 64;
 /// # Errors
 /// Those of [`Model::with_delegate`]. The checksum of a file that stays as it is has not been looked at.
 pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
-    match arch::kernels().tiles {
-        Some(activations) => pack_for(activations, file),
-        None => Ok(None),
+    let kernels = arch::kernels();
+    if kernels.tiles.is_none() && !kernels.float_tiles {
+        return Ok(None);
     }
+    rewrite(kernels.tiles, kernels.float_tiles, file)
 }
 
-/// [`pack`] for kernels that read activations in this way, wherever they are.
+/// [`pack`] for kernels that read int8 activations in this way, and floats in tiles, wherever they
+/// are.
 ///
 /// # Errors
 /// Those of [`Model::with_delegate`]. The checksum of a file that stays as it is has not been looked at.
 pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
+    rewrite(Some(activations), true, file)
+}
+
+fn rewrite(
+    activations: Option<Activations>,
+    floats: bool,
+    file: &[u8],
+) -> Result<Option<AlignedBytes>, LoadError> {
     let aligned;
     let file = if (file.as_ptr() as usize).is_multiple_of(format::ALIGNMENT) {
         file
@@ -64,7 +75,7 @@ pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedB
     let mut packed = false;
     for op in 0..model.operator_count() as u16 {
         // What cannot be packed stays as it is.
-        packed |= packer.operator(op, activations).is_some();
+        packed |= packer.operator(op, activations, floats).is_some();
     }
     if !packed {
         return Ok(None);
@@ -90,6 +101,10 @@ enum Source<'m> {
     File,
     /// These weights, in tiles.
     Tiles(Weights<'m>),
+    /// These weights, rows of so many, in tiles.
+    Floats(&'m [f32], usize),
+    /// The same as bits of f16.
+    Halves(&'m [u16], usize),
     /// This bias, less what activations add that have something added to them.
     Bias(&'m [i32], Weights<'m>, Activations),
 }
@@ -129,7 +144,7 @@ impl<'m> Packer<'m> {
     }
 
     /// Decides to pack an operator's weights, if there are kernels for them.
-    fn operator(&mut self, op: u16, activations: Activations) -> Option<()> {
+    fn operator(&mut self, op: u16, activations: Option<Activations>, floats: bool) -> Option<()> {
         let record = Record::new(self.model, op)?;
         let zero_point = match Opcode::from_code(record.opcode())? {
             Opcode::Conv2d => record.params::<conv2d::Params>().weights_zero_point,
@@ -140,9 +155,27 @@ impl<'m> Packer<'m> {
         let [outputs, depth] = weights.filters()?;
         let shape = weights.shape();
         let grouped = shape.rank() == 4 && shape.dim(3) != x.shape().dim(3);
-        if x.stored_dtype() != crate::DType::I8 || grouped {
+        if grouped {
             return None;
         }
+        match (x.stored_dtype(), weights.stored_dtype()) {
+            (DType::I8, _) => {}
+            (DType::F32, DType::F32) if floats => {
+                let plain: &[f32] = record.constant(1).ok()?;
+                return self.floats(op, Source::Floats(plain, depth), [plain.len(), depth], 4);
+            }
+            (DType::F32, DType::F16) if floats => {
+                // The scratch memory that it has is not used then, but has said what the shape is.
+                if record.output(1).ok()?.shape().dims() != shape.dims() {
+                    return None;
+                }
+                let halves: &[f16] = record.constant(1).ok()?;
+                let bits = <[u16]>::ref_from_bytes(halves.as_bytes()).ok()?;
+                return self.floats(op, Source::Halves(bits, depth), [bits.len(), depth], 2);
+            }
+            _ => return None,
+        }
+        let activations = activations?;
         let plain: &[i8] = record.constant(1).ok()?;
         let bias: &[i32] = record.constant(2).ok()?;
         let bytes = u32::try_from(tiles::bytes(outputs, depth)?).ok()?;
@@ -157,6 +190,22 @@ impl<'m> Packer<'m> {
             self.replace(op, 2, source, size_of_val(bias) as u32, Layout::Plain)?;
         }
         self.replace(op, 1, Source::Tiles(weights), bytes, activations.into())
+    }
+
+    /// Decides to pack the weights of an operator on floats, `count` in rows of `depth`, `size` bytes
+    /// each.
+    fn floats(
+        &mut self,
+        op: u16,
+        source: Source<'m>,
+        [count, depth]: [usize; 2],
+        size: usize,
+    ) -> Option<()> {
+        let packed = tiles_f32::len(count.checked_div(depth)?, depth)?;
+        let bytes = u32::try_from(packed.checked_mul(size)?).ok()?;
+        // A new tensor at most.
+        usize::from(NO_TENSOR).checked_sub(self.tensors.len()).filter(|&room| room >= 1)?;
+        self.replace(op, 1, source, bytes, Layout::Tiles)
     }
 
     /// Gives an operator's input other bytes: those of its tensor, or of a new one where others use
@@ -278,6 +327,14 @@ impl<'m> Packer<'m> {
                     let tiles = <[i8]>::mut_from_bytes(to).unwrap_or_default();
                     // The tiles have the bytes that were asked for.
                     let _packed = tiles::pack(weights.plain, weights.depth, tiles);
+                }
+                (Source::Floats(plain, depth), _) => {
+                    let tiles = <[f32]>::mut_from_bytes(to).unwrap_or_default();
+                    let _packed = tiles_f32::pack(plain, depth, tiles);
+                }
+                (Source::Halves(plain, depth), _) => {
+                    let tiles = <[u16]>::mut_from_bytes(to).unwrap_or_default();
+                    let _packed = tiles_f32::pack(plain, depth, tiles);
                 }
                 (Source::Bias(bias, weights, activations), _) => {
                     for (to, bias) in

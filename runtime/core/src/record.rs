@@ -4,7 +4,7 @@ use systole_kernels::{
     requantize::{FixedScales, Requantize, RequantizeWide},
     tiles::{Activations, Tiles},
 };
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::{
     DType, Element, Model, OperatorError, TensorInfo,
@@ -196,6 +196,21 @@ impl<'m> Record<'m> {
         let bytes = self.bytes_of(&info).ok_or(layout)?;
         let tiles = <[i8]>::ref_from_bytes(bytes).map_err(|_| layout)?;
         Ok(Tiles { tiles, activations })
+    }
+
+    /// An input that is weights of floats in tiles: f32, or the bits of f16. The caller has seen its
+    /// type.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`], [`OperatorError::Layout`].
+    pub(crate) fn float_tiles<T: FromBytes + Immutable + KnownLayout>(
+        &self,
+        index: usize,
+    ) -> Result<&'m [T], OperatorError> {
+        let (info, _) = self.weights(index)?;
+        let layout = OperatorError::Layout(index as u8);
+        let bytes = self.bytes_of(&info).ok_or(layout)?;
+        <[T]>::ref_from_bytes(bytes).map_err(|_| layout)
     }
 
     /// The bytes of a constant.

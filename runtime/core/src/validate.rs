@@ -15,7 +15,7 @@ use crate::{
     record::Record,
 };
 
-use systole_kernels::tiles;
+use systole_kernels::{tiles, tiles_f32};
 
 /// The most outputs that an operator of this version has, but for DELEGATE; each is compared with all
 /// operands.
@@ -170,10 +170,17 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     let bytes = match layout {
         Layout::Plain => info.len().checked_mul(dtype.size()),
         Layout::Tiles | Layout::UnsignedTiles => {
-            if dtype != crate::DType::I8 || record.storage != Storage::Constant as u8 {
+            if record.storage != Storage::Constant as u8 {
                 return Err(Bad::Unknown);
             }
-            info.filters().and_then(|[outputs, depth]| tiles::bytes(outputs, depth))
+            let [outputs, depth] = info.filters().ok_or(Bad::Shape)?;
+            match (dtype, layout) {
+                (crate::DType::I8, _) => tiles::bytes(outputs, depth),
+                (crate::DType::F32 | crate::DType::F16, Layout::Tiles) => {
+                    tiles_f32::len(outputs, depth).and_then(|len| len.checked_mul(dtype.size()))
+                }
+                _ => return Err(Bad::Unknown),
+            }
         }
     };
     if bytes != Some(info.bytes()) {

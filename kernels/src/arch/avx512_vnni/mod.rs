@@ -7,6 +7,7 @@ mod add;
 mod copy;
 mod depthwise;
 mod depthwise_narrow;
+mod float;
 mod gemm;
 mod lut;
 mod requantize;
@@ -27,9 +28,13 @@ use crate::tiles::{Activations, Tiled};
 static KERNELS: Kernels = Kernels {
     level: Level::Avx512Vnni,
     tiles: Some(Activations::Unsigned),
+    float_tiles: true,
     conv2d_tiled_i8,
     depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: depthwise::depthwise_conv2d_asymmetric_i8,
+    conv2d_tiled_f32: float::conv2d_tiled_f32,
+    conv2d_tiled_f16: float::conv2d_tiled_f16,
+    depthwise_conv2d_f32: float::depthwise_conv2d_f32,
     sum_i8: add::sum_i8,
     lut_i8: lut::lut_i8,
     ..vectors::AVX512
@@ -37,7 +42,9 @@ static KERNELS: Kernels = Kernels {
 
 /// The table, if this processor has the instructions.
 pub(super) fn kernels() -> Option<&'static Kernels> {
-    let detected = is_x86_feature_detected!("avx512f")
+    let detected = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")

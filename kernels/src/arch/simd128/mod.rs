@@ -9,6 +9,7 @@
 mod add;
 mod copy;
 mod depthwise;
+mod float;
 mod gemm;
 mod requantize;
 
@@ -26,10 +27,14 @@ use crate::tiles::{Activations, Tiled};
 static KERNELS: Kernels = Kernels {
     level: Level::Simd128,
     tiles: Some(Activations::Signed),
+    float_tiles: true,
     conv2d_tiled_i8,
     depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: depthwise::depthwise_conv2d_asymmetric_i8,
     sum_i8: add::sum_i8,
+    conv2d_tiled_f32: float::conv2d_tiled_f32,
+    conv2d_tiled_f16: float::conv2d_tiled_f16,
+    depthwise_conv2d_f32: float::depthwise_conv2d_f32,
     ..vectors::PLAIN
 };
 

@@ -29,7 +29,8 @@ pub enum Storage {
 pub enum Layout {
     /// Row-major.
     Plain = 0,
-    /// Weights of CONV_2D or FULLY_CONNECTED in tiles, see [`systole_kernels::tiles`].
+    /// Weights of CONV_2D or FULLY_CONNECTED in tiles, see [`systole_kernels::tiles`] and, of floats,
+    /// [`systole_kernels::tiles_f32`].
     Tiles = 1,
     /// Tiles that are multiplied with `x + 128`; the operator's bias makes up for it.
     UnsignedTiles = 2,

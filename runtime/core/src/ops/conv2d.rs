@@ -14,6 +14,7 @@ use systole_kernels::{
     packed::{Packed, conv2d_i4, conv2d_pointwise_i4},
     pool::ActivationRange,
     tiles::{Tiled, conv2d_tiled_i8},
+    tiles_f32::{TiledF32, conv2d_tiled_f16, conv2d_tiled_f32},
 };
 
 use super::{
@@ -72,6 +73,8 @@ enum Kernel<'m> {
     I4(Packed<'m, Conv2dI8<'m>>, Place),
     I16(Conv2dI16<'m>),
     F32(Conv2dF32<'m>),
+    TiledF32(TiledF32<'m, f32>),
+    TiledF16(TiledF32<'m, u16>),
     F16(Halved<'m, Conv2dF32<'m>>, Place),
     Hybrid(Conv2dHybrid<'m>, Place),
 }
@@ -134,7 +137,10 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 accumulate: linear::accumulate16(record, channels)?,
                 output_stage,
             }),
-            Arithmetic::F32 | Arithmetic::F16 => {
+            Arithmetic::F32
+            | Arithmetic::TiledF32
+            | Arithmetic::F16
+            | Arithmetic::TiledF16 => {
                 let (weights, halved) = linear::float_weights(record, arithmetic)?;
                 let layer = Conv2dF32 {
                     input,
@@ -146,7 +152,12 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                     activation,
                 };
                 match halved {
-                    None => Kernel::F32(layer),
+                    None if arithmetic == Arithmetic::F32 => Kernel::F32(layer),
+                    None if groups != 1 => return Err(OperatorError::Layout(1)),
+                    None if arithmetic == Arithmetic::TiledF32 => {
+                        Kernel::TiledF32(TiledF32 { tiles: record.float_tiles(1)?, layer })
+                    }
+                    None => Kernel::TiledF16(TiledF32 { tiles: record.float_tiles(1)?, layer }),
                     Some((weights, scratch)) => Kernel::F16(Halved { weights, layer }, scratch),
                 }
             }
@@ -190,6 +201,12 @@ impl<'m> Operator<'m> for Conv2d<'m> {
             }
             Kernel::F32(kernel) => {
                 call!(machine, conv2d_f32, kernel; in parts [self.x] => self.y)
+            }
+            Kernel::TiledF32(kernel) => {
+                call!(machine, conv2d_tiled_f32, kernel; [self.x] => self.y)
+            }
+            Kernel::TiledF16(kernel) => {
+                call!(machine, conv2d_tiled_f16, kernel; [self.x] => self.y)
             }
             Kernel::F16(kernel, scratch) => {
                 call!(machine, conv2d_f16, kernel; [self.x] => self.y, *scratch)

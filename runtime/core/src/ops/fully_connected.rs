@@ -15,6 +15,7 @@ use systole_kernels::{
     packed::{Packed, fully_connected_i4, fully_connected_vector_i4},
     pool::ActivationRange,
     tiles::{Tiled, conv2d_tiled_i8},
+    tiles_f32::{TiledF32, conv2d_tiled_f16, conv2d_tiled_f32},
 };
 
 use super::linear::{self, Arithmetic};
@@ -57,6 +58,8 @@ enum Kernel<'m> {
     I4(Packed<'m, FullyConnectedI8<'m>>, Place),
     I16(FullyConnectedI16<'m>),
     F32(FullyConnectedF32<'m>),
+    TiledF32(TiledF32<'m, f32>),
+    TiledF16(TiledF32<'m, u16>),
     F16(Halved<'m, FullyConnectedF32<'m>>, Place),
     Hybrid(FullyConnectedHybrid<'m>, Place),
 }
@@ -108,7 +111,10 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 accumulate: linear::accumulate16(record, outputs)?,
                 output_stage,
             }),
-            Arithmetic::F32 | Arithmetic::F16 => {
+            Arithmetic::F32
+            | Arithmetic::TiledF32
+            | Arithmetic::F16
+            | Arithmetic::TiledF16 => {
                 let (weights, halved) = linear::float_weights(record, arithmetic)?;
                 let layer = FullyConnectedF32 {
                     batches,
@@ -119,7 +125,15 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                     activation,
                 };
                 match halved {
-                    None => Kernel::F32(layer),
+                    None if arithmetic == Arithmetic::F32 => Kernel::F32(layer),
+                    None if arithmetic == Arithmetic::TiledF32 => Kernel::TiledF32(TiledF32 {
+                        tiles: record.float_tiles(1)?,
+                        layer: layer.as_convolution(),
+                    }),
+                    None => Kernel::TiledF16(TiledF32 {
+                        tiles: record.float_tiles(1)?,
+                        layer: layer.as_convolution(),
+                    }),
                     Some((weights, scratch)) => Kernel::F16(Halved { weights, layer }, scratch),
                 }
             }
@@ -161,6 +175,12 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
             }
             Kernel::F32(kernel) => {
                 call!(machine, fully_connected_f32, kernel; in parts [self.x] => self.y)
+            }
+            Kernel::TiledF32(kernel) => {
+                call!(machine, conv2d_tiled_f32, kernel; [self.x] => self.y)
+            }
+            Kernel::TiledF16(kernel) => {
+                call!(machine, conv2d_tiled_f16, kernel; [self.x] => self.y)
             }
             Kernel::F16(kernel, scratch) => {
                 call!(machine, fully_connected_f16, kernel; [self.x] => self.y, *scratch)

@@ -11,11 +11,13 @@
 //! | int16, int8 | int32 | see [`Record::requantize`] | int16 |
 //! | int16, int8 | int64 | see [`Record::requantize_wide`] | int16 |
 //! | float32, float32 | float32 | none | float32 |
+//! | float32, float32 in tiles | float32 | none | float32 |
 //! | float32, float16 | float32 | none | float32, scratch float32 |
+//! | float32, float16 in tiles | float32 | none | float32, and scratch that is not used |
 //! | float32, int8 | float32 | weight scales float32, sums of weights int32 | float32, scratch int8 |
 //!
 //! Packed weights are a row of bytes; their shape is that of the scratch memory, which is the last
-//! output. So is that of float16 weights. Steps may be left out where all are 1.
+//! output. So is that of float16 weights that are not in tiles. Steps may be left out where all are 1.
 
 use half::f16;
 use systole_kernels::{
@@ -43,8 +45,12 @@ pub(super) enum Arithmetic {
     I16,
     /// float32 throughout.
     F32,
+    /// float32 throughout, weights in tiles.
+    TiledF32,
     /// float32 throughout, weights stored in float16.
     F16,
+    /// float32 throughout, weights stored in float16 and in tiles.
+    TiledF16,
     /// float32 activations, quantized on the fly, and int8 weights.
     Hybrid,
 }
@@ -53,15 +59,17 @@ impl Arithmetic {
     /// What input 0 and input 1 of the record call for; the first output must have the input's
     /// type.
     pub(super) fn of(record: &Record<'_>) -> Result<Self, OperatorError> {
-        let (weights, activations) = record.weights(1)?;
+        let (weights, tiles) = record.weights(1)?;
         let (x, weights) = (record.input(0)?.stored_dtype(), weights.stored_dtype());
         record.output(0)?.expect_type(x, record.input_count())?;
         match (x, weights) {
-            (DType::I8, DType::I8) if activations.is_some() => Ok(Self::Tiled),
+            (DType::I8, DType::I8) if tiles.is_some() => Ok(Self::Tiled),
             (DType::I8, DType::I8) => Ok(Self::I8),
             (DType::I8, DType::U8) => Ok(Self::I4),
             (DType::I16, DType::I8) => Ok(Self::I16),
+            (DType::F32, DType::F32) if tiles.is_some() => Ok(Self::TiledF32),
             (DType::F32, DType::F32) => Ok(Self::F32),
+            (DType::F32, DType::F16) if tiles.is_some() => Ok(Self::TiledF16),
             (DType::F32, DType::F16) => Ok(Self::F16),
             (DType::F32, DType::I8) => Ok(Self::Hybrid),
             (DType::I8 | DType::I16 | DType::F32, found) => {
@@ -73,9 +81,12 @@ impl Arithmetic {
 }
 
 /// The tensor that has the weights' shape, and its operand: input 1, or, of weights that are stored
-/// in less, the scratch memory that they are unpacked into.
+/// in less and not in tiles, the scratch memory that they are unpacked into.
 pub(super) fn weights<'m>(record: &Record<'m>) -> Result<(TensorInfo<'m>, usize), OperatorError> {
-    let (weights, _) = record.weights(1)?;
+    let (weights, tiles) = record.weights(1)?;
+    if tiles.is_some() {
+        return Ok((weights, 1));
+    }
     let unpacked = match weights.stored_dtype() {
         DType::U8 => DType::I8,
         DType::F16 => DType::F32,
@@ -149,7 +160,8 @@ pub(super) fn int8_weights<'m>(
     }
 }
 
-/// Weights of float32 layers: as they are, or none and those of float16, with their scratch memory.
+/// Weights of float32 layers: as they are, or none and those of float16, with their scratch memory;
+/// none of those in tiles.
 #[expect(clippy::type_complexity, reason = "either of two forms, each a slice and a place")]
 pub(super) fn float_weights<'m>(
     record: &Record<'m>,
@@ -157,6 +169,7 @@ pub(super) fn float_weights<'m>(
 ) -> Result<(&'m [f32], Option<(&'m [u16], Place)>), OperatorError> {
     match arithmetic {
         Arithmetic::F16 => Ok((&[], Some(halved(record)?))),
+        Arithmetic::TiledF32 | Arithmetic::TiledF16 => Ok((&[], None)),
         _ => Ok((record.constant(1)?, None)),
     }
 }

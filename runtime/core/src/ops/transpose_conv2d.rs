@@ -96,7 +96,9 @@ impl<'m> Operator<'m> for TransposeConv2d<'m> {
                 let found = record.input(1)?.stored_dtype();
                 return Err(OperatorError::Type { operand: 1, found });
             }
-            Arithmetic::Tiled => return Err(OperatorError::Layout(1)),
+            Arithmetic::Tiled | Arithmetic::TiledF32 | Arithmetic::TiledF16 => {
+                return Err(OperatorError::Layout(1));
+            }
             Arithmetic::I16 => Kernel::I16(TransposeConv2dI16 {
                 shape,
                 weights: record.constant(1)?,
