@@ -27,10 +27,15 @@ fn main() {
         println!("cargo::rustc-cfg=dsp");
     }
     // Architectures with kernels for vectors in `src/arch`: those of x86-64 are chosen when the
-    // program runs; where WebAssembly has them, a module cannot do without.
+    // program runs; where WebAssembly has them, a module cannot do without. All 64-bit Arm has NEON,
+    // but for targets without floats, whose compiler says so.
+    let has = |feature: &str| {
+        variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|found| found == feature)
+    };
     let simd = match &*variable("CARGO_CFG_TARGET_ARCH") {
         "x86_64" => env::var_os("CARGO_FEATURE_STD").is_some(),
-        "wasm32" => variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|one| one == "simd128"),
+        "wasm32" => has("simd128"),
+        "aarch64" => has("neon") && variable("CARGO_CFG_TARGET_ENDIAN") == "little",
         _ => false,
     };
     if simd {

@@ -217,6 +217,12 @@ pub fn of(level: Level) -> Option<&'static Kernels> {
         Level::Avx2 => super::avx2::kernels(),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => super::avx512_vnni::kernels(),
+        #[cfg(all(target_arch = "aarch64", simd))]
+        Level::Neon => super::neon::kernels(),
+        #[cfg(all(target_arch = "aarch64", simd))]
+        Level::NeonDot => super::neon_dot::kernels(),
+        #[cfg(all(target_arch = "aarch64", simd))]
+        Level::NeonI8mm => super::neon_i8mm::kernels(),
         #[cfg(all(target_arch = "wasm32", simd))]
         Level::Simd128 => Some(super::simd128::kernels()),
         _ => None,
@@ -228,6 +234,12 @@ pub fn of(level: Level) -> Option<&'static Kernels> {
 pub fn of(level: Level) -> Option<&'static Kernels> {
     match level {
         Level::Portable => Some(&PORTABLE),
+        #[cfg(all(target_arch = "aarch64", simd))]
+        Level::Neon => super::neon::kernels(),
+        #[cfg(all(target_arch = "aarch64", simd))]
+        Level::NeonDot => super::neon_dot::kernels(),
+        #[cfg(all(target_arch = "aarch64", simd))]
+        Level::NeonI8mm => super::neon_i8mm::kernels(),
         #[cfg(all(target_arch = "wasm32", simd))]
         Level::Simd128 => Some(super::simd128::kernels()),
         _ => None,

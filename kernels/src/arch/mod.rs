@@ -33,6 +33,15 @@ mod level;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from shapes that have been checked")]
 mod matmul;
+#[cfg(all(target_arch = "aarch64", simd))]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod neon;
+#[cfg(all(target_arch = "aarch64", simd))]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod neon_dot;
+#[cfg(all(target_arch = "aarch64", simd))]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod neon_i8mm;
 #[cfg(simd)]
 mod output;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]

@@ -13,6 +13,7 @@ pub(super) struct OutputStage<'a> {
     /// Channels of the output: from one position to the next.
     pub channels: usize,
     /// Whether sums lie within ±2^30, so that they can be doubled.
+    #[cfg_attr(target_arch = "aarch64", expect(dead_code, reason = "`SQRDMULH` doubles any sum"))]
     pub small: bool,
     /// Products of a sum, and the largest bias.
     products: u64,
