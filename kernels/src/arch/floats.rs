@@ -57,7 +57,7 @@ macro_rules! float_kernels {
         }
     };
     ($isa:ident, $features:literal: $($name:ident $layer:ty, $kernel:expr;)*) => {$(
-        pub(super) fn $name(
+        pub(in crate::arch) fn $name(
             p: &$layer,
             x: &[f32],
             y: &mut [f32],

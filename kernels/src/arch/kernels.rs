@@ -216,6 +216,8 @@ pub fn of(level: Level) -> Option<&'static Kernels> {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => super::avx2::kernels(),
         #[cfg(target_arch = "x86_64")]
+        Level::AvxVnni => super::avx_vnni::kernels(),
+        #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => super::avx512_vnni::kernels(),
         #[cfg(all(target_arch = "aarch64", simd))]
         Level::Neon => super::neon::kernels(),

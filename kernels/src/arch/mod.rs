@@ -5,13 +5,13 @@
 //! one is chosen when the program runs. All of this crate's `unsafe` is here.
 
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
-mod avx2;
-#[cfg(all(target_arch = "x86_64", feature = "std"))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod avx2;
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod avx512_vnni;
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
+mod avx_vnni;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 #[allow(clippy::indexing_slicing, reason = "arrays of two, and blocks of constant length")]
 mod blocks;
@@ -57,13 +57,13 @@ mod threads;
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod tiled;
 #[cfg(simd)]
-#[allow(clippy::indexing_slicing, reason = "bounds follow from shapes that have been checked")]
-mod vectors;
-#[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod tiled_f32;
 #[cfg(simd)]
 mod vector;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from shapes that have been checked")]
+mod vectors;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod windows;

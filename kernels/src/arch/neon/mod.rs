@@ -14,7 +14,7 @@ use core::mem::MaybeUninit;
 
 use super::output::{BLOCK, OutputStage};
 use super::tiled::{self, Isa, Rows, Sums};
-use super::{Kernels, Level};
+use super::{Kernels, Level, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
@@ -23,7 +23,6 @@ use depthwise::Widening;
 use gemm::Pairs;
 use requantize::Block;
 
-#[allow(clippy::needless_update, reason = "what is added to the table is portable at first")]
 static KERNELS: Kernels = Kernels {
     level: Level::Neon,
     tiles: Some(Activations::Signed),
@@ -31,7 +30,7 @@ static KERNELS: Kernels = Kernels {
     depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8,
     sum_i8: add::sum_i8,
-    ..Kernels::PORTABLE
+    ..vectors::PLAIN
 };
 
 /// The table: the target says that all of its processors have the instructions.

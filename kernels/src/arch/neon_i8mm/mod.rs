@@ -13,7 +13,6 @@ use crate::conv2d::Conv2dI8;
 use crate::tiles::{Activations, Tiled};
 use gemm::Smmla;
 
-#[allow(clippy::needless_update, reason = "what is added to the table is portable at first")]
 static KERNELS: Kernels = Kernels {
     level: Level::NeonI8mm,
     tiles: Some(Activations::Signed),
@@ -21,7 +20,7 @@ static KERNELS: Kernels = Kernels {
     depthwise_conv2d_i8: neon_dot::depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: neon_dot::depthwise_conv2d_asymmetric_i8,
     sum_i8: add::sum_i8,
-    ..Kernels::PORTABLE
+    ..vectors::PLAIN
 };
 
 /// The table, if this processor has the instructions.

@@ -1,0 +1,537 @@
+//! DEPTHWISE_CONV_2D: `depthwise-i16i8-c32/avx2`, `depthwise-u8i8-c32/avx_vnni`.
+//!
+//! The plain loop multiplies one activation by one weight, a channel at a time. This one
+//!
+//! 1. copies the rows of the image that a row of outputs sees, 32 channels of them, with the border;
+//! 2. brings the activations of four rows of taps together by shuffles, so that they are multiplied
+//!    and added at once, see [`Dot::dot_split`];
+//! 3. does so once for each column of the image, since the windows of neighbouring positions share
+//!    columns: a 3×3 window at stride 1 has one that is new.
+//!
+//! Four vectors of 32 bytes, a row each, become four of 8 dwords, a channel each:
+//!
+//! ```text
+//!  row 0   a0 a1 a2 …       unpack bytes            unpack words
+//!  row 1   b0 b1 b2 …   ►   a0 b0 a1 b1 …       ►   a0 b0 c0 d0  a1 b1 c1 d1  a2 …
+//!  row 2   c0 c1 c2 …       c0 d0 c1 d1 …
+//!  row 3   d0 d1 d2 …
+//! ```
+//!
+//! Unpacking works in each 128 bits by itself, and so does packing, which undoes it. Of 16 or 8
+//! channels a vector has those of two or four positions; no columns are shared then.
+
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+
+use super::dot::Dot;
+use super::requantize::{BYTES, Block, Last, Order, Scales, VECTORS, copy_few, put, with_rounding};
+use crate::Mismatch;
+use crate::arch::output::{BLOCK, OutputStage};
+use crate::convolve::volume;
+use crate::depthwise_conv2d::DepthwiseConv2dI8;
+
+/// Rows of taps that are multiplied at once.
+const ROWS: usize = 4;
+
+/// Groups of [`ROWS`] rows times columns of taps, at most.
+const TAPS: usize = 16;
+
+/// Columns that are brought together before they are multiplied, each of a group of rows.
+const COLUMNS: usize = 64;
+
+/// Bytes of the rows that are copied.
+const PANEL: usize = 1 << 14;
+
+/// Memory of a layer on the stack: what has been written is known where it is read.
+struct Memory<const A: usize> {
+    /// Rows of the image, with their borders.
+    panel: [MaybeUninit<i8>; PANEL],
+    /// What [`Layer::bring_together`] makes of them.
+    columns: Columns<A>,
+    /// The sums of a part's vectors.
+    sums: [MaybeUninit<Sums>; COLUMNS],
+}
+
+impl<const A: usize> Memory<A> {
+    fn new() -> Self {
+        Self {
+            panel: [MaybeUninit::uninit(); PANEL],
+            columns: [[MaybeUninit::uninit(); COLUMNS]; 4],
+            sums: [MaybeUninit::uninit(); COLUMNS],
+        }
+    }
+}
+
+/// Of four vectors each the columns that are brought together.
+type Columns<const A: usize> = [[MaybeUninit<[__m256i; A]>; COLUMNS]; 4];
+
+/// Four vectors of sums, which become 32 bytes.
+type Sums = [__m256i; 4];
+
+/// Dwords, four taps of a channel each, in vectors: 32 channels, or 16 or 8 of several positions.
+type Quarters<const A: usize> = [[__m256i; A]; 4];
+
+/// Whether the layer could be done here.
+///
+/// # Safety
+///
+/// The processor has the level's instructions.
+#[inline(always)]
+pub(in crate::arch) unsafe fn depthwise_conv2d_i8<D: Dot<A>, const A: usize>(
+    p: &DepthwiseConv2dI8<'_>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<bool, Mismatch> {
+    let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *p;
+    let ([batches, input_h, input_w, channels], [output_batches, height, width, _]) =
+        (input, output);
+    let taps = kernel_h.saturating_mul(kernel_w);
+    let stage = OutputStage::new(p.requantize, p.output_stage, p.bias, taps);
+    let image = volume([input_h, input_w, channels])?;
+    let out = volume([height, width, channels])?;
+    let groups = kernel_h.div_ceil(ROWS);
+    let reach = kernel_w.saturating_sub(1).saturating_mul(window.dilation_w).saturating_add(1);
+    let row = reach.saturating_add(window.stride_w.saturating_mul(4)).saturating_mul(BYTES);
+    if !stage.fits()
+        || [kernel_h, kernel_w, window.stride_w].contains(&0)
+        || groups.saturating_mul(kernel_w) > TAPS
+        || row.saturating_mul(kernel_h) > PANEL
+        || reach > COLUMNS / groups.max(1)
+        || image.checked_mul(batches) != Some(x.len())
+        || out.checked_mul(batches) != Some(y.len())
+        || volume([kernel_h, kernel_w, channels])? != p.weights.len()
+        || batches != output_batches
+        || channels != output[3]
+        || channels != p.bias.len()
+        || image == 0
+        || out == 0
+    {
+        return Ok(false);
+    }
+    let layer = Layer { p, stage };
+    let memory = &mut Memory::new();
+    let mut channel = 0;
+    while channel < channels {
+        let left = channels - channel;
+        // SAFETY: as the caller says.
+        channel += unsafe {
+            match left {
+                ..=8 => layer.channels::<D, A, 8>(memory, x, y, channel, left),
+                9..=16 => layer.channels::<D, A, 16>(memory, x, y, channel, left),
+                17..=24 => layer.channels::<D, A, 16>(memory, x, y, channel, 16),
+                _ => layer.channels::<D, A, 32>(memory, x, y, channel, left.min(32)),
+            }
+        };
+    }
+    Ok(true)
+}
+
+/// A convolution whose shapes fit.
+struct Layer<'a> {
+    p: &'a DepthwiseConv2dI8<'a>,
+    stage: OutputStage<'a>,
+}
+
+/// Some neighbouring channels.
+struct Channels<const A: usize> {
+    first: usize,
+    count: usize,
+    /// Of each group of rows, and in it each column of taps; rows behind the last have zeros.
+    weights: [Quarters<A>; TAPS],
+    bias: [__m256i; 4],
+    scales: Option<[Scales; VECTORS]>,
+}
+
+/// Some neighbouring positions of a row of outputs.
+struct Part {
+    /// The first, and how many.
+    start: usize,
+    count: usize,
+    /// Columns of the image that they see.
+    columns: usize,
+}
+
+impl Layer<'_> {
+    /// `count` channels from `first` on, of which vectors have `C`. Returns `count`.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the level's instructions.
+    #[inline(always)]
+    unsafe fn channels<D: Dot<A>, const A: usize, const C: usize>(
+        &self,
+        memory: &mut Memory<A>,
+        x: &[i8],
+        y: &mut [i8],
+        first: usize,
+        count: usize,
+    ) -> usize {
+        let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *self.p;
+        let ([_, input_h, input_w, channels], [_, height, width, _]) = (input, output);
+        let (image, out) = (input_h * input_w * channels, height * width * channels);
+        // SAFETY: as the caller says.
+        let block = unsafe { self.block::<D, A, C>(first, count) };
+        let groups = kernel_h.div_ceil(ROWS);
+        let together = BYTES / C;
+        // Of each position, or of those that are in a vector together, there are columns of their own
+        // unless the columns are shared.
+        let reach = (kernel_w - 1) * window.dilation_w + 1;
+        let room = COLUMNS / groups;
+        let most = match together {
+            1 => (room - reach) / window.stride_w + 1,
+            _ => room / kernel_w * together,
+        };
+        let fits = (PANEL / kernel_h / C - reach) / window.stride_w + 1;
+        let most = (most.min(fits) / together).max(1) * together;
+        for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(out)) {
+            for (out_y, y) in y.chunks_exact_mut(width * channels).enumerate() {
+                for (part, y) in y.chunks_mut(most * channels).enumerate() {
+                    let positions = (y.len() / channels).next_multiple_of(together);
+                    let part = Part {
+                        start: part * most,
+                        count: positions,
+                        columns: (positions - 1) * window.stride_w + reach,
+                    };
+                    let vectors = positions / together;
+                    self.copy::<A, C>(x, out_y, &part, &block, &mut memory.panel);
+                    // SAFETY: as the caller says; what is read has been written by what is before.
+                    unsafe {
+                        self.bring_together::<D, A, C>(&part, &memory.panel, &mut memory.columns);
+                        let sums = &mut memory.sums[..vectors];
+                        self.sum::<D, A, C>(&part, &block, &memory.columns, sums);
+                        self.store::<A, C>(&block, sums, y);
+                    }
+                }
+            }
+        }
+        count
+    }
+}
+
+impl Layer<'_> {
+    /// The weights, biases and scales of some channels.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the level's instructions.
+    #[inline(always)]
+    unsafe fn block<D: Dot<A>, const A: usize, const C: usize>(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> Channels<A> {
+        let DepthwiseConv2dI8 { weights, bias, kernel: [kernel_h, kernel_w], .. } = *self.p;
+        let channels = self.stage.channels;
+        let zero_point = self.p.weights_zero_point as i8;
+        // SAFETY: as the caller says; what is loaded are arrays of 32 bytes and of eight int32.
+        unsafe {
+            let zero = _mm256_setzero_si256();
+            let mut packed = [[[zero; A]; 4]; TAPS];
+            // What activations being `x + 128` adds.
+            let mut added = [zero; 4];
+            let offset = D::split(_mm256_set1_epi8(i8::MIN));
+            for (i, packed) in
+                packed.iter_mut().take(kernel_h.div_ceil(ROWS) * kernel_w).enumerate()
+            {
+                let (group, tap_x) = (i / kernel_w, i % kernel_w);
+                let mut rows = [zero; ROWS];
+                let mut zero_points = rows;
+                for (r, row) in rows.iter_mut().enumerate().take(kernel_h - group * ROWS) {
+                    let tap = (group * ROWS + r) * kernel_w + tap_x;
+                    let natural = repeated::<_, C>(&weights[tap * channels + first..][..count]);
+                    *row = _mm256_loadu_si256(natural.as_ptr().cast());
+                    zero_points[r] = _mm256_set1_epi8(zero_point);
+                }
+                let rows = interleave(rows).into_iter().zip(interleave(zero_points));
+                for ((quarter, (w, zero_point)), added) in
+                    packed.iter_mut().zip(rows).zip(&mut added)
+                {
+                    *quarter = D::split_weights(w, zero_point);
+                    *added = D::dot_split(*added, offset, *quarter);
+                }
+            }
+            let bias = repeated::<_, C>(&bias[first..first + count]);
+            let mut start = [zero; 4];
+            for (j, (start, added)) in start.iter_mut().zip(added).enumerate() {
+                let halves: [[i32; 4]; 2] =
+                    [0, 16].map(|half| core::array::from_fn(|i| bias[half + j * 4 + i]));
+                *start = _mm256_sub_epi32(_mm256_loadu_si256(halves.as_ptr().cast()), added);
+            }
+            let scales = Block::new(&self.stage, first, count, Order::Packed(C)).scales;
+            Channels { first, count, weights: packed, bias: start, scales }
+        }
+    }
+
+    /// Copies the rows of the padded image that a part sees, `C` channels of each column.
+    #[inline(always)]
+    fn copy<const A: usize, const C: usize>(
+        &self,
+        x: &[i8],
+        out_y: usize,
+        part: &Part,
+        block: &Channels<A>,
+        panel: &mut [MaybeUninit<i8>; PANEL],
+    ) {
+        let DepthwiseConv2dI8 { input, kernel: [kernel_h, _], window, .. } = *self.p;
+        let [_, input_h, input_w, channels] = input;
+        let outside = MaybeUninit::new(self.p.input_zero_point as i8);
+        let start = part.start * window.stride_w;
+        // Columns of the panel on the left of the image, and where in the image the next is.
+        let left = window.pad_left.saturating_sub(start).min(part.columns);
+        let from = start.saturating_sub(window.pad_left).min(input_w);
+        let inside = (part.columns - left).min(input_w - from);
+        let rows = window.rows(out_y, kernel_h, input_h);
+        for (tap_y, to) in panel.chunks_exact_mut(part.columns * C).enumerate().take(kernel_h) {
+            if !rows.inside.contains(&tap_y) {
+                to.fill(outside);
+                continue;
+            }
+            let row = rows.first + (tap_y - rows.inside.start) * window.dilation_h;
+            let row = &x[(row * input_w + from) * channels..][..inside * channels];
+            let (before, to) = to.split_at_mut(left * C);
+            let (to, behind) = to.split_at_mut(inside * C);
+            before.fill(outside);
+            behind.fill(outside);
+            if channels == C {
+                to.write_copy_of_slice(row);
+                continue;
+            }
+            for (to, pixel) in to.as_chunks_mut::<C>().0.iter_mut().zip(row.chunks_exact(channels))
+            {
+                let pixel = &pixel[block.first..];
+                // What is behind the channels does not matter, but has to be there.
+                match pixel.first_chunk::<C>() {
+                    Some(pixel) => {
+                        to.write_copy_of_slice(pixel);
+                    }
+                    None => {
+                        let mut few = [0; C];
+                        copy_few(&mut few[..block.count], &pixel[..block.count]);
+                        to.write_copy_of_slice(&few);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings the rows of taps of each column together, or those of each vector's columns.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the level's instructions; the rows that the part sees have been copied.
+    #[inline(always)]
+    unsafe fn bring_together<D: Dot<A>, const A: usize, const C: usize>(
+        &self,
+        part: &Part,
+        panel: &[MaybeUninit<i8>; PANEL],
+        columns: &mut Columns<A>,
+    ) {
+        let DepthwiseConv2dI8 { kernel: [kernel_h, kernel_w], window, .. } = *self.p;
+        let groups = kernel_h.div_ceil(ROWS);
+        let together = BYTES / C;
+        let pitch = part.columns * C;
+        let step = window.stride_w * C;
+        for group in 0..groups {
+            let rows = (kernel_h - group * ROWS).min(ROWS);
+            let count = match together {
+                1 => part.columns,
+                _ => part.count / together * kernel_w,
+            };
+            let panel = &panel[group * ROWS * pitch..][..rows * pitch];
+            for i in 0..count {
+                let column = match together {
+                    1 => i,
+                    _ => {
+                        i / kernel_w * together * window.stride_w + i % kernel_w * window.dilation_w
+                    }
+                };
+                let last = (rows - 1) * pitch + column * C + (together - 1) * step;
+                assert!(last + C <= panel.len());
+                // SAFETY: as the caller says; the last column of the last row is in the panel.
+                unsafe {
+                    let mut taps = [_mm256_setzero_si256(); ROWS];
+                    for (r, tap) in taps.iter_mut().enumerate().take(rows) {
+                        let from = panel.as_ptr().add(r * pitch + column * C);
+                        *tap = match (C, window.stride_w) {
+                            (32, _) | (_, 1) => _mm256_loadu_si256(from.cast()),
+                            (16, _) => _mm256_loadu2_m128i(from.add(step).cast(), from.cast()),
+                            _ => {
+                                let eight = |i| from.add(i * step).cast::<i64>().read_unaligned();
+                                _mm256_setr_epi64x(eight(0), eight(1), eight(2), eight(3))
+                            }
+                        };
+                        *tap = _mm256_xor_si256(*tap, _mm256_set1_epi8(i8::MIN));
+                    }
+                    let at = group * count + i;
+                    for (quarter, bytes) in columns.iter_mut().zip(interleave(taps)) {
+                        quarter[at].write(D::split(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The sums of a part's vectors.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the level's instructions; the part's columns have been brought together.
+    #[inline(always)]
+    unsafe fn sum<D: Dot<A>, const A: usize, const C: usize>(
+        &self,
+        part: &Part,
+        block: &Channels<A>,
+        columns: &Columns<A>,
+        sums: &mut [MaybeUninit<Sums>],
+    ) {
+        let DepthwiseConv2dI8 { kernel: [kernel_h, kernel_w], window, .. } = *self.p;
+        let groups = kernel_h.div_ceil(ROWS);
+        // From one vector of sums to the next, from one column of taps to the next, and from one group
+        // of rows to the next.
+        let steps = match BYTES / C {
+            1 => [window.stride_w, window.dilation_w, part.columns],
+            together => [kernel_w, 1, part.count / together * kernel_w],
+        };
+        // SAFETY: as the caller says.
+        unsafe {
+            match (groups, kernel_w) {
+                (1, 3) => sum_taps::<D, A, 1, 3>(block, columns, sums, steps, [1, 3]),
+                (1, 1) => sum_taps::<D, A, 1, 1>(block, columns, sums, steps, [1, 1]),
+                (2, 5) => sum_taps::<D, A, 2, 5>(block, columns, sums, steps, [2, 5]),
+                _ => sum_taps::<D, A, 0, 0>(block, columns, sums, steps, [groups, kernel_w]),
+            }
+        }
+    }
+
+    /// Requantizes a part's sums.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2; the sums have been written.
+    #[target_feature(enable = "avx2")]
+    unsafe fn store<const A: usize, const C: usize>(
+        &self,
+        block: &Channels<A>,
+        sums: &[MaybeUninit<Sums>],
+        y: &mut [i8],
+    ) {
+        // SAFETY: as the caller says.
+        let sums = unsafe { sums.assume_init_ref() };
+        let Some(scales) = &block.scales else { return self.one_by_one::<A, C>(block, sums, y) };
+        with_rounding!(self.p.requantize, R => self.store_with::<R, A, C>(block, scales, sums, y));
+    }
+
+    /// [`Layer::store`] under a rounding.
+    #[target_feature(enable = "avx2")]
+    fn store_with<const ROUNDING: u8, const A: usize, const C: usize>(
+        &self,
+        block: &Channels<A>,
+        scales: &[Scales; VECTORS],
+        sums: &[Sums],
+        y: &mut [i8],
+    ) {
+        let last = Last::new(&self.stage.output);
+        let channels = self.stage.channels;
+        for (sums, y) in sums.iter().zip(y.chunks_mut(BYTES / C * channels)) {
+            let mut scaled = *sums;
+            for (sum, scales) in scaled.iter_mut().zip(scales) {
+                *sum = scales.apply::<ROUNDING>(*sum);
+            }
+            let bytes = last.packed::<ROUNDING>(scaled);
+            put(bytes, C, y, channels, block.first, block.count);
+        }
+    }
+
+    /// The definition: for scales that are not as almost all are.
+    #[cold]
+    fn one_by_one<const A: usize, const C: usize>(
+        &self,
+        block: &Channels<A>,
+        sums: &[Sums],
+        y: &mut [i8],
+    ) {
+        let channels = self.stage.channels;
+        let vectors = y.chunks_mut(BYTES / C * channels).zip(sums);
+        for (y, sums) in vectors {
+            // SAFETY: four vectors are 32 int32.
+            let sums: [i32; BYTES] = unsafe { core::mem::transmute(*sums) };
+            for (position, y) in y.chunks_exact_mut(channels).enumerate() {
+                let mut acc = [0; BLOCK];
+                for (c, acc) in acc.iter_mut().enumerate().take(C) {
+                    let at = position * C + c;
+                    // Its half of the vectors, its vector, its lane.
+                    *acc = sums[at % 16 / 4 * 8 + at / 16 * 4 + at % 4];
+                }
+                self.stage.one_by_one(&acc, y, block.first, block.count);
+            }
+        }
+    }
+}
+
+/// The sums of some vectors, with a kernel of `G` groups of rows and `T` columns, or where that is 0 of
+/// so many.
+///
+/// # Safety
+///
+/// The processor has the level's instructions; the columns that are read have been written.
+#[inline(always)]
+unsafe fn sum_taps<D: Dot<A>, const A: usize, const G: usize, const T: usize>(
+    block: &Channels<A>,
+    columns: &Columns<A>,
+    sums: &mut [MaybeUninit<Sums>],
+    [position, tap, group]: [usize; 3],
+    [groups, taps]: [usize; 2],
+) {
+    let (groups, taps) = if T == 0 { (groups, taps) } else { (G, T) };
+    let last = sums.len().saturating_sub(1) * position + (taps - 1) * tap + (groups - 1) * group;
+    assert!(last < COLUMNS && groups * taps <= TAPS);
+    // One after the other, so that weights stay in registers.
+    for (j, columns) in columns.iter().enumerate() {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let sums: *mut __m256i = sums.as_mut_ptr().cast();
+            let mut sum = block.bias[j];
+            for g in 0..groups {
+                for t in 0..taps {
+                    // SAFETY: as the caller says; the last of the columns and weights is there.
+                    unsafe {
+                        let at = i * position + t * tap + g * group;
+                        let x = columns.get_unchecked(at).assume_init();
+                        let w = block.weights.get_unchecked(g * taps + t)[j];
+                        sum = D::dot_split(sum, x, w);
+                    }
+                }
+            }
+            // SAFETY: there are four vectors.
+            unsafe { sums.add(j).write(sum) };
+        }
+    }
+}
+
+/// Up to `C` values, over and over.
+#[inline(always)]
+fn repeated<T: Copy + Default, const C: usize>(values: &[T]) -> [T; BYTES] {
+    if let Some(values) = values.first_chunk() {
+        return *values;
+    }
+    let mut all = [T::default(); BYTES];
+    for all in all.chunks_exact_mut(C) {
+        for (to, from) in all.iter_mut().zip(values) {
+            *to = *from;
+        }
+    }
+    all
+}
+
+/// The bytes of four rows, those of a channel side by side.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interleave([a, b, c, d]: [__m256i; ROWS]) -> [__m256i; 4] {
+    let (ab, ab_high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
+    let (cd, cd_high) = (_mm256_unpacklo_epi8(c, d), _mm256_unpackhi_epi8(c, d));
+    [
+        _mm256_unpacklo_epi16(ab, cd),
+        _mm256_unpackhi_epi16(ab, cd),
+        _mm256_unpacklo_epi16(ab_high, cd_high),
+        _mm256_unpackhi_epi16(ab_high, cd_high),
+    ]
+}

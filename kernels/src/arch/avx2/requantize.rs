@@ -1,0 +1,453 @@
+//! From sums to int8, eight channels at a time, all roundings.
+//!
+//! Products of 32 by 32 bits exist for the even lanes of a vector, so the odd ones are moved to
+//! their places; of two products of 64 bits the high halves are the eight results, even channels in
+//! front of odd ones in each 128 bits, until one shuffle of 32 bytes puts them in order. What follows
+//! is cheaper the narrower it is: sums are packed to 16 bits before the last halving and the offset,
+//! and to 8 bits before the clamp. Saturation on the way changes nothing, as the clamp is within
+//! int8.
+
+use core::arch::x86_64::*;
+
+use crate::arch::output::{BLOCK, OutputStage, lanes};
+use crate::requantize::{Output, Requantize};
+
+/// Vectors of a block.
+pub(in crate::arch) const VECTORS: usize = BLOCK / 8;
+
+/// Sums that become a vector of bytes.
+pub(in crate::arch) const BYTES: usize = 32;
+
+/// Which rounding a function is compiled for.
+pub(in crate::arch) const DOUBLE: u8 = 0;
+pub(in crate::arch) const DOUBLE_UP: u8 = 1;
+pub(in crate::arch) const SINGLE: u8 = 2;
+pub(in crate::arch) const FLOAT32: u8 = 3;
+pub(in crate::arch) const FLOAT64: u8 = 4;
+
+/// Calls a function of a rounding, the constant in front of its others.
+macro_rules! with_rounding {
+    ($requantize:expr, $rounding:ident => $call:expr) => {{
+        use crate::requantize::Requantize;
+        match $requantize {
+            Requantize::Double(_) => {
+                const $rounding: u8 = crate::arch::avx2::requantize::DOUBLE;
+                $call
+            }
+            Requantize::DoubleUp(_) => {
+                const $rounding: u8 = crate::arch::avx2::requantize::DOUBLE_UP;
+                $call
+            }
+            Requantize::Single(_) => {
+                const $rounding: u8 = crate::arch::avx2::requantize::SINGLE;
+                $call
+            }
+            Requantize::Float32(_) => {
+                const $rounding: u8 = crate::arch::avx2::requantize::FLOAT32;
+                $call
+            }
+            Requantize::Float64(_) => {
+                const $rounding: u8 = crate::arch::avx2::requantize::FLOAT64;
+                $call
+            }
+        }
+    }};
+}
+
+pub(in crate::arch) use with_rounding;
+
+/// Scales of eight channels, each below 1/2 if in fixed point.
+#[derive(Clone, Copy)]
+pub(in crate::arch) struct Scales {
+    /// Q0.31 of the even channels at their places; or eight f32; or four f64.
+    even: __m256i,
+    /// Q0.31 of the odd channels, at the places of the even ones; or four more f64.
+    odd: __m256i,
+    /// The shift to the right, less one, in the order of [`high_halves`].
+    right: __m256i,
+    /// What rounds the products of the even channels and of the odd ones.
+    round_even: __m256i,
+    round_odd: __m256i,
+}
+
+/// Which channel of a block is in which lane.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::arch) enum Order {
+    /// Eight neighbours in a vector.
+    Natural,
+    /// Four vectors, which packing turns into 32 bytes: so many channels, over and over.
+    Packed(usize),
+}
+
+impl Order {
+    /// The four channels in each half of a vector, counted in fours.
+    #[inline(always)]
+    fn fours(self, vector: usize) -> [usize; 2] {
+        match self {
+            Self::Natural => [2 * vector, 2 * vector + 1],
+            Self::Packed(channels) => {
+                [0, 4].map(|half| (half + vector) & ((channels / 4).max(1) - 1))
+            }
+        }
+    }
+
+    /// The values of the channels of a vector.
+    #[inline(always)]
+    fn vector<T: Copy>(self, natural: &[T; BLOCK], vector: usize) -> [T; 8] {
+        let fours = natural.as_chunks::<4>().0;
+        let [[a, b, c, d], [e, f, g, h]] = self.fours(vector).map(|four| fours[four]);
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+/// The scales of a block of channels.
+pub(in crate::arch) struct Block {
+    /// `None` where one of them is not as almost all are.
+    pub scales: Option<[Scales; VECTORS]>,
+}
+
+impl Block {
+    /// Those of `count` channels from `channel` on, at most [`BLOCK`].
+    #[target_feature(enable = "avx2")]
+    pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) -> Self {
+        let small = stage.small
+            || !matches!(stage.requantize, Requantize::Double(_) | Requantize::DoubleUp(_));
+        if !small || !stage.ordinary(channel, count) || !stage.below_half(channel, count) {
+            return Self { scales: None };
+        }
+        let zero = _mm256_setzero_si256();
+        let none = Scales { even: zero, odd: zero, right: zero, round_even: zero, round_odd: zero };
+        let mut scales = [none; VECTORS];
+        let used = match order {
+            Order::Natural => count.div_ceil(8),
+            Order::Packed(_) => 4,
+        };
+        let vectors = scales.iter_mut().take(used).enumerate();
+        match stage.requantize {
+            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
+                let single = matches!(stage.requantize, Requantize::Single(_));
+                let multiplier = lanes(s.multiplier, channel, count);
+                let shift = lanes(s.shift, channel, count);
+                for (v, scales) in vectors {
+                    let (multiplier, shift) =
+                        (order.vector(&multiplier, v), order.vector(&shift, v));
+                    *scales = Scales::fixed(&multiplier, &shift, single);
+                }
+            }
+            Requantize::Float32(s) => {
+                let factors = lanes(s, channel, count);
+                for (v, scales) in vectors {
+                    let factors = order.vector(&factors, v);
+                    // SAFETY: eight f32.
+                    let even = unsafe { _mm256_loadu_si256(factors.as_ptr().cast()) };
+                    *scales = Scales { even, ..none };
+                }
+            }
+            Requantize::Float64(s) => {
+                let factors = lanes(s, channel, count);
+                for (v, scales) in vectors {
+                    let factors = order.vector(&factors, v);
+                    // SAFETY: eight f64, of which a vector has four.
+                    let [even, odd] = unsafe {
+                        [0, 4].map(|i| _mm256_loadu_si256(factors.as_ptr().add(i).cast()))
+                    };
+                    *scales = Scales { even, odd, ..none };
+                }
+            }
+        }
+        Self { scales: Some(scales) }
+    }
+
+    /// Requantizes the sums of the block's `count` channels from `channel` on, of a position each, and
+    /// stores them to `y`, which begins with the first position's channel 0. The block's order is
+    /// natural.
+    #[target_feature(enable = "avx2")]
+    pub fn store(
+        &self,
+        stage: &OutputStage<'_>,
+        acc: &[[i32; BLOCK]],
+        y: &mut [i8],
+        channel: usize,
+        count: usize,
+    ) {
+        let Some(scales) = &self.scales else {
+            for (acc, y) in acc.iter().zip(y.chunks_mut(stage.channels)) {
+                stage.one_by_one(acc, y, channel, count);
+            }
+            return;
+        };
+        with_rounding!(stage.requantize, R => rows::<R>(scales, stage, acc, y, channel, count));
+    }
+}
+
+/// Sums of some positions to bytes, 32 channels at a time, and what is left.
+#[target_feature(enable = "avx2")]
+fn rows<const ROUNDING: u8>(
+    scales: &[Scales; VECTORS],
+    stage: &OutputStage<'_>,
+    acc: &[[i32; BLOCK]],
+    y: &mut [i8],
+    channel: usize,
+    count: usize,
+) {
+    let last = Last::new(&stage.output);
+    let whole = count / BYTES;
+    for (acc, y) in acc.iter().zip(y.chunks_exact_mut(stage.channels)) {
+        let parts = acc.as_chunks::<BYTES>().0.iter().zip(scales.as_chunks::<4>().0);
+        let y = y[channel..].as_chunks_mut::<BYTES>().0.iter_mut();
+        for ((acc, scales), y) in parts.zip(y).take(whole) {
+            let mut sums = [_mm256_setzero_si256(); 4];
+            for ((sum, acc), scales) in sums.iter_mut().zip(acc.as_chunks::<8>().0).zip(scales) {
+                // SAFETY: eight int32.
+                let acc = unsafe { _mm256_loadu_si256(acc.as_ptr().cast()) };
+                *sum = scales.apply::<ROUNDING>(acc);
+            }
+            let bytes = in_order(last.packed::<ROUNDING>(sums));
+            // SAFETY: 32 bytes.
+            unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), bytes) };
+        }
+    }
+    let done = whole * BYTES;
+    let rest = Rest { stage, acc, channel: channel + done, count: count - done, first: done / 8 };
+    match rest.count.div_ceil(8) {
+        0 => {}
+        1 => rest.store::<ROUNDING, 1>(scales, y),
+        2 => rest.store::<ROUNDING, 2>(scales, y),
+        3 => rest.store::<ROUNDING, 3>(scales, y),
+        _ => rest.store::<ROUNDING, 4>(scales, y),
+    }
+}
+
+/// The channels of a block behind the last 32.
+struct Rest<'a> {
+    stage: &'a OutputStage<'a>,
+    acc: &'a [[i32; BLOCK]],
+    channel: usize,
+    count: usize,
+    /// The first of the block's vectors.
+    first: usize,
+}
+
+impl Rest<'_> {
+    /// Where `V` vectors have them, of as many positions at once as four vectors have.
+    #[target_feature(enable = "avx2")]
+    fn store<const ROUNDING: u8, const V: usize>(&self, all: &[Scales; VECTORS], y: &mut [i8]) {
+        let last = Last::new(&self.stage.output);
+        let mut scales = [all[0]; V];
+        scales.copy_from_slice(&all[self.first..][..V]);
+        let (positions, channels) = (4 / V, self.stage.channels);
+        for (acc, y) in self.acc.chunks(positions).zip(y.chunks_mut(positions * channels)) {
+            let mut sums = [_mm256_setzero_si256(); 4];
+            for (sums, acc) in sums.chunks_exact_mut(V).zip(acc) {
+                let acc = acc[self.first * 8..].as_chunks::<8>().0;
+                for ((sum, acc), scales) in sums.iter_mut().zip(acc).zip(&scales) {
+                    // SAFETY: eight int32.
+                    let acc = unsafe { _mm256_loadu_si256(acc.as_ptr().cast()) };
+                    *sum = scales.apply::<ROUNDING>(acc);
+                }
+            }
+            let bytes = in_order(last.packed::<ROUNDING>(sums));
+            let len = y.len().min(acc.len() * channels);
+            put(bytes, V * 8, &mut y[..len], channels, self.channel, self.count);
+        }
+    }
+}
+
+/// Stores the first `count` of every `from` bytes to `channel` of the positions of `y`.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(in crate::arch) fn put(
+    bytes: __m256i,
+    from: usize,
+    y: &mut [i8],
+    channels: usize,
+    channel: usize,
+    count: usize,
+) {
+    if let (true, Some(y)) = (from == channels && count == channels, y.first_chunk_mut::<BYTES>()) {
+        // SAFETY: 32 bytes.
+        unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), bytes) };
+        return;
+    }
+    let mut all = [0; BYTES];
+    // SAFETY: 32 bytes.
+    unsafe { _mm256_storeu_si256(all.as_mut_ptr().cast(), bytes) };
+    for (y, bytes) in y.chunks_exact_mut(channels).zip(all.chunks_exact(from)) {
+        copy_few(&mut y[channel..][..count], &bytes[..count]);
+    }
+}
+
+/// Copies up to 32 bytes, in two moves that may overlap.
+#[inline(always)]
+pub(in crate::arch) fn copy_few(to: &mut [i8], from: &[i8]) {
+    macro_rules! twice {
+        ($($size:literal),*) => {
+            $(if let (Some(first), Some(last)) = (from.first_chunk::<$size>(), from.last_chunk()) {
+                if let Some(to) = to.first_chunk_mut() {
+                    *to = *first;
+                }
+                if let Some(to) = to.last_chunk_mut::<$size>() {
+                    *to = *last;
+                }
+                return;
+            })*
+        };
+    }
+    twice!(16, 8, 4, 2, 1);
+}
+
+/// Dwords of packed sums in the order of channels, where vectors have eight neighbours.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_order(bytes: __m256i) -> __m256i {
+    _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
+}
+
+impl Scales {
+    /// Fixed-point scales, each below 1/2; of channels that there are not, any.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn fixed(multiplier: &[i32; 8], shift: &[i8; 8], single: bool) -> Self {
+        // SAFETY: eight int32, and eight int8.
+        let (even, shift) = unsafe {
+            (
+                _mm256_loadu_si256(multiplier.as_ptr().cast()),
+                _mm256_cvtepi8_epi32(_mm_loadl_epi64(shift.as_ptr().cast())),
+            )
+        };
+        let right = _mm256_sub_epi32(_mm256_set1_epi32(-1), shift);
+        let right = _mm256_max_epi32(right, _mm256_setzero_si256());
+        // Half of what the last bit of the sum is worth: 2^(30 − shift), or 2^31 where sums are
+        // doubled.
+        let half = _mm256_sub_epi32(_mm256_set1_epi32(30), shift);
+        let low = _mm256_and_si256(half, _mm256_set1_epi64x(0xFFFF_FFFF));
+        let [round_even, round_odd] = match single {
+            true => [low, _mm256_srli_epi64::<32>(half)]
+                .map(|half| _mm256_sllv_epi64(_mm256_set1_epi64x(1), half)),
+            false => [_mm256_set1_epi64x(1 << 31); 2],
+        };
+        Self {
+            even,
+            odd: _mm256_srli_epi64::<32>(even),
+            right: _mm256_shuffle_epi32::<0b11_01_10_00>(right),
+            round_even,
+            round_odd,
+        }
+    }
+
+    /// Eight sums scaled, or twice that where [`narrow`] halves them; in fixed point, in the order of
+    /// [`high_halves`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn apply<const ROUNDING: u8>(&self, acc: __m256i) -> __m256i {
+        match ROUNDING {
+            FLOAT32 => {
+                let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_castsi256_ps(self.even));
+                // So that what does not fit 32 bits saturates.
+                let bound = _mm256_set1_ps(65536.0);
+                let scaled = _mm256_min_ps(scaled, bound);
+                let scaled = _mm256_max_ps(scaled, _mm256_set1_ps(-65536.0));
+                _mm256_cvtps_epi32(scaled)
+            }
+            FLOAT64 => {
+                let low = round_away(_mm256_castsi256_si128(acc), self.even);
+                let high = round_away(_mm256_extracti128_si256::<1>(acc), self.odd);
+                _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
+            }
+            SINGLE => _mm256_srav_epi32(high_halves(self.products(acc)), self.right),
+            // The high half of twice the product.
+            _ => {
+                let high = high_halves(self.products(_mm256_add_epi32(acc, acc)));
+                let high = match ROUNDING {
+                    // Half away from zero is half up after one less for negative numbers.
+                    DOUBLE => _mm256_add_epi32(high, _mm256_srai_epi32::<31>(high)),
+                    _ => high,
+                };
+                _mm256_srav_epi32(high, self.right)
+            }
+        }
+    }
+
+    /// `acc × multiplier + round` of the even channels and of the odd ones, in 64 bits.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn products(&self, acc: __m256i) -> [__m256i; 2] {
+        let even = _mm256_mul_epi32(acc, self.even);
+        let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), self.odd);
+        [_mm256_add_epi64(even, self.round_even), _mm256_add_epi64(odd, self.round_odd)]
+    }
+}
+
+/// The high halves of the even channels' numbers and, behind them in each 128 bits, of the odd ones'.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(in crate::arch) fn high_halves([even, odd]: [__m256i; 2]) -> __m256i {
+    let (even, odd) = (_mm256_castsi256_ps(even), _mm256_castsi256_ps(odd));
+    _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(even, odd))
+}
+
+/// `round(acc × scale)` of four sums, half away from zero.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn round_away(acc: __m128i, scale: __m256i) -> __m128i {
+    let scaled = _mm256_mul_pd(_mm256_cvtepi32_pd(acc), _mm256_castsi256_pd(scale));
+    // So that what does not fit 32 bits saturates.
+    let scaled = _mm256_min_pd(scaled, _mm256_set1_pd(65536.0));
+    let scaled = _mm256_max_pd(scaled, _mm256_set1_pd(-65536.0));
+    // The number before 1/2: of what is less than half the sum is less than one, and what is half is
+    // rounded up by the addition.
+    let half = _mm256_set1_pd(0.5_f64.next_down());
+    let sign = _mm256_and_pd(scaled, _mm256_set1_pd(-0.0));
+    _mm256_cvttpd_epi32(_mm256_add_pd(scaled, _mm256_or_pd(sign, half)))
+}
+
+/// The offset and the clamp.
+pub(in crate::arch) struct Last {
+    offset: __m256i,
+    min: __m256i,
+    max: __m256i,
+}
+
+impl Last {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn new(output: &Output) -> Self {
+        Self {
+            offset: _mm256_set1_epi16(output.output_offset as i16),
+            min: _mm256_set1_epi8(output.activation_min as i8),
+            max: _mm256_set1_epi8(output.activation_max as i8),
+        }
+    }
+
+    /// Scaled sums as bytes: in each 128 bits, a dword of each vector.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub fn packed<const ROUNDING: u8>(&self, [a, b, c, d]: [__m256i; 4]) -> __m256i {
+        let ab = narrow::<ROUNDING>(_mm256_packs_epi32(a, b), self.offset);
+        let cd = narrow::<ROUNDING>(_mm256_packs_epi32(c, d), self.offset);
+        let bytes = _mm256_packs_epi16(ab, cd);
+        let bytes = _mm256_max_epi8(_mm256_min_epi8(bytes, self.max), self.min);
+        match ROUNDING {
+            FLOAT32 | FLOAT64 => bytes,
+            _ => {
+                // Even channels are in front of odd ones.
+                let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                    0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15,
+                ));
+                _mm256_shuffle_epi8(bytes, order)
+            }
+        }
+    }
+}
+
+/// 16-bit results of the rounding's last step, and the offset.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn narrow<const ROUNDING: u8>(sums: __m256i, offset: __m256i) -> __m256i {
+    let sums = match ROUNDING {
+        // They are twice the result, to be halved, half up.
+        DOUBLE | DOUBLE_UP => _mm256_srai_epi16::<1>(_mm256_adds_epi16(sums, _mm256_set1_epi16(1))),
+        _ => sums,
+    };
+    _mm256_adds_epi16(sums, offset)
+}
