@@ -130,7 +130,7 @@ impl Layer<'_> {
             if channel < channels && channels > I::V::LANES {
                 return run.sums::<I::V>(p, channels - I::V::LANES, y);
             }
-            if channel + I::Half::LANES <= channels {
+            while channel + I::Half::LANES <= channels {
                 run.sums::<I::Half>(p, channel, y);
                 channel += I::Half::LANES;
             }
