@@ -56,6 +56,15 @@ enum Target {
     /// x86-64 with AVX-512 VNNI
     #[value(name = "x86-64-vnni")]
     X86Vnni,
+    /// 64-bit Arm; its levels read the same tiles
+    #[value(name = "aarch64-neon")]
+    Aarch64Neon,
+    /// 64-bit Arm with SDOT
+    #[value(name = "aarch64-dot")]
+    Aarch64Dot,
+    /// 64-bit Arm with SMMLA
+    #[value(name = "aarch64-i8mm")]
+    Aarch64I8mm,
     /// Coral's Edge TPU, with Coral's compiler, which has to be installed. The uncompiled model
     /// becomes the fallback; -o NAME.tflite writes what the compiler makes
     #[value(name = "edgetpu")]
@@ -67,6 +76,7 @@ impl Target {
     fn activations(self) -> Option<Activations> {
         match self {
             Self::X86Vnni => Some(Activations::Unsigned),
+            Self::Aarch64Neon | Self::Aarch64Dot | Self::Aarch64I8mm => Some(Activations::Signed),
             Self::EdgeTpu => None,
         }
     }
