@@ -6,6 +6,7 @@
 pub(super) mod add;
 mod copy;
 pub(super) mod depthwise;
+pub(super) mod float;
 pub(super) mod gemm;
 pub(super) mod requantize;
 
@@ -26,9 +27,13 @@ use requantize::Block;
 static KERNELS: Kernels = Kernels {
     level: Level::Neon,
     tiles: Some(Activations::Signed),
+    float_tiles: true,
     conv2d_tiled_i8,
     depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8,
+    conv2d_tiled_f32: float::conv2d_tiled_f32,
+    conv2d_tiled_f16: float::conv2d_tiled_f16,
+    depthwise_conv2d_f32: float::depthwise_conv2d_f32,
     sum_i8: add::sum_i8,
     ..vectors::PLAIN
 };

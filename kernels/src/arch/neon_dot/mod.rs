@@ -9,8 +9,8 @@ mod sdot;
 pub(super) use depthwise::Dots;
 pub(super) use gemm::Sdot;
 
-use super::neon::{Neon, add, depthwise as loops};
-use super::{Kernels, Level, tiled};
+use super::neon::{Neon, add, depthwise as loops, float};
+use super::{Kernels, Level, tiled, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
@@ -19,9 +19,13 @@ use crate::tiles::{Activations, Tiled};
 static KERNELS: Kernels = Kernels {
     level: Level::NeonDot,
     tiles: Some(Activations::Signed),
+    float_tiles: true,
     conv2d_tiled_i8,
     depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8,
+    conv2d_tiled_f32: float::conv2d_tiled_f32,
+    conv2d_tiled_f16: float::conv2d_tiled_f16,
+    depthwise_conv2d_f32: float::depthwise_conv2d_f32,
     sum_i8: add::sum_i8,
     ..vectors::PLAIN
 };

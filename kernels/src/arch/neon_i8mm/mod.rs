@@ -6,8 +6,8 @@
 mod gemm;
 mod smmla;
 
-use super::neon::{Neon, add};
-use super::{Kernels, Level, neon_dot, tiled};
+use super::neon::{Neon, add, float};
+use super::{Kernels, Level, neon_dot, tiled, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
 use crate::tiles::{Activations, Tiled};
@@ -16,9 +16,13 @@ use gemm::Smmla;
 static KERNELS: Kernels = Kernels {
     level: Level::NeonI8mm,
     tiles: Some(Activations::Signed),
+    float_tiles: true,
     conv2d_tiled_i8,
     depthwise_conv2d_i8: neon_dot::depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: neon_dot::depthwise_conv2d_asymmetric_i8,
+    conv2d_tiled_f32: float::conv2d_tiled_f32,
+    conv2d_tiled_f16: float::conv2d_tiled_f16,
+    depthwise_conv2d_f32: float::depthwise_conv2d_f32,
     sum_i8: add::sum_i8,
     ..vectors::PLAIN
 };
