@@ -53,7 +53,7 @@ enum KeepNames {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Target {
-    /// x86-64 with AVX-512 VNNI
+    /// x86-64 with AVX2, AVX-VNNI or AVX-512 VNNI
     #[value(name = "x86-64-vnni")]
     X86Vnni,
     /// 64-bit Arm; its levels read the same tiles

@@ -6,7 +6,7 @@
 pub enum Level {
     /// Whatever the compiler makes of the definitions.
     Portable,
-    /// x86-64 with AVX2 and FMA.
+    /// x86-64 with AVX2 and conversions of float16.
     Avx2,
     /// x86-64 with AVX2 and dot products of bytes in 256 bits.
     AvxVnni,

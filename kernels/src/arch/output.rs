@@ -51,21 +51,25 @@ impl<'a> OutputStage<'a> {
     }
 
     /// Whether the scales of these channels are as almost all are: below 1/2.
+    #[inline(always)]
     pub fn below_half(&self, channel: usize, count: usize) -> bool {
         match self.requantize {
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
-                part(s.shift, channel, count).iter().all(|&shift| shift < 0)
+                let [_, most] = extremes(part(s.shift, channel, count));
+                most < 0
             }
             Requantize::Float32(_) | Requantize::Float64(_) => true,
         }
     }
 
     /// Whether the scales of these channels are in their ranges, as those of valid files are.
+    #[inline(always)]
     pub fn ordinary(&self, channel: usize, count: usize) -> bool {
         match self.requantize {
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
                 let shifts = part(s.shift, channel, count);
-                !shifts.is_empty() && shifts.iter().all(|shift| (-31..31).contains(shift))
+                let [least, most] = extremes(shifts);
+                !shifts.is_empty() && least >= -31 && most < 31
             }
             Requantize::Float32(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
             Requantize::Float64(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
@@ -80,6 +84,13 @@ impl<'a> OutputStage<'a> {
             *y = self.output.apply(scaled) as i8;
         }
     }
+}
+
+/// The least and the largest shift, as vectors: without a branch for each.
+#[inline(always)]
+fn extremes(shifts: &[i8]) -> [i8; 2] {
+    let least = shifts.iter().fold(i8::MAX, |least, &shift| least.min(shift));
+    [least, shifts.iter().fold(i8::MIN, |most, &shift| most.max(shift))]
 }
 
 /// The elements of `count` channels from `channel` on; the only one where one serves all.

@@ -192,19 +192,18 @@ fn rows<const ROUNDING: u8>(
 ) {
     let last = Last::new(&stage.output);
     let whole = count / BYTES;
-    for (acc, y) in acc.iter().zip(y.chunks_exact_mut(stage.channels)) {
-        let parts = acc.as_chunks::<BYTES>().0.iter().zip(scales.as_chunks::<4>().0);
-        let y = y[channel..].as_chunks_mut::<BYTES>().0.iter_mut();
-        for ((acc, scales), y) in parts.zip(y).take(whole) {
-            let mut sums = [_mm256_setzero_si256(); 4];
-            for ((sum, acc), scales) in sums.iter_mut().zip(acc.as_chunks::<8>().0).zip(scales) {
-                // SAFETY: eight int32.
-                let acc = unsafe { _mm256_loadu_si256(acc.as_ptr().cast()) };
-                *sum = scales.apply::<ROUNDING>(acc);
+    if whole > 0 {
+        for (acc, y) in acc.iter().zip(y.chunks_exact_mut(stage.channels)) {
+            for (i, y) in y[channel..].as_chunks_mut::<BYTES>().0.iter_mut().enumerate().take(whole)
+            {
+                let mut sums = [_mm256_setzero_si256(); 4];
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = scales[i * 4 + v].apply::<ROUNDING>(vector(acc, i * 4 + v));
+                }
+                let bytes = in_order(last.packed::<ROUNDING>(sums));
+                // SAFETY: 32 bytes.
+                unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), bytes) };
             }
-            let bytes = in_order(last.packed::<ROUNDING>(sums));
-            // SAFETY: 32 bytes.
-            unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), bytes) };
         }
     }
     let done = whole * BYTES;
@@ -235,22 +234,34 @@ impl Rest<'_> {
         let last = Last::new(&self.stage.output);
         let mut scales = [all[0]; V];
         scales.copy_from_slice(&all[self.first..][..V]);
-        let (positions, channels) = (4 / V, self.stage.channels);
-        for (acc, y) in self.acc.chunks(positions).zip(y.chunks_mut(positions * channels)) {
+        let (together, channels) = (4 / V, self.stage.channels);
+        let positions = self.acc.len();
+        let mut position = 0;
+        while position < positions {
             let mut sums = [_mm256_setzero_si256(); 4];
-            for (sums, acc) in sums.chunks_exact_mut(V).zip(acc) {
-                let acc = acc[self.first * 8..].as_chunks::<8>().0;
-                for ((sum, acc), scales) in sums.iter_mut().zip(acc).zip(&scales) {
-                    // SAFETY: eight int32.
-                    let acc = unsafe { _mm256_loadu_si256(acc.as_ptr().cast()) };
-                    *sum = scales.apply::<ROUNDING>(acc);
+            for p in 0..together {
+                // Behind the last, the last once more.
+                let acc = &self.acc[(position + p).min(positions - 1)];
+                for v in 0..V {
+                    sums[p * V + v] = scales[v].apply::<ROUNDING>(vector(acc, self.first + v));
                 }
             }
             let bytes = in_order(last.packed::<ROUNDING>(sums));
-            let len = y.len().min(acc.len() * channels);
-            put(bytes, V * 8, &mut y[..len], channels, self.channel, self.count);
+            let count = together.min(positions - position);
+            let y = &mut y[position * channels..][..count * channels];
+            put(bytes, V * 8, y, channels, self.channel, self.count);
+            position += together;
         }
     }
+}
+
+/// A vector of a position's sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn vector(acc: &[i32; BLOCK], v: usize) -> __m256i {
+    let eight = &acc.as_chunks::<8>().0[v];
+    // SAFETY: eight int32.
+    unsafe { _mm256_loadu_si256(eight.as_ptr().cast()) }
 }
 
 /// Stores the first `count` of every `from` bytes to `channel` of the positions of `y`.
@@ -264,7 +275,9 @@ pub(in crate::arch) fn put(
     channel: usize,
     count: usize,
 ) {
-    if let (true, Some(y)) = (from == channels && count == channels, y.first_chunk_mut::<BYTES>()) {
+    // All bytes follow each other in one position, or in positions that have no others.
+    let whole = count == BYTES || (from == channels && count == channels);
+    if let (true, Some(y)) = (whole, y[channel..].first_chunk_mut::<BYTES>()) {
         // SAFETY: 32 bytes.
         unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), bytes) };
         return;

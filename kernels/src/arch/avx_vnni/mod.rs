@@ -35,9 +35,8 @@ static KERNELS: Kernels = Kernels {
 
 /// The table, if this processor has the instructions.
 pub(super) fn kernels() -> Option<&'static Kernels> {
-    let detected = is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("f16c")
-        && is_x86_feature_detected!("avxvnni");
+    // All but the products is that level's.
+    let detected = avx2::kernels().is_some() && is_x86_feature_detected!("avxvnni");
     detected.then_some(&KERNELS)
 }
 
