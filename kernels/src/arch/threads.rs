@@ -238,8 +238,6 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::vec;
-
     use super::*;
 
     #[test]
@@ -279,7 +277,7 @@ mod tests {
         let mut pool = Threads::new(2);
         let mut sum = 0;
         for round in 0..2000_usize {
-            let values = vec![round; 8];
+            let values = [round; 8];
             let total = AtomicUsize::new(0);
             assert!(pool.each(8, &|i| {
                 total.fetch_add(values[i], Ordering::Relaxed);
