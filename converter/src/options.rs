@@ -81,6 +81,9 @@ pub struct Options {
     pub max_work: u64,
     /// Nodes that the memory planner may visit.
     pub plan_budget: usize,
+    /// Whether shapes of a TFLite model follow from those of its inputs and constants: what the file
+    /// states of other tensors is replaced. For inputs of another shape than the file was made for.
+    pub infer_shapes: bool,
     /// What dimensions are that an ONNX model leaves open.
     pub dimensions: Dimensions,
     /// Inputs of an ONNX model that become constants, by name.
@@ -101,6 +104,7 @@ impl Default for Options {
             max_arena: 512 << 20,
             max_work: 1_000_000_000_000,
             plan_budget: 1_000_000,
+            infer_shapes: false,
             dimensions: Dimensions::default(),
             fixed_inputs: Vec::new(),
             channels_last_inputs: false,

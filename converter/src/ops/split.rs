@@ -72,7 +72,12 @@ pub fn import_unpack(importer: &mut Importer, operator: &tflite::Operator<'_>) -
         let mut slice = shape.clone();
         slice[axis] = 1;
         let slice = intermediate(importer, x, slice)?;
-        take(importer, x, axis, index, slice)?;
+        take(importer, x, axis, Steps::range(index, 1), slice)?;
+        if importer.infers_shapes() {
+            let mut without = shape.clone();
+            without.remove(axis);
+            importer.set_shape(output, without)?;
+        }
         importer.add_node(Op::Reshape(Reshape), vec![Some(slice)], vec![output])?;
     }
     Ok(())
@@ -89,24 +94,23 @@ fn split(importer: &mut Importer, x: TensorId, axis: usize, sizes: &[usize]) -> 
         bail!(InvalidGraph, "{} outputs, {} sizes", outputs.len(), sizes.len());
     }
     let mut begin = 0;
-    for (output, size) in outputs.into_iter().zip(sizes) {
-        take(importer, x, axis, begin, output)?;
+    for (output, size) in outputs.into_iter().zip(sizes.iter().copied()) {
+        take(importer, x, axis, Steps::range(begin, size), output)?;
         begin += size;
     }
     Ok(())
 }
 
-/// Adds the slice of `x` that `y` is: from `begin` on along `axis`, whole along the others.
+/// Adds the slice of `x` that `y` is: `steps` along `axis`, whole along the others.
 fn take(
     importer: &mut Importer,
     x: TensorId,
     axis: usize,
-    begin: usize,
+    steps: Steps,
     y: TensorId,
 ) -> Result<()> {
     let mut axes: Vec<Steps> =
         importer.tensor(x).shape.iter().map(|&dim| Steps::all(dim)).collect();
-    let count = importer.tensor(y).shape.get(axis).copied().unwrap_or(0);
-    axes[axis] = Steps::range(begin, count);
+    axes[axis] = steps;
     importer.add_node(Op::StridedSlice(StridedSlice { axes }), vec![Some(x)], vec![y])
 }

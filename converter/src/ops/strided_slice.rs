@@ -115,8 +115,12 @@ pub fn import(importer: &mut Importer, operator: &tflite::Operator<'_>) -> Resul
         new_axis_mask: options.new_axis_mask(),
         shrink_axis_mask: options.shrink_axis_mask(),
     };
-    let Resolved { seen_as, axes } = spec.resolve(&importer.tensor(x).shape)?;
+    let Resolved { seen_as, axes, removed } = spec.resolve(&importer.tensor(x).shape)?;
     let counts: Vec<usize> = axes.iter().map(|axis| axis.count).collect();
+    if importer.infers_shapes() {
+        let kept = counts.iter().zip(&removed).filter(|&(_, &removed)| !removed);
+        importer.set_shape(y, kept.map(|(&count, _)| count).collect())?;
+    }
     let from = viewed(importer, x, seen_as)?;
     let to = if importer.tensor(y).shape == counts { y } else { intermediate(importer, x, counts)? };
     let slice = Op::StridedSlice(StridedSlice { axes });
@@ -152,10 +156,11 @@ struct Spec {
     shrink_axis_mask: i32,
 }
 
-/// The input's shape with new axes in it, and what is taken of each.
+/// The input's shape with new axes in it, what is taken of each, and which are removed then.
 struct Resolved {
     seen_as: Vec<usize>,
     axes: Vec<Steps>,
+    removed: Vec<bool>,
 }
 
 impl Spec {
@@ -182,22 +187,24 @@ impl Spec {
             );
         };
         let mut dims = shape.iter().copied();
-        let mut resolved = Resolved { seen_as: Vec::new(), axes: Vec::new() };
-        let mut put = |dim: usize, steps: Steps| {
+        let mut resolved =
+            Resolved { seen_as: Vec::new(), axes: Vec::new(), removed: Vec::new() };
+        let mut put = |dim: usize, steps: Steps, removed: bool| {
             resolved.seen_as.push(dim);
             resolved.axes.push(steps);
+            resolved.removed.push(removed);
         };
         for position in 0..length {
             if is_ellipsis(position) {
-                dims.by_ref().take(left_out).for_each(|dim| put(dim, Steps::all(dim)));
+                dims.by_ref().take(left_out).for_each(|dim| put(dim, Steps::all(dim), false));
             } else if is_new(position) {
-                put(1, Steps::all(1));
+                put(1, Steps::all(1), false);
             } else if let Some(dim) = dims.next() {
-                put(dim, self.steps(position, dim)?);
+                put(dim, self.steps(position, dim)?, set(self.shrink_axis_mask, position));
             }
         }
         // Axes that are not named are taken whole.
-        dims.for_each(|dim| put(dim, Steps::all(dim)));
+        dims.for_each(|dim| put(dim, Steps::all(dim), false));
         Ok(resolved)
     }
 

@@ -5,6 +5,7 @@ use tract_tflite::tflite;
 
 use super::{
     Op, Operator,
+    movement::sizes,
     weights::{self, Channels, Rules},
     window::{Window, small},
 };
@@ -36,6 +37,10 @@ pub fn import(importer: &mut Importer, operator: &tflite::Operator<'_>) -> Resul
         .builtin_options_as_transpose_conv_options()
         .ok_or_else(|| error!(InvalidGraph, "its options are missing"))?;
     let [_, kernel_h, kernel_w, _] = importer.input(1)?.dims()?;
+    if importer.infers_shapes() {
+        let shape = sizes(importer, 0)?;
+        importer.set_shape(importer.output_id(0)?, shape)?;
+    }
     let stated = importer.input(0)?;
     let output: [usize; 4] = importer.output(0)?.dims()?;
     if stated.is_constant() && stated.integers()? != output.map(|dim| dim as i64) {

@@ -7,8 +7,8 @@ use crate::{
     edgetpu::{self, Package, blob, fallback},
     error::{Class, Result, Within, bail, error},
     evaluate::{Budget, evaluate},
-    graph::{Graph, Node, Tensor, TensorId},
-    ops::{Op, delegate::Delegate},
+    graph::{Graph, Node, NodeView, Tensor, TensorId, check_shape},
+    ops::{Op, Operator, delegate::Delegate},
     options::Options,
     passes,
     scale::Activation,
@@ -25,6 +25,8 @@ pub struct Importer {
     outputs: Vec<TensorId>,
     /// What the folding of constants may still cost.
     budget: Budget,
+    /// Whether outputs get the shapes that follow from inputs.
+    infer_shapes: bool,
 }
 
 impl Importer {
@@ -44,6 +46,7 @@ impl Importer {
             inputs: Vec::new(),
             outputs: Vec::new(),
             budget: Budget::new(options),
+            infer_shapes: options.infer_shapes,
         }
     }
 
@@ -233,6 +236,12 @@ impl Importer {
         outputs: Vec<TensorId>,
     ) -> Result<()> {
         let node = Node { op, inputs, outputs, origin: self.origin.clone() };
+        if self.infer_shapes {
+            let shapes = node.op.infer(&NodeView { graph: &self.graph, node: &node })?;
+            for (&output, shape) in node.outputs.iter().zip(shapes) {
+                self.set_shape(output, shape)?;
+            }
+        }
         self.graph.check(&node).map_err(|mut error| {
             // The caller adds the place; the check has added it too.
             error.place.clear();
@@ -254,6 +263,22 @@ impl Importer {
     pub fn add_tensor(&mut self, tensor: Tensor) -> TensorId {
         self.written.push(true);
         self.graph.add_tensor(tensor)
+    }
+
+    /// Whether outputs get the shapes that follow from inputs, see [`Options::infer_shapes`]. Then an
+    /// import that makes a view states its shape by [`Importer::set_shape`].
+    pub fn infers_shapes(&self) -> bool {
+        self.infer_shapes
+    }
+
+    /// Gives a tensor that nothing reads yet another shape.
+    ///
+    /// # Errors
+    /// As [`check_shape`].
+    pub fn set_shape(&mut self, id: TensorId, shape: Vec<usize>) -> Result<()> {
+        check_shape(&shape, self.graph[id].dtype)?;
+        self.graph[id].shape = shape;
+        Ok(())
     }
 
     /// Gives an output its value at import: what follows from shapes alone.
