@@ -5,6 +5,8 @@
 //! all versions since TFLite 2.3 have, [`FullRegistration`] and [`FullDelegate`] what 2.14 to 2.17
 //! read. Of [`Context`] the fields that a delegate needs are named.
 
+pub mod parameters;
+
 use std::ffi::{c_char, c_int, c_void};
 
 /// `TfLiteStatus`: everything went well.
@@ -171,8 +173,8 @@ pub struct Context {
     pub tensors: *mut Tensor,
     /// TFLite's own.
     pub inner: *mut c_void,
-    /// Gives a tensor another shape.
-    pub resize_tensor: *const c_void,
+    /// Gives a tensor another shape; the array is TFLite's from then on, who frees it with `free`.
+    pub resize_tensor: Option<unsafe extern "C" fn(*mut Self, *mut Tensor, *mut IntArray) -> c_int>,
     /// Reports a failure; variadic.
     pub report_error: Option<unsafe extern "C" fn(*mut Self, *const c_char, ...)>,
     /// Adds tensors.
@@ -184,6 +186,36 @@ pub struct Context {
     /// Gives nodes to a delegate. The registration is passed by value, with the size that the
     /// caller knows; see [`ReplaceNodes`] and [`ReplaceNodesFull`].
     pub replace_nodes: *const c_void,
+    /// How many threads kernels should use; -1 says that the host has no opinion.
+    pub recommended_threads: c_int,
+    /// Gives contexts of other kinds.
+    pub external_context: *const c_void,
+    /// Takes contexts of other kinds.
+    pub set_external_context: *const c_void,
+    /// Whether float32 may be computed in float16.
+    pub allow_float16: bool,
+    /// The profiler, or null.
+    pub profiler: *mut c_void,
+    /// Allocates for as long as the interpreter lives.
+    pub allocate_persistent: *const c_void,
+    /// Allocates for one run.
+    pub allocate_for_run: *const c_void,
+    /// Asks for scratch memory.
+    pub request_scratch: *const c_void,
+    /// Gives scratch memory.
+    pub scratch: *const c_void,
+    /// Gives a tensor another shape, which is copied.
+    pub resize_tensor_explicit: *const c_void,
+    /// Which kernels would result from giving these nodes to a delegate: an array of parameters,
+    /// which the context owns, and its length.
+    pub preview_partitioning: Option<
+        unsafe extern "C" fn(
+            *mut Self,
+            *const IntArray,
+            *mut *mut DelegateParams,
+            *mut c_int,
+        ) -> c_int,
+    >,
 }
 
 /// `ReplaceNodeSubsetsWithDelegateKernels` as delegates of the older layout call it.
