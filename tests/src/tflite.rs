@@ -12,8 +12,17 @@ pub fn installed() -> Option<PathBuf> {
 
 /// The simulated Edge TPU, for tests of the package that has it as a dependency.
 pub fn simulated_edgetpu() -> PathBuf {
+    built("systole_simulated_edgetpu")
+}
+
+/// Systole as a delegate, for tests of the package that has it as a dependency.
+pub fn systole_delegate() -> PathBuf {
+    built("systole_delegate")
+}
+
+fn built(name: &str) -> PathBuf {
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    deps().join(format!("{prefix}systole_simulated_edgetpu{suffix}"))
+    deps().join(format!("{prefix}{name}{suffix}"))
 }
 
 /// The folder of this program and of the libraries that were built with it.
