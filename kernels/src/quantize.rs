@@ -179,7 +179,7 @@ pub(crate) mod tests {
                     let mut y = std::vec![99; len];
                     kernel(&p, &x, &mut y).map(|()| y)
                 };
-                prop_assert_eq!(run(kernels.quantize_i8), run(|p, x, y| quantize(p, x, y)));
+                prop_assert_eq!(run(kernels.quantize_i8), run(quantize));
             }
             Ok(())
         });
@@ -196,7 +196,7 @@ pub(crate) mod tests {
                     let mut y = std::vec![9.0; len];
                     kernel(&p, &x, &mut y).map(|()| y.into_iter().map(f32::to_bits).collect())
                 };
-                let wanted: Result<Vec<u32>, _> = run(|p, x, y| dequantize(p, x, y));
+                let wanted: Result<Vec<u32>, _> = run(dequantize);
                 prop_assert_eq!(run(kernels.dequantize_i8), wanted);
             }
             Ok(())

@@ -161,12 +161,9 @@ pub(crate) mod tests {
                     let mut y = vec![99; reduction.outputs().unwrap()];
                     kernel(&p, &x, &mut y).map(|()| y)
                 };
-                prop_assert_eq!(
-                    run(kernels.sum_groups_i8),
-                    run(|p, x, y| portable(p, x, y)),
-                    "{:?}",
-                    p
-                );
+                #[expect(clippy::redundant_closure, reason = "the function is of one lifetime")]
+                let expected = run(|p, x, y| portable(p, x, y));
+                prop_assert_eq!(run(kernels.sum_groups_i8), expected, "{:?}", p);
             }
             Ok(())
         });
