@@ -49,7 +49,7 @@ pub trait Split: Copy + Send + Sync {
     /// The same layer over another image.
     fn over(self, g: &Geometry) -> Self;
 
-    /// These output channels alone, from a multiple of [`CHANNELS`] on; `None` where each sees other
+    /// These output channels alone, from a multiple of `CHANNELS` on; `None` where each sees other
     /// inputs.
     fn channels(self, channels: Range<usize>) -> Option<Self>;
 }

@@ -82,8 +82,9 @@ impl State {
             }
             if all {
                 self.tell(&survey, &plan, supported.len(), ready.len())?;
+                let nothing = ready.is_empty();
                 self.lock().append(&mut ready);
-                let replaced = match supported.is_empty() {
+                let replaced = match nothing {
                     true => Ok(()),
                     false => host.replace(kernel::registration(), &supported, delegate),
                 };
@@ -113,6 +114,12 @@ impl State {
         let node = &survey.nodes[&index];
         if let Some(name) = &node.custom {
             return Err(format!("custom operator '{name}'"));
+        }
+        // Of optional inputs, which have no tensor, the importer knows.
+        for &tensor in node.inputs.iter().chain(&node.outputs).filter(|&&tensor| tensor >= 0) {
+            if host.tensor(tensor)?.is_variable {
+                return Err("a tensor that lasts from run to run".to_owned());
+            }
         }
         let needed = survey.needed(node);
         let nodes = needed.iter().chain([&index]).map(|index| survey.nodes[index].clone());

@@ -8,13 +8,13 @@
 //! interpreter = Interpreter("model.tflite", experimental_delegates=[delegate])
 //! ```
 //!
-//! The delegate claims every operator that the converter accepts ([`claim`]). What TFLite then gives
-//! it, parts of the graph as large as possible, becomes a `.tflite` model again ([`mod@encode`]), which
+//! The delegate claims every operator that the converter accepts (`claim`). What TFLite then gives
+//! it, parts of the graph as large as possible, becomes a `.tflite` model again (`encode`), which
 //! goes the way of every model: import, passes, memory plan, `.systole` file, packed weights
-//! ([`part`]). There is no second importer, and a part computes what the converted model would.
+//! (`part`). There is no second importer, and a part computes what the converted model would.
 //!
-//! TFLite calls through C structures ([`host`], [`operator`]). No panic of ours crosses over to it:
-//! every callback catches them ([`mod@guard`]).
+//! TFLite calls through C structures (`host`, `operator`). No panic of ours crosses over to it:
+//! every callback catches them (`guard`).
 
 mod claim;
 mod encode;

@@ -409,12 +409,12 @@ fn nodes_without_parameters_or_of_unknown_types_stay() {
         // SAFETY: as above.
         |fake| unsafe { (*fake.context.tensors.add(X)).is_variable = true },
     ];
-    for break_it in breaks {
+    for (i, break_it) in breaks.into_iter().enumerate() {
         let mut fake = Fake::new();
         break_it(&mut fake);
         let (_delegate, status) = fake.delegate(&[]);
         assert_eq!(status, sys::OK);
-        assert!(fake.kernel.is_none());
+        assert!(fake.kernel.is_none(), "break {i}");
     }
 }
 
