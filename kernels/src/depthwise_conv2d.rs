@@ -41,6 +41,29 @@ pub struct DepthwiseConv2dI8<'a, R = Requantize<'a>> {
 }
 
 impl<R: Rescale> DepthwiseConv2dI8<'_, R> {
+    /// The same layer over an image of one row, where the image is one column: all numbers are where
+    /// they were.
+    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    pub(crate) fn as_row(&self) -> Option<Self> {
+        let Self { input, output, kernel, window, .. } = *self;
+        let ([batches, input_h, input_w, channels], [output_batches, height, width, outputs]) =
+            (input, output);
+        let [kernel_h, kernel_w] = kernel;
+        let column = [input_w, width, kernel_w] == [1; 3] && window.pad_left == 0;
+        column.then_some(Self {
+            input: [batches, 1, input_h, channels],
+            output: [output_batches, 1, height, outputs],
+            kernel: [1, kernel_h],
+            window: Window {
+                stride_w: window.stride_h,
+                dilation_w: window.dilation_h,
+                pad_left: window.pad_top,
+                ..Window::UNIT
+            },
+            ..*self
+        })
+    }
+
     /// The same layer, its rounding to be chosen while it runs.
     pub(crate) fn with_any_rounding(&self) -> DepthwiseConv2dI8<'_> {
         DepthwiseConv2dI8 {

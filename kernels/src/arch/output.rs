@@ -62,6 +62,35 @@ impl<'a> OutputStage<'a> {
         }
     }
 
+    /// The least and the largest shift of these channels' scales, if these are fixed-point numbers in
+    /// their range, as those of valid files are.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn shifts(&self, channel: usize, count: usize) -> Option<[i8; 2]> {
+        match self.requantize {
+            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
+                let shifts = extremes(part(s.shift, channel, count));
+                let [least, most] = shifts;
+                (-31 <= least && least <= most && most < 31).then_some(shifts)
+            }
+            Requantize::Float32(_) | Requantize::Float64(_) => None,
+        }
+    }
+
+    /// Whether all sums fit 32 bits when they are shifted to the left by so many.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn has_room(&self, left: u32) -> bool {
+        left < 31 && self.bound(PRODUCT) < 1 << (31 - left)
+    }
+
+    /// Whether what is below zero becomes the minimum.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn is_relu(&self) -> bool {
+        self.output.output_offset <= self.output.activation_min
+    }
+
     /// Whether the scales of these channels are in their ranges, as those of valid files are.
     #[inline(always)]
     pub fn ordinary(&self, channel: usize, count: usize) -> bool {
@@ -89,8 +118,15 @@ impl<'a> OutputStage<'a> {
 /// The least and the largest shift, as vectors: without a branch for each.
 #[inline(always)]
 fn extremes(shifts: &[i8]) -> [i8; 2] {
-    let least = shifts.iter().fold(i8::MAX, |least, &shift| least.min(shift));
-    [least, shifts.iter().fold(i8::MIN, |most, &shift| most.max(shift))]
+    let (chunks, rest) = shifts.as_chunks::<32>();
+    let (mut least, mut most) = ([i8::MAX; 32], [i8::MIN; 32]);
+    for chunk in chunks {
+        for ((least, most), &shift) in least.iter_mut().zip(&mut most).zip(chunk) {
+            (*least, *most) = (shift.min(*least), shift.max(*most));
+        }
+    }
+    let least = rest.iter().chain(&least).fold(i8::MAX, |least, &shift| least.min(shift));
+    [least, rest.iter().chain(&most).fold(i8::MIN, |most, &shift| most.max(shift))]
 }
 
 /// The elements of `count` channels from `channel` on; the only one where one serves all.

@@ -83,8 +83,8 @@ impl<'a, E: Element> Rows<'a, E> {
     }
 }
 
-/// Sums of up to [`MOST`] rows of [`BLOCK`] outputs.
-pub(super) type Sums = [[i32; BLOCK]; MOST];
+/// Sums of some rows, at most [`MOST`], of [`BLOCK`] outputs each.
+pub(super) type Sums = [[i32; BLOCK]];
 
 /// The instructions that this needs. Functions are compiled for them, so that processors without
 /// them must not come here.
@@ -102,6 +102,9 @@ pub(super) trait Isa {
     /// The processor has the instructions.
     unsafe fn copy(to: &mut [MaybeUninit<Self::Element>], from: &[i8]);
 
+    /// Rows that [`Isa::multiply`] takes at most.
+    const ROWS: usize = MOST;
+
     /// Adds the products of the first rows by the blocks of tiles `tiles`, of which there are up to
     /// four, to `bias`, and stores the sums to `acc`, of which the first `outputs` are asked for: at
     /// most as many as the tiles have. Returns how many rows it took, at least 1: as many as registers
@@ -109,7 +112,8 @@ pub(super) trait Isa {
     ///
     /// # Safety
     ///
-    /// The processor has the instructions; there is a row and a block, and [`Rows::fit`] holds.
+    /// The processor has the instructions; there is a row and a block, and [`Rows::fit`] holds. `acc` has
+    /// [`Isa::ROWS`] rows, or as many as there are.
     unsafe fn multiply(
         rows: Rows<'_, Self::Element>,
         tiles: &[i8],
@@ -117,6 +121,26 @@ pub(super) trait Isa {
         outputs: usize,
         acc: &mut Sums,
     ) -> usize;
+
+    /// [`Isa::multiply`] by weights less their zero point.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[inline(always)]
+    unsafe fn multiply_offset(
+        rows: Rows<'_, Self::Element>,
+        tiles: &[i8],
+        zero_point: i32,
+        bias: &[i32; BLOCK],
+        outputs: usize,
+        acc: &mut Sums,
+    ) -> usize {
+        // SAFETY: as the caller says.
+        let taken = unsafe { Self::multiply(rows, tiles, bias, outputs, acc) };
+        take_off(&rows, zero_point, taken, acc);
+        taken
+    }
 
     /// The scales of a block of channels.
     type Scales;
@@ -268,7 +292,15 @@ impl Layer<'_> {
     ) {
         let Conv2dI8 { bias, weights_zero_point, output: [.., channels], .. } = self.p.layer;
         let block_bytes = self.filter.div_ceil(STEP) * TILE;
-        let mut acc = [[0; BLOCK]; MOST];
+        // As many rows as are summed at once: of one row all of it would take longer than the product.
+        let most = (0..groups).map(|i| group(i).0.count).max().unwrap_or(0).min(MOST);
+        let mut acc = [const { MaybeUninit::uninit() }; MOST];
+        let acc = &mut acc[..most];
+        for row in acc.iter_mut() {
+            row.write([0; BLOCK]);
+        }
+        // SAFETY: they have just been written.
+        let acc = unsafe { acc.assume_init_mut() };
         for channel in (0..channels).step_by(BLOCK) {
             let count = BLOCK.min(channels - channel);
             let blocks = channel / OUTPUTS..(channel + count).div_ceil(OUTPUTS);
@@ -279,30 +311,45 @@ impl Layer<'_> {
             for (mut rows, mut position) in (0..groups).map(&group) {
                 assert!(rows.fit(), "windows lie within what has been copied");
                 while rows.count > 0 {
-                    let y = &mut y[position * channels..];
-                    // SAFETY: as the caller says; rows fit, and what is left of them does.
-                    let taken = unsafe { I::multiply(rows, tiles, &biases, count, &mut acc) };
-                    if weights_zero_point != 0 {
-                        self.take_off(&rows, taken, &mut acc);
+                    // As many as there is room for, so that their outputs are stored at once.
+                    let mut filled = 0;
+                    while rows.count > 0 && acc.len() - filled >= rows.count.min(I::ROWS) {
+                        let acc = &mut acc[filled..];
+                        // SAFETY: as the caller says; rows fit, and what is left of them does; there is
+                        // room for those that are taken.
+                        let taken = unsafe {
+                            match weights_zero_point {
+                                0 => I::multiply(rows, tiles, &biases, count, acc),
+                                taken => {
+                                    I::multiply_offset(rows, tiles, taken, &biases, count, acc)
+                                }
+                            }
+                        };
+                        (rows, filled) = (rows.from(taken), filled + taken);
                     }
+                    let y = &mut y[position * channels..];
                     // SAFETY: as the caller says.
-                    unsafe { I::store(&scales, &self.stage, &acc[..taken], y, channel, count) };
-                    (rows, position) = (rows.from(taken), position + taken);
+                    unsafe { I::store(&scales, &self.stage, &acc[..filled], y, channel, count) };
+                    position += filled;
                 }
             }
         }
     }
+}
 
-    /// Takes off what the weights' zero point has added over the first rows: of models that were
-    /// uint8.
-    #[inline(always)]
-    fn take_off<E: Element>(&self, rows: &Rows<'_, E>, count: usize, acc: &mut Sums) {
-        for (row, acc) in acc.iter_mut().enumerate().take(count) {
-            // What the row is padded with is zero.
-            let taken = rows.sum(row).wrapping_mul(self.p.layer.weights_zero_point);
-            for acc in acc {
-                *acc = acc.wrapping_sub(taken);
-            }
+/// Takes off what the weights' zero point has added over the first rows: of models that were uint8.
+#[inline(always)]
+pub(super) fn take_off<E: Element>(
+    rows: &Rows<'_, E>,
+    zero_point: i32,
+    count: usize,
+    acc: &mut Sums,
+) {
+    for (row, acc) in acc.iter_mut().enumerate().take(count) {
+        // What the row is padded with is zero.
+        let taken = rows.sum(row).wrapping_mul(zero_point);
+        for acc in acc {
+            *acc = acc.wrapping_sub(taken);
         }
     }
 }

@@ -1,18 +1,29 @@
 //! ADD and SUB of int8: `sum-i8-c32/avx2`.
 //!
-//! Operands of one shape, 32 elements at once; others are left to the definition. An operand at the
-//! common scale has at most 28 bits, so that it can be doubled, and of a doubled product the high
-//! half is what is asked for, whatever the shift.
+//! Operands of one shape, 32 elements at once; others are left to the definition. An operand is
+//! shifted to the left by `L` and multiplied by a Q0.31 number `m`, of which the high half of 62 bits is
+//! asked for. As it has nine bits, that is done in 32: with `t = 31 − L` and `m = m₁ × 2^t + m₀`,
+//!
+//! ```text
+//! (x × 2^L × m + 2^30) >> 31  =  x × m₁ + ((x × m₀ + 2^(t − 1)) >> t)
+//! ```
+//!
+//! An operand at the common scale has at most 28 bits, so that the sum can be doubled, and of a doubled
+//! product the high half is what is asked for, whatever the shift.
 
 use core::arch::x86_64::*;
+use core::ops::RangeInclusive;
 
-use super::requantize::{BYTES, DOUBLE, DOUBLE_UP, Last, SINGLE, Scales};
+use super::requantize::{BYTES, DOUBLE, DOUBLE_UP, Last, SINGLE, Scales, in_order};
 use crate::Mismatch;
 use crate::add::InputScale;
 use crate::arch::SumI8;
 use crate::arch::output::OutputStage;
 use crate::broadcast::{Operand, Walk};
 use crate::requantize::Requantize;
+
+/// How far operands may be shifted to the left: neither part of a product has more than 31 bits.
+const LEFT_SHIFTS: RangeInclusive<u32> = 11..=20;
 
 pub(in crate::arch) fn sum_i8(
     p: &SumI8<'_>,
@@ -33,7 +44,7 @@ pub(in crate::arch) fn sum_i8(
     let stage = OutputStage::new(p.requantize, p.scales.output, &[0], 0);
     let whole = walk.whole == [true; 2] && walk.len() == count && operands.iter().all(fits);
     // The sum of two numbers of 28 bits has 29.
-    let ordinary = p.scales.left_shift <= 20
+    let ordinary = LEFT_SHIFTS.contains(&p.scales.left_shift)
         && [&p.scales.a, &p.scales.b].into_iter().all(headroom)
         && stage.fits()
         && stage.ordinary(0, 1)
@@ -101,22 +112,18 @@ struct Sum<const ROUNDING: u8> {
 }
 
 impl<const ROUNDING: u8> Sum<ROUNDING> {
-    /// 32 of it. Element `4 j..4 j + 4` of each half is in vector `j`: so packing leaves them in order.
+    /// 32 of it.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn elements(&self, a: &[i8; BYTES], b: &[i8; BYTES], y: &mut [i8; BYTES]) {
         let mut sums = [_mm256_setzero_si256(); 4];
-        for (j, sum) in sums.iter_mut().enumerate() {
-            let [a, b] = [a, b].map(|x| {
-                let half = |i: usize| i32::from_ne_bytes([0, 1, 2, 3].map(|k| x[i + k] as u8));
-                let (low, high) = (half(4 * j), half(16 + 4 * j));
-                _mm256_cvtepi8_epi32(_mm_setr_epi32(low, high, 0, 0))
-            });
-            let (a, b) = (self.a.apply::<ROUNDING>(a), self.b.apply::<ROUNDING>(b));
+        let operands = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+        for (sum, (a, b)) in sums.iter_mut().zip(operands) {
+            let (a, b) = (self.a.apply(a), self.b.apply(b));
             let acc = if self.subtract { _mm256_sub_epi32(a, b) } else { _mm256_add_epi32(a, b) };
             *sum = self.output.apply::<ROUNDING>(acc);
         }
-        let bytes = self.last.packed::<ROUNDING>(sums);
+        let bytes = in_order(self.last.packed::<ROUNDING>(sums));
         // SAFETY: 32 bytes.
         unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), bytes) };
     }
@@ -124,51 +131,56 @@ impl<const ROUNDING: u8> Sum<ROUNDING> {
 
 /// How an operand is brought to the common scale.
 struct Common {
-    offset: __m256i,
-    /// One more than asked for: sums are doubled.
-    left_shift: __m128i,
-    multiplier: __m256i,
-    /// What rounds the product.
-    round: __m256i,
+    /// The upper bits of the multiplier, and its lower `low_bits`.
+    high: __m256i,
+    low: __m256i,
+    low_bits: __m128i,
+    /// The products of the offset by either; to the second belongs what rounds the product.
+    high_start: __m256i,
+    low_start: __m256i,
+    /// The shift to the right, what rounds it, and which sign bits count in it.
     right: __m128i,
-    /// What rounds the shift, and which sign bits count in it.
     half: __m256i,
     signs: __m256i,
+    shifts: bool,
 }
 
 impl Common {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn new<const ROUNDING: u8>(scale: &InputScale, left_shift: u32) -> Self {
+        let low_bits = 31 - left_shift;
+        let (high, low) = (scale.multiplier >> low_bits, scale.multiplier & ((1 << low_bits) - 1));
         let right = scale.shift.wrapping_neg();
-        let twice = ROUNDING != SINGLE && right > 0;
-        let round = if ROUNDING == SINGLE { 1_i64 << (31 + right) } else { 1 << 31 };
+        // A single rounding is that of the shift, if there is one.
+        let round = if ROUNDING == SINGLE && right > 0 { 0 } else { 1 << (low_bits - 1) };
         Self {
-            offset: _mm256_set1_epi32(scale.offset),
-            left_shift: _mm_cvtsi32_si128(left_shift as i32 + 1),
-            multiplier: _mm256_set1_epi64x(scale.multiplier.into()),
-            round: _mm256_set1_epi64x(round),
+            high: _mm256_set1_epi32(high),
+            low: _mm256_set1_epi32(low),
+            low_bits: _mm_cvtsi32_si128(low_bits as i32),
+            high_start: _mm256_set1_epi32(scale.offset * high),
+            low_start: _mm256_set1_epi32(scale.offset * low + round),
             right: _mm_cvtsi32_si128(right),
-            half: _mm256_set1_epi32(if twice { 1 << (right - 1) } else { 0 }),
+            half: _mm256_set1_epi32(if right > 0 { 1 << (right - 1) } else { 0 }),
             // Half away from zero is half up after one less for negative numbers.
-            signs: _mm256_set1_epi32(if ROUNDING == DOUBLE && twice { -1 } else { 0 }),
+            signs: _mm256_set1_epi32(if ROUNDING == DOUBLE { -1 } else { 0 }),
+            shifts: right > 0,
         }
     }
 
-    /// Eight elements at the common scale, in natural order.
+    /// Eight elements at the common scale.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn apply<const ROUNDING: u8>(&self, x: __m256i) -> __m256i {
-        let x = _mm256_sll_epi32(_mm256_add_epi32(x, self.offset), self.left_shift);
-        let odd = _mm256_srli_epi64::<32>(x);
-        let [even, odd] =
-            [x, odd].map(|x| _mm256_add_epi64(_mm256_mul_epi32(x, self.multiplier), self.round));
-        let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
-        if ROUNDING == SINGLE {
-            return _mm256_sra_epi32(high, self.right);
+    fn apply(&self, x: &[i8; 8]) -> __m256i {
+        // SAFETY: eight int8.
+        let x = unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(x.as_ptr().cast())) };
+        let low = _mm256_add_epi32(_mm256_mullo_epi32(x, self.low), self.low_start);
+        let high = _mm256_add_epi32(_mm256_mullo_epi32(x, self.high), self.high_start);
+        let x = _mm256_add_epi32(high, _mm256_sra_epi32(low, self.low_bits));
+        if !self.shifts {
+            return x;
         }
-        let sign = _mm256_and_si256(_mm256_srai_epi32::<31>(high), self.signs);
-        let high = _mm256_add_epi32(_mm256_add_epi32(high, sign), self.half);
-        _mm256_sra_epi32(high, self.right)
+        let sign = _mm256_and_si256(_mm256_srai_epi32::<31>(x), self.signs);
+        _mm256_sra_epi32(_mm256_add_epi32(_mm256_add_epi32(x, sign), self.half), self.right)
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! The plain loop multiplies one activation by one weight, a channel at a time. This one
 //!
-//! 1. copies the rows of the image that a row of outputs sees, 32 channels of them, with the border;
+//! 1. takes 32 channels at a time; of fewer, the rows of the image that a row of outputs sees are
+//!    copied, with the border;
 //! 2. brings the activations of four rows of taps together by shuffles, so that they are multiplied
-//!    and added at once, see [`Dot::dot_split`];
+//!    and added at once, see [`Dot::dot`];
 //! 3. does so once for each column of the image, since the windows of neighbouring positions share
 //!    columns: a 3×3 window at stride 1 has one that is new.
 //!
@@ -18,13 +19,14 @@
 //! ```
 //!
 //! Unpacking works in each 128 bits by itself, and so does packing, which undoes it. Of 16 or 8
-//! channels a vector has those of two or four positions; no columns are shared then.
+//! channels a vector has those of two or four positions; no columns are shared then. Where rows are
+//! short, several are done at once.
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::dot::Dot;
-use super::requantize::{BYTES, Block, Last, Order, Scales, VECTORS, copy_few, put, with_rounding};
+use super::requantize::{BYTES, Block, Last, Order, copy_few, put, with_rounding};
 use crate::Mismatch;
 use crate::arch::output::{BLOCK, OutputStage};
 use crate::convolve::volume;
@@ -44,6 +46,8 @@ const PANEL: usize = 1 << 14;
 
 /// Memory of a layer on the stack: what has been written is known where it is read.
 struct Memory<const A: usize> {
+    /// Of each group of rows of taps, and in it each column; rows behind the last have zeros.
+    weights: [MaybeUninit<Quarters<A>>; TAPS],
     /// Rows of the image, with their borders.
     panel: [MaybeUninit<i8>; PANEL],
     /// What [`Layer::bring_together`] makes of them.
@@ -55,6 +59,7 @@ struct Memory<const A: usize> {
 impl<const A: usize> Memory<A> {
     fn new() -> Self {
         Self {
+            weights: [MaybeUninit::uninit(); TAPS],
             panel: [MaybeUninit::uninit(); PANEL],
             columns: [[MaybeUninit::uninit(); COLUMNS]; 4],
             sums: [MaybeUninit::uninit(); COLUMNS],
@@ -82,6 +87,8 @@ pub(in crate::arch) unsafe fn depthwise_conv2d_i8<D: Dot<A>, const A: usize>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<bool, Mismatch> {
+    let row = p.as_row();
+    let p = row.as_ref().unwrap_or(p);
     let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *p;
     let ([batches, input_h, input_w, channels], [output_batches, height, width, _]) =
         (input, output);
@@ -133,22 +140,32 @@ struct Layer<'a> {
 }
 
 /// Some neighbouring channels.
-struct Channels<const A: usize> {
+struct Channels {
     first: usize,
     count: usize,
-    /// Of each group of rows, and in it each column of taps; rows behind the last have zeros.
-    weights: [Quarters<A>; TAPS],
     bias: [__m256i; 4],
-    scales: Option<[Scales; VECTORS]>,
+    scales: Block,
 }
 
-/// Some neighbouring positions of a row of outputs.
+/// Some neighbouring positions of a row of outputs, or several whole rows.
 struct Part {
-    /// The first, and how many.
+    /// The first row, and how many.
+    row: usize,
+    rows: usize,
+    /// The first position of a row, and how many vectors have them.
     start: usize,
-    count: usize,
-    /// Columns of the image that they see.
+    vectors: usize,
+    /// Columns of the image that a row sees.
+    reach: usize,
+    /// Columns that are brought together for a row, of each group of rows of taps.
     columns: usize,
+}
+
+impl Part {
+    /// Columns that are brought together for a row.
+    fn pitch(&self, groups: usize) -> usize {
+        self.columns * groups
+    }
 }
 
 impl Layer<'_> {
@@ -163,14 +180,14 @@ impl Layer<'_> {
         memory: &mut Memory<A>,
         x: &[i8],
         y: &mut [i8],
-        first: usize,
+        first_channel: usize,
         count: usize,
     ) -> usize {
         let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *self.p;
         let ([_, input_h, input_w, channels], [_, height, width, _]) = (input, output);
         let (image, out) = (input_h * input_w * channels, height * width * channels);
         // SAFETY: as the caller says.
-        let block = unsafe { self.block::<D, A, C>(first, count) };
+        let block = unsafe { self.block::<D, A, C>(first_channel, count, &mut memory.weights) };
         let groups = kernel_h.div_ceil(ROWS);
         let together = BYTES / C;
         // Of each position, or of those that are in a vector together, there are columns of their own
@@ -183,23 +200,43 @@ impl Layer<'_> {
         };
         let fits = (PANEL / kernel_h / C - reach) / window.stride_w + 1;
         let most = (most.min(fits) / together).max(1) * together;
+        let part = |row: usize, rows: usize, start: usize| {
+            let positions = most.min(width - start).next_multiple_of(together);
+            let vectors = positions / together;
+            let reach = (positions - 1) * window.stride_w + reach;
+            let columns = if together == 1 { reach } else { vectors * kernel_w };
+            Part { row, rows, start, vectors, reach, columns }
+        };
+        // Rows one behind the other, where vectors do not reach over their ends.
+        let first = part(0, 1, 0);
+        let rows = match most >= width && width.is_multiple_of(together) {
+            true => room / first.columns,
+            false => 1,
+        };
+        let rows = rows.min(COLUMNS / first.vectors).max(1);
+        let direct = C == BYTES && count == BYTES;
         for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(out)) {
-            for (out_y, y) in y.chunks_exact_mut(width * channels).enumerate() {
-                for (part, y) in y.chunks_mut(most * channels).enumerate() {
-                    let positions = (y.len() / channels).next_multiple_of(together);
-                    let part = Part {
-                        start: part * most,
-                        count: positions,
-                        columns: (positions - 1) * window.stride_w + reach,
-                    };
-                    let vectors = positions / together;
-                    self.copy::<A, C>(x, out_y, &part, &block, &mut memory.panel);
+            for (i, y) in y.chunks_mut(rows * width * channels).enumerate() {
+                let count = y.len() / (width * channels);
+                for (j, y) in y.chunks_mut(rows * most * channels).enumerate() {
+                    let part = part(i * rows, count, j * most);
                     // SAFETY: as the caller says; what is read has been written by what is before.
                     unsafe {
-                        self.bring_together::<D, A, C>(&part, &memory.panel, &mut memory.columns);
-                        let sums = &mut memory.sums[..vectors];
-                        self.sum::<D, A, C>(&part, &block, &memory.columns, sums);
-                        self.store::<A, C>(&block, sums, y);
+                        for row in 0..part.rows {
+                            if direct {
+                                let columns = &mut memory.columns;
+                                self.bring_directly::<D, A>(x, &part, row, first_channel, columns);
+                            } else {
+                                self.copy::<C>(x, &part, row, &block, &mut memory.panel);
+                                let Memory { panel, columns, .. } = memory;
+                                self.bring_together::<D, A, C>(&part, row, panel, columns);
+                            }
+                        }
+                        let Memory { weights, columns, sums, .. } = memory;
+                        let sums = &mut sums[..part.rows * part.vectors];
+                        let bias = &block.bias;
+                        self.sum::<D, A, C>(&part, (weights, bias), columns, sums);
+                        self.store::<C>(&block, sums, y);
                     }
                 }
             }
@@ -209,7 +246,7 @@ impl Layer<'_> {
 }
 
 impl Layer<'_> {
-    /// The weights, biases and scales of some channels.
+    /// The biases and scales of some channels; their weights go to `packed`.
     ///
     /// # Safety
     ///
@@ -219,14 +256,14 @@ impl Layer<'_> {
         &self,
         first: usize,
         count: usize,
-    ) -> Channels<A> {
+        packed: &mut [MaybeUninit<Quarters<A>>; TAPS],
+    ) -> Channels {
         let DepthwiseConv2dI8 { weights, bias, kernel: [kernel_h, kernel_w], .. } = *self.p;
         let channels = self.stage.channels;
         let zero_point = self.p.weights_zero_point as i8;
         // SAFETY: as the caller says; what is loaded are arrays of 32 bytes and of eight int32.
         unsafe {
             let zero = _mm256_setzero_si256();
-            let mut packed = [[[zero; A]; 4]; TAPS];
             // What activations being `x + 128` adds.
             let mut added = [zero; 4];
             let offset = D::split(_mm256_set1_epi8(i8::MIN));
@@ -243,12 +280,14 @@ impl Layer<'_> {
                     zero_points[r] = _mm256_set1_epi8(zero_point);
                 }
                 let rows = interleave(rows).into_iter().zip(interleave(zero_points));
+                let mut quarters = [[zero; A]; 4];
                 for ((quarter, (w, zero_point)), added) in
-                    packed.iter_mut().zip(rows).zip(&mut added)
+                    quarters.iter_mut().zip(rows).zip(&mut added)
                 {
                     *quarter = D::split_weights(w, zero_point);
-                    *added = D::dot_split(*added, offset, *quarter);
+                    *added = D::dot(*added, offset, *quarter);
                 }
+                packed.write(quarters);
             }
             let bias = repeated::<_, C>(&bias[first..first + count]);
             let mut start = [zero; 4];
@@ -257,19 +296,19 @@ impl Layer<'_> {
                     [0, 16].map(|half| core::array::from_fn(|i| bias[half + j * 4 + i]));
                 *start = _mm256_sub_epi32(_mm256_loadu_si256(halves.as_ptr().cast()), added);
             }
-            let scales = Block::new(&self.stage, first, count, Order::Packed(C)).scales;
-            Channels { first, count, weights: packed, bias: start, scales }
+            let scales = Block::new(&self.stage, first, count, Order::Packed(C));
+            Channels { first, count, bias: start, scales }
         }
     }
 
-    /// Copies the rows of the padded image that a part sees, `C` channels of each column.
+    /// Copies the rows of the padded image that row `row` of a part sees, `C` channels of each column.
     #[inline(always)]
-    fn copy<const A: usize, const C: usize>(
+    fn copy<const C: usize>(
         &self,
         x: &[i8],
-        out_y: usize,
         part: &Part,
-        block: &Channels<A>,
+        row: usize,
+        block: &Channels,
         panel: &mut [MaybeUninit<i8>; PANEL],
     ) {
         let DepthwiseConv2dI8 { input, kernel: [kernel_h, _], window, .. } = *self.p;
@@ -277,11 +316,11 @@ impl Layer<'_> {
         let outside = MaybeUninit::new(self.p.input_zero_point as i8);
         let start = part.start * window.stride_w;
         // Columns of the panel on the left of the image, and where in the image the next is.
-        let left = window.pad_left.saturating_sub(start).min(part.columns);
+        let left = window.pad_left.saturating_sub(start).min(part.reach);
         let from = start.saturating_sub(window.pad_left).min(input_w);
-        let inside = (part.columns - left).min(input_w - from);
-        let rows = window.rows(out_y, kernel_h, input_h);
-        for (tap_y, to) in panel.chunks_exact_mut(part.columns * C).enumerate().take(kernel_h) {
+        let inside = (part.reach - left).min(input_w - from);
+        let rows = window.rows(part.row + row, kernel_h, input_h);
+        for (tap_y, to) in panel.chunks_exact_mut(part.reach * C).enumerate().take(kernel_h) {
             if !rows.inside.contains(&tap_y) {
                 to.fill(outside);
                 continue;
@@ -314,7 +353,57 @@ impl Layer<'_> {
         }
     }
 
-    /// Brings the rows of taps of each column together, or those of each vector's columns.
+    /// Brings the rows of taps of each column of row `row` of a part together, 32 channels from
+    /// `channel` on.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the level's instructions.
+    #[inline(always)]
+    unsafe fn bring_directly<D: Dot<A>, const A: usize>(
+        &self,
+        x: &[i8],
+        part: &Part,
+        row: usize,
+        channel: usize,
+        columns: &mut Columns<A>,
+    ) {
+        let DepthwiseConv2dI8 { input, kernel: [kernel_h, _], window, .. } = *self.p;
+        let [_, input_h, input_w, channels] = input;
+        let rows = window.rows(part.row + row, kernel_h, input_h);
+        let start = part.start * window.stride_w;
+        for group in 0..kernel_h.div_ceil(ROWS) {
+            // Rows of the image, from the block's first channel on; none where a tap is outside.
+            let mut lines: [&[i8]; ROWS] = [&[]; ROWS];
+            for (r, line) in lines.iter_mut().enumerate() {
+                let tap = group * ROWS + r;
+                if rows.inside.contains(&tap) {
+                    let row = rows.first + (tap - rows.inside.start) * window.dilation_h;
+                    *line = &x[row * input_w * channels..][..input_w * channels][channel..];
+                }
+            }
+            let to = row * part.pitch(kernel_h.div_ceil(ROWS)) + group * part.columns;
+            for column in 0..part.columns {
+                let at = (start + column).wrapping_sub(window.pad_left).wrapping_mul(channels);
+                // SAFETY: as the caller says; what is loaded are 32 bytes.
+                unsafe {
+                    let mut taps = [_mm256_set1_epi8(self.p.input_zero_point as i8); ROWS];
+                    for (tap, line) in taps.iter_mut().zip(lines) {
+                        if let Some(bytes) = line.get(at..).and_then(|x| x.first_chunk::<BYTES>()) {
+                            *tap = _mm256_loadu_si256(bytes.as_ptr().cast());
+                        }
+                        *tap = _mm256_xor_si256(*tap, _mm256_set1_epi8(i8::MIN));
+                    }
+                    for (quarter, bytes) in columns.iter_mut().zip(interleave(taps)) {
+                        quarter[to + column].write(D::split(bytes));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings the rows of taps of each column of row `row` of a part together, or those of each
+    /// vector's columns.
     ///
     /// # Safety
     ///
@@ -323,22 +412,20 @@ impl Layer<'_> {
     unsafe fn bring_together<D: Dot<A>, const A: usize, const C: usize>(
         &self,
         part: &Part,
+        row: usize,
         panel: &[MaybeUninit<i8>; PANEL],
         columns: &mut Columns<A>,
     ) {
         let DepthwiseConv2dI8 { kernel: [kernel_h, kernel_w], window, .. } = *self.p;
         let groups = kernel_h.div_ceil(ROWS);
         let together = BYTES / C;
-        let pitch = part.columns * C;
+        let pitch = part.reach * C;
         let step = window.stride_w * C;
         for group in 0..groups {
             let rows = (kernel_h - group * ROWS).min(ROWS);
-            let count = match together {
-                1 => part.columns,
-                _ => part.count / together * kernel_w,
-            };
+            let to = row * part.pitch(groups) + group * part.columns;
             let panel = &panel[group * ROWS * pitch..][..rows * pitch];
-            for i in 0..count {
+            for i in 0..part.columns {
                 let column = match together {
                     1 => i,
                     _ => {
@@ -362,9 +449,8 @@ impl Layer<'_> {
                         };
                         *tap = _mm256_xor_si256(*tap, _mm256_set1_epi8(i8::MIN));
                     }
-                    let at = group * count + i;
                     for (quarter, bytes) in columns.iter_mut().zip(interleave(taps)) {
-                        quarter[at].write(D::split(bytes));
+                        quarter[to + i].write(D::split(bytes));
                     }
                 }
             }
@@ -380,7 +466,7 @@ impl Layer<'_> {
     unsafe fn sum<D: Dot<A>, const A: usize, const C: usize>(
         &self,
         part: &Part,
-        block: &Channels<A>,
+        weights: Weights<'_, A>,
         columns: &Columns<A>,
         sums: &mut [MaybeUninit<Sums>],
     ) {
@@ -388,17 +474,20 @@ impl Layer<'_> {
         let groups = kernel_h.div_ceil(ROWS);
         // From one vector of sums to the next, from one column of taps to the next, and from one group
         // of rows to the next.
-        let steps = match BYTES / C {
-            1 => [window.stride_w, window.dilation_w, part.columns],
-            together => [kernel_w, 1, part.count / together * kernel_w],
+        let [position, tap] = match BYTES / C {
+            1 => [window.stride_w, window.dilation_w],
+            _ => [kernel_w, 1],
         };
+        let steps = Steps { position, tap, group: part.columns, row: part.pitch(groups) };
+        let (rows, taps) = (part.vectors, [groups, kernel_w]);
         // SAFETY: as the caller says.
         unsafe {
             match (groups, kernel_w) {
-                (1, 3) => sum_taps::<D, A, 1, 3>(block, columns, sums, steps, [1, 3]),
-                (1, 1) => sum_taps::<D, A, 1, 1>(block, columns, sums, steps, [1, 1]),
-                (2, 5) => sum_taps::<D, A, 2, 5>(block, columns, sums, steps, [2, 5]),
-                _ => sum_taps::<D, A, 0, 0>(block, columns, sums, steps, [groups, kernel_w]),
+                (1, 3) => sum_taps::<D, A, 1, 3>(weights, columns, sums, rows, &steps, taps),
+                (1, 5) => sum_taps::<D, A, 1, 5>(weights, columns, sums, rows, &steps, taps),
+                (1, 1) => sum_taps::<D, A, 1, 1>(weights, columns, sums, rows, &steps, taps),
+                (2, 5) => sum_taps::<D, A, 2, 5>(weights, columns, sums, rows, &steps, taps),
+                _ => sum_taps::<D, A, 0, 0>(weights, columns, sums, rows, &steps, taps),
             }
         }
     }
@@ -409,24 +498,27 @@ impl Layer<'_> {
     ///
     /// The processor has AVX2; the sums have been written.
     #[target_feature(enable = "avx2")]
-    unsafe fn store<const A: usize, const C: usize>(
+    unsafe fn store<const C: usize>(
         &self,
-        block: &Channels<A>,
+        block: &Channels,
         sums: &[MaybeUninit<Sums>],
         y: &mut [i8],
     ) {
         // SAFETY: as the caller says.
         let sums = unsafe { sums.assume_init_ref() };
-        let Some(scales) = &block.scales else { return self.one_by_one::<A, C>(block, sums, y) };
-        with_rounding!(self.p.requantize, R => self.store_with::<R, A, C>(block, scales, sums, y));
+        match block.scales.rounding {
+            Some(rounding) => {
+                with_rounding!(rounding, R => self.store_with::<R, C>(block, sums, y));
+            }
+            None => self.one_by_one::<C>(block, sums, y),
+        }
     }
 
     /// [`Layer::store`] under a rounding.
     #[target_feature(enable = "avx2")]
-    fn store_with<const ROUNDING: u8, const A: usize, const C: usize>(
+    fn store_with<const ROUNDING: u8, const C: usize>(
         &self,
-        block: &Channels<A>,
-        scales: &[Scales; VECTORS],
+        block: &Channels,
         sums: &[Sums],
         y: &mut [i8],
     ) {
@@ -434,7 +526,7 @@ impl Layer<'_> {
         let channels = self.stage.channels;
         for (sums, y) in sums.iter().zip(y.chunks_mut(BYTES / C * channels)) {
             let mut scaled = *sums;
-            for (sum, scales) in scaled.iter_mut().zip(scales) {
+            for (sum, scales) in scaled.iter_mut().zip(block.scales.scales()) {
                 *sum = scales.apply::<ROUNDING>(*sum);
             }
             let bytes = last.packed::<ROUNDING>(scaled);
@@ -444,12 +536,7 @@ impl Layer<'_> {
 
     /// The definition: for scales that are not as almost all are.
     #[cold]
-    fn one_by_one<const A: usize, const C: usize>(
-        &self,
-        block: &Channels<A>,
-        sums: &[Sums],
-        y: &mut [i8],
-    ) {
+    fn one_by_one<const C: usize>(&self, block: &Channels, sums: &[Sums], y: &mut [i8]) {
         let channels = self.stage.channels;
         let vectors = y.chunks_mut(BYTES / C * channels).zip(sums);
         for (y, sums) in vectors {
@@ -468,41 +555,58 @@ impl Layer<'_> {
     }
 }
 
-/// The sums of some vectors, with a kernel of `G` groups of rows and `T` columns, or where that is 0 of
-/// so many.
+/// The weights of some channels, and where sums begin.
+type Weights<'a, const A: usize> = (&'a [MaybeUninit<Quarters<A>>; TAPS], &'a [__m256i; 4]);
+
+/// Columns from one vector of sums to the next, from one column of taps to the next, from one group of
+/// rows to the next, and from one row of outputs to the next.
+struct Steps {
+    position: usize,
+    tap: usize,
+    group: usize,
+    row: usize,
+}
+
+/// The sums of some vectors, so many a row, with a kernel of `G` groups of rows and `T` columns, or where
+/// that is 0 of so many.
 ///
 /// # Safety
 ///
 /// The processor has the level's instructions; the columns that are read have been written.
 #[inline(always)]
 unsafe fn sum_taps<D: Dot<A>, const A: usize, const G: usize, const T: usize>(
-    block: &Channels<A>,
+    (weights, bias): Weights<'_, A>,
     columns: &Columns<A>,
     sums: &mut [MaybeUninit<Sums>],
-    [position, tap, group]: [usize; 3],
+    vectors: usize,
+    steps: &Steps,
     [groups, taps]: [usize; 2],
 ) {
     let (groups, taps) = if T == 0 { (groups, taps) } else { (G, T) };
-    let last = sums.len().saturating_sub(1) * position + (taps - 1) * tap + (groups - 1) * group;
+    let &Steps { position, tap, group, row } = steps;
+    let last_row = (sums.len() / vectors).saturating_sub(1) * row;
+    let last = last_row + (vectors - 1) * position + (taps - 1) * tap + (groups - 1) * group;
     assert!(last < COLUMNS && groups * taps <= TAPS);
     // One after the other, so that weights stay in registers.
     for (j, columns) in columns.iter().enumerate() {
-        for (i, sums) in sums.iter_mut().enumerate() {
-            let sums: *mut __m256i = sums.as_mut_ptr().cast();
-            let mut sum = block.bias[j];
-            for g in 0..groups {
-                for t in 0..taps {
-                    // SAFETY: as the caller says; the last of the columns and weights is there.
-                    unsafe {
-                        let at = i * position + t * tap + g * group;
-                        let x = columns.get_unchecked(at).assume_init();
-                        let w = block.weights.get_unchecked(g * taps + t)[j];
-                        sum = D::dot_split(sum, x, w);
+        for (start, sums) in sums.chunks_exact_mut(vectors).enumerate() {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let sums: *mut __m256i = sums.as_mut_ptr().cast();
+                let mut sum = bias[j];
+                for g in 0..groups {
+                    for t in 0..taps {
+                        // SAFETY: as the caller says; the last of the columns and weights is there.
+                        unsafe {
+                            let at = start * row + i * position + t * tap + g * group;
+                            let x = columns.get_unchecked(at).assume_init();
+                            let w = weights.get_unchecked(g * taps + t).assume_init_ref()[j];
+                            sum = D::dot(sum, x, w);
+                        }
                     }
                 }
+                // SAFETY: there are four vectors.
+                unsafe { sums.add(j).write(sum) };
             }
-            // SAFETY: there are four vectors.
-            unsafe { sums.add(j).write(sum) };
         }
     }
 }

@@ -100,6 +100,8 @@ impl<D: Dot<A>, const A: usize> Isa for Avx<D, A> {
 
     type Element = D::Element;
 
+    const ROWS: usize = gemm::ROWS;
+
     #[inline(always)]
     unsafe fn copy(to: &mut [MaybeUninit<D::Element>], from: &[i8]) {
         // SAFETY: as the caller says.
@@ -115,7 +117,27 @@ impl<D: Dot<A>, const A: usize> Isa for Avx<D, A> {
         acc: &mut Sums,
     ) -> usize {
         // SAFETY: as the caller says.
-        unsafe { D::multiply(rows, tiles, bias, outputs, acc) }
+        unsafe { D::multiply(rows, tiles, 0, bias, outputs, acc) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_offset(
+        rows: Rows<'_, D::Element>,
+        tiles: &[i8],
+        zero_point: i32,
+        bias: &[i32; BLOCK],
+        outputs: usize,
+        acc: &mut Sums,
+    ) -> usize {
+        // SAFETY: as the caller says.
+        unsafe {
+            if D::OFFSET_WEIGHTS && i8::try_from(zero_point).is_ok() {
+                return D::multiply(rows, tiles, zero_point, bias, outputs, acc);
+            }
+            let taken = D::multiply(rows, tiles, 0, bias, outputs, acc);
+            tiled::take_off(&rows, zero_point, taken, acc);
+            taken
+        }
     }
 
     type Scales = Block;

@@ -8,6 +8,7 @@
 //! int8.
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 use crate::arch::output::{BLOCK, OutputStage, lanes};
 use crate::requantize::{Output, Requantize};
@@ -18,45 +19,39 @@ pub(in crate::arch) const VECTORS: usize = BLOCK / 8;
 /// Sums that become a vector of bytes.
 pub(in crate::arch) const BYTES: usize = 32;
 
-/// Which rounding a function is compiled for.
+/// Which rounding a function is compiled for. Those up to [`SINGLE`] are for scales below 1/2.
 pub(in crate::arch) const DOUBLE: u8 = 0;
 pub(in crate::arch) const DOUBLE_UP: u8 = 1;
 pub(in crate::arch) const SINGLE: u8 = 2;
-pub(in crate::arch) const FLOAT32: u8 = 3;
-pub(in crate::arch) const FLOAT64: u8 = 4;
+/// The same for any scales.
+pub(in crate::arch) const DOUBLE_ANY: u8 = 3;
+pub(in crate::arch) const DOUBLE_UP_ANY: u8 = 4;
+pub(in crate::arch) const SINGLE_ANY: u8 = 5;
+pub(in crate::arch) const FLOAT32: u8 = 6;
+pub(in crate::arch) const FLOAT64: u8 = 7;
 
-/// Calls a function of a rounding, the constant in front of its others.
+/// Calls a function of a [`Block`]'s rounding, the constant in front of its others.
 macro_rules! with_rounding {
-    ($requantize:expr, $rounding:ident => $call:expr) => {{
-        use crate::requantize::Requantize;
-        match $requantize {
-            Requantize::Double(_) => {
-                const $rounding: u8 = crate::arch::avx2::requantize::DOUBLE;
+    ($rounding:expr, $name:ident => $call:expr) => {
+        crate::arch::avx2::requantize::with_rounding!(
+            $rounding, $name => $call;
+            DOUBLE, DOUBLE_UP, SINGLE, DOUBLE_ANY, DOUBLE_UP_ANY, SINGLE_ANY, FLOAT32, FLOAT64
+        )
+    };
+    ($rounding:expr, $name:ident => $call:expr; $($known:ident),*) => {
+        match $rounding {
+            $(crate::arch::avx2::requantize::$known => {
+                const $name: u8 = crate::arch::avx2::requantize::$known;
                 $call
-            }
-            Requantize::DoubleUp(_) => {
-                const $rounding: u8 = crate::arch::avx2::requantize::DOUBLE_UP;
-                $call
-            }
-            Requantize::Single(_) => {
-                const $rounding: u8 = crate::arch::avx2::requantize::SINGLE;
-                $call
-            }
-            Requantize::Float32(_) => {
-                const $rounding: u8 = crate::arch::avx2::requantize::FLOAT32;
-                $call
-            }
-            Requantize::Float64(_) => {
-                const $rounding: u8 = crate::arch::avx2::requantize::FLOAT64;
-                $call
-            }
+            })*
+            _ => {}
         }
-    }};
+    };
 }
 
 pub(in crate::arch) use with_rounding;
 
-/// Scales of eight channels, each below 1/2 if in fixed point.
+/// Scales of eight channels.
 #[derive(Clone, Copy)]
 pub(in crate::arch) struct Scales {
     /// Q0.31 of the even channels at their places; or eight f32; or four f64.
@@ -65,9 +60,13 @@ pub(in crate::arch) struct Scales {
     odd: __m256i,
     /// The shift to the right, less one, in the order of [`high_halves`].
     right: __m256i,
-    /// What rounds the products of the even channels and of the odd ones.
+    /// Of [`SINGLE`], what rounds the products of the even channels and of the odd ones.
     round_even: __m256i,
     round_odd: __m256i,
+    /// Of scales that may be 1/2 and more, how far sums are shifted to the left.
+    left: __m256i,
+    /// 1 for scales of 1/2 and more, in the order of [`high_halves`].
+    large: __m256i,
 }
 
 /// Which channel of a block is in which lane.
@@ -80,58 +79,53 @@ pub(in crate::arch) enum Order {
 }
 
 impl Order {
-    /// The four channels in each half of a vector, counted in fours.
-    #[inline(always)]
-    fn fours(self, vector: usize) -> [usize; 2] {
-        match self {
-            Self::Natural => [2 * vector, 2 * vector + 1],
-            Self::Packed(channels) => {
-                [0, 4].map(|half| (half + vector) & ((channels / 4).max(1) - 1))
-            }
-        }
-    }
-
     /// The values of the channels of a vector.
     #[inline(always)]
     fn vector<T: Copy>(self, natural: &[T; BLOCK], vector: usize) -> [T; 8] {
-        let fours = natural.as_chunks::<4>().0;
-        let [[a, b, c, d], [e, f, g, h]] = self.fours(vector).map(|four| fours[four]);
-        [a, b, c, d, e, f, g, h]
+        match self {
+            Self::Natural => natural.as_chunks().0[vector],
+            // Four channels in each half.
+            Self::Packed(channels) => {
+                let fours = natural.as_chunks::<4>().0;
+                let last = (channels / 4).max(1) - 1;
+                let ([a, b, c, d], [e, f, g, h]) =
+                    (fours[vector & last], fours[(4 + vector) & last]);
+                [a, b, c, d, e, f, g, h]
+            }
+        }
     }
 }
 
 /// The scales of a block of channels.
 pub(in crate::arch) struct Block {
-    /// `None` where one of them is not as almost all are.
-    pub scales: Option<[Scales; VECTORS]>,
+    /// Of the constants above; `None` where a scale is not ordinary.
+    pub rounding: Option<u8>,
+    /// Of which the first `used` have been written.
+    scales: [MaybeUninit<Scales>; VECTORS],
+    used: usize,
 }
 
 impl Block {
     /// Those of `count` channels from `channel` on, at most [`BLOCK`].
     #[target_feature(enable = "avx2")]
     pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) -> Self {
-        let small = stage.small
-            || !matches!(stage.requantize, Requantize::Double(_) | Requantize::DoubleUp(_));
-        if !small || !stage.ordinary(channel, count) || !stage.below_half(channel, count) {
-            return Self { scales: None };
-        }
-        let zero = _mm256_setzero_si256();
-        let none = Scales { even: zero, odd: zero, right: zero, round_even: zero, round_odd: zero };
-        let mut scales = [none; VECTORS];
+        let rounding = rounding(stage, channel, count);
         let used = match order {
             Order::Natural => count.div_ceil(8),
             Order::Packed(_) => 4,
         };
-        let vectors = scales.iter_mut().take(used).enumerate();
+        let mut block = Self { rounding, scales: [const { MaybeUninit::uninit() }; VECTORS], used };
+        let vectors = block.scales.iter_mut().take(used).enumerate();
+        let zero = _mm256_setzero_si256();
         match stage.requantize {
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
-                let single = matches!(stage.requantize, Requantize::Single(_));
                 let multiplier = lanes(s.multiplier, channel, count);
                 let shift = lanes(s.shift, channel, count);
+                let single = matches!(stage.requantize, Requantize::Single(_));
                 for (v, scales) in vectors {
                     let (multiplier, shift) =
                         (order.vector(&multiplier, v), order.vector(&shift, v));
-                    *scales = Scales::fixed(&multiplier, &shift, single);
+                    scales.write(Scales::fixed(&multiplier, &shift, single));
                 }
             }
             Requantize::Float32(s) => {
@@ -139,8 +133,8 @@ impl Block {
                 for (v, scales) in vectors {
                     let factors = order.vector(&factors, v);
                     // SAFETY: eight f32.
-                    let even = unsafe { _mm256_loadu_si256(factors.as_ptr().cast()) };
-                    *scales = Scales { even, ..none };
+                    let factors = unsafe { _mm256_loadu_si256(factors.as_ptr().cast()) };
+                    scales.write(Scales::real(factors, zero));
                 }
             }
             Requantize::Float64(s) => {
@@ -148,14 +142,23 @@ impl Block {
                 for (v, scales) in vectors {
                     let factors = order.vector(&factors, v);
                     // SAFETY: eight f64, of which a vector has four.
-                    let [even, odd] = unsafe {
-                        [0, 4].map(|i| _mm256_loadu_si256(factors.as_ptr().add(i).cast()))
+                    let (low, high) = unsafe {
+                        (
+                            _mm256_loadu_si256(factors.as_ptr().cast()),
+                            _mm256_loadu_si256(factors.as_ptr().add(4).cast()),
+                        )
                     };
-                    *scales = Scales { even, odd, ..none };
+                    scales.write(Scales::real(low, high));
                 }
             }
         }
-        Self { scales: Some(scales) }
+        block
+    }
+
+    /// Those of the channels that there are.
+    pub fn scales(&self) -> &[Scales] {
+        // SAFETY: as many have been written.
+        unsafe { self.scales[..self.used].assume_init_ref() }
     }
 
     /// Requantizes the sums of the block's `count` channels from `channel` on, of a position each, and
@@ -170,20 +173,39 @@ impl Block {
         channel: usize,
         count: usize,
     ) {
-        let Some(scales) = &self.scales else {
+        let Some(rounding) = self.rounding else {
             for (acc, y) in acc.iter().zip(y.chunks_mut(stage.channels)) {
                 stage.one_by_one(acc, y, channel, count);
             }
             return;
         };
-        with_rounding!(stage.requantize, R => rows::<R>(scales, stage, acc, y, channel, count));
+        with_rounding!(rounding, R => rows::<R>(self.scales(), stage, acc, y, channel, count));
     }
+}
+
+/// Which of the constants serves these channels.
+#[inline(always)]
+fn rounding(stage: &OutputStage<'_>, channel: usize, count: usize) -> Option<u8> {
+    let (least, [below, any]) = match stage.requantize {
+        // What is negative becomes the minimum, however it is rounded.
+        Requantize::Double(_) if stage.is_relu() => (1, [DOUBLE_UP, DOUBLE_UP_ANY]),
+        Requantize::Double(_) => (1, [DOUBLE, DOUBLE_ANY]),
+        Requantize::DoubleUp(_) => (1, [DOUBLE_UP, DOUBLE_UP_ANY]),
+        Requantize::Single(_) => (0, [SINGLE, SINGLE_ANY]),
+        Requantize::Float32(_) => return stage.ordinary(channel, count).then_some(FLOAT32),
+        Requantize::Float64(_) => return stage.ordinary(channel, count).then_some(FLOAT64),
+    };
+    let [_, most] = stage.shifts(channel, count)?;
+    // How far sums are shifted to the left, doubled ones by one at least.
+    let left = u32::from(most.max(-1).wrapping_add(1).unsigned_abs()).max(least);
+    let name = if most < 0 { below } else { any };
+    (left == 0 || stage.has_room(left)).then_some(name)
 }
 
 /// Sums of some positions to bytes, 32 channels at a time, and what is left.
 #[target_feature(enable = "avx2")]
 fn rows<const ROUNDING: u8>(
-    scales: &[Scales; VECTORS],
+    scales: &[Scales],
     stage: &OutputStage<'_>,
     acc: &[[i32; BLOCK]],
     y: &mut [i8],
@@ -196,9 +218,10 @@ fn rows<const ROUNDING: u8>(
         for (acc, y) in acc.iter().zip(y.chunks_exact_mut(stage.channels)) {
             for (i, y) in y[channel..].as_chunks_mut::<BYTES>().0.iter_mut().enumerate().take(whole)
             {
+                let scales = &scales[i * 4..][..4];
                 let mut sums = [_mm256_setzero_si256(); 4];
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = scales[i * 4 + v].apply::<ROUNDING>(vector(acc, i * 4 + v));
+                for (v, (sum, scales)) in sums.iter_mut().zip(scales).enumerate() {
+                    *sum = scales.apply::<ROUNDING>(vector(acc, i * 4 + v));
                 }
                 let bytes = in_order(last.packed::<ROUNDING>(sums));
                 // SAFETY: 32 bytes.
@@ -230,7 +253,7 @@ struct Rest<'a> {
 impl Rest<'_> {
     /// Where `V` vectors have them, of as many positions at once as four vectors have.
     #[target_feature(enable = "avx2")]
-    fn store<const ROUNDING: u8, const V: usize>(&self, all: &[Scales; VECTORS], y: &mut [i8]) {
+    fn store<const ROUNDING: u8, const V: usize>(&self, all: &[Scales], y: &mut [i8]) {
         let last = Last::new(&self.stage.output);
         let mut scales = [all[0]; V];
         scales.copy_from_slice(&all[self.first..][..V]);
@@ -312,12 +335,21 @@ pub(in crate::arch) fn copy_few(to: &mut [i8], from: &[i8]) {
 /// Dwords of packed sums in the order of channels, where vectors have eight neighbours.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn in_order(bytes: __m256i) -> __m256i {
+pub(in crate::arch) fn in_order(bytes: __m256i) -> __m256i {
     _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 }
 
 impl Scales {
-    /// Fixed-point scales, each below 1/2; of channels that there are not, any.
+    /// Scales that are floats, in one or two vectors.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn real(even: __m256i, odd: __m256i) -> Self {
+        let zero = _mm256_setzero_si256();
+        let (round_even, round_odd) = (zero, zero);
+        Self { even, odd, right: zero, round_even, round_odd, left: zero, large: zero }
+    }
+
+    /// Fixed-point scales; of channels that there are not, any.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub fn fixed(multiplier: &[i32; 8], shift: &[i8; 8], single: bool) -> Self {
@@ -328,23 +360,23 @@ impl Scales {
                 _mm256_cvtepi8_epi32(_mm_loadl_epi64(shift.as_ptr().cast())),
             )
         };
-        let right = _mm256_sub_epi32(_mm256_set1_epi32(-1), shift);
-        let right = _mm256_max_epi32(right, _mm256_setzero_si256());
-        // Half of what the last bit of the sum is worth: 2^(30 − shift), or 2^31 where sums are
-        // doubled.
-        let half = _mm256_sub_epi32(_mm256_set1_epi32(30), shift);
+        let (zero, one) = (_mm256_setzero_si256(), _mm256_set1_epi32(1));
+        let right = _mm256_max_epi32(_mm256_sub_epi32(_mm256_set1_epi32(-1), shift), zero);
+        let above = _mm256_max_epi32(_mm256_add_epi32(shift, one), zero);
+        // Half of what the last bit of the sum is worth, 2^(30 − shift): that of the product's upper
+        // half at least, as sums of larger scales are shifted to the left.
+        let half = _mm256_add_epi32(_mm256_set1_epi32(31), right);
         let low = _mm256_and_si256(half, _mm256_set1_epi64x(0xFFFF_FFFF));
-        let [round_even, round_odd] = match single {
-            true => [low, _mm256_srli_epi64::<32>(half)]
-                .map(|half| _mm256_sllv_epi64(_mm256_set1_epi64x(1), half)),
-            false => [_mm256_set1_epi64x(1 << 31); 2],
-        };
+        let bit = _mm256_set1_epi64x(1);
         Self {
             even,
             odd: _mm256_srli_epi64::<32>(even),
-            right: _mm256_shuffle_epi32::<0b11_01_10_00>(right),
-            round_even,
-            round_odd,
+            right: halves_apart(right),
+            round_even: _mm256_sllv_epi64(bit, low),
+            round_odd: _mm256_sllv_epi64(bit, _mm256_srli_epi64::<32>(half)),
+            // Others are doubled in any case.
+            left: if single { above } else { _mm256_max_epi32(above, one) },
+            large: halves_apart(_mm256_min_epi32(above, one)),
         }
     }
 
@@ -367,28 +399,57 @@ impl Scales {
                 let high = round_away(_mm256_extracti128_si256::<1>(acc), self.odd);
                 _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
             }
-            SINGLE => _mm256_srav_epi32(high_halves(self.products(acc)), self.right),
+            SINGLE | SINGLE_ANY => {
+                let acc = match ROUNDING {
+                    SINGLE => acc,
+                    _ => _mm256_sllv_epi32(acc, self.left),
+                };
+                let high = self.high(acc, self.round_even, self.round_odd);
+                _mm256_srav_epi32(high, self.right)
+            }
             // The high half of twice the product.
             _ => {
-                let high = high_halves(self.products(_mm256_add_epi32(acc, acc)));
+                let acc = match ROUNDING {
+                    DOUBLE | DOUBLE_UP => _mm256_add_epi32(acc, acc),
+                    _ => _mm256_sllv_epi32(acc, self.left),
+                };
+                let round = _mm256_set1_epi64x(1 << 31);
+                let high = self.high(acc, round, round);
+                // Half away from zero is half up after one less for negative numbers. Large scales are
+                // not halved: twice the number is.
+                let sign = _mm256_srai_epi32::<31>(high);
                 let high = match ROUNDING {
-                    // Half away from zero is half up after one less for negative numbers.
-                    DOUBLE => _mm256_add_epi32(high, _mm256_srai_epi32::<31>(high)),
+                    DOUBLE => _mm256_add_epi32(high, sign),
+                    DOUBLE_ANY => {
+                        let halved = _mm256_cmpeq_epi32(self.large, _mm256_setzero_si256());
+                        _mm256_add_epi32(high, _mm256_and_si256(sign, halved))
+                    }
                     _ => high,
                 };
-                _mm256_srav_epi32(high, self.right)
+                let high = _mm256_srav_epi32(high, self.right);
+                match ROUNDING {
+                    DOUBLE_ANY | DOUBLE_UP_ANY => _mm256_sllv_epi32(high, self.large),
+                    _ => high,
+                }
             }
         }
     }
 
-    /// `acc × multiplier + round` of the even channels and of the odd ones, in 64 bits.
+    /// The high halves of `acc × multiplier + round`, in the order of [`high_halves`].
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn products(&self, acc: __m256i) -> [__m256i; 2] {
+    fn high(&self, acc: __m256i, round_even: __m256i, round_odd: __m256i) -> __m256i {
         let even = _mm256_mul_epi32(acc, self.even);
         let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), self.odd);
-        [_mm256_add_epi64(even, self.round_even), _mm256_add_epi64(odd, self.round_odd)]
+        high_halves([_mm256_add_epi64(even, round_even), _mm256_add_epi64(odd, round_odd)])
     }
+}
+
+/// Numbers of channels in the order of [`high_halves`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn halves_apart(natural: __m256i) -> __m256i {
+    _mm256_shuffle_epi32::<0b11_01_10_00>(natural)
 }
 
 /// The high halves of the even channels' numbers and, behind them in each 128 bits, of the odd ones'.
@@ -459,7 +520,9 @@ impl Last {
 fn narrow<const ROUNDING: u8>(sums: __m256i, offset: __m256i) -> __m256i {
     let sums = match ROUNDING {
         // They are twice the result, to be halved, half up.
-        DOUBLE | DOUBLE_UP => _mm256_srai_epi16::<1>(_mm256_adds_epi16(sums, _mm256_set1_epi16(1))),
+        DOUBLE | DOUBLE_UP | DOUBLE_ANY | DOUBLE_UP_ANY => {
+            _mm256_srai_epi16::<1>(_mm256_adds_epi16(sums, _mm256_set1_epi16(1)))
+        }
         _ => sums,
     };
     _mm256_adds_epi16(sums, offset)

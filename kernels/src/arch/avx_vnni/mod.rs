@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 
 use std::is_x86_feature_detected;
 
-use super::avx2::dot::Dot;
+use super::avx2::dot::{Dot, Product};
 use super::avx2::{self, Avx, depthwise, gemm};
 use super::output::BLOCK;
 use super::tiled::{self, Rows, Sums};
@@ -68,35 +68,10 @@ struct Bytes<I>(PhantomData<I>);
 impl<I: Dpbusd> Dot<1> for Bytes<I> {
     type Element = u8;
 
-    const SIDE: usize = 2;
-
     #[inline(always)]
     unsafe fn store(to: *mut u8, x: __m128i) {
         // SAFETY: as the caller says.
         unsafe { _mm_storeu_si128(to.cast(), _mm_xor_si128(x, _mm_set1_epi8(i8::MIN))) };
-    }
-
-    #[inline(always)]
-    unsafe fn broadcast(x: *const u8) -> __m256i {
-        // SAFETY: as the caller says.
-        unsafe { _mm256_set1_epi32(x.cast::<i32>().read_unaligned()) }
-    }
-
-    #[inline(always)]
-    unsafe fn weights(w: *const i8) -> [__m256i; 1] {
-        // SAFETY: as the caller says.
-        unsafe { [_mm256_loadu_si256(w.cast())] }
-    }
-
-    #[inline(always)]
-    unsafe fn dot(sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
-        // SAFETY: as the caller says.
-        unsafe { I::dpbusd(sum, x, w) }
-    }
-
-    #[inline(always)]
-    unsafe fn outputs([sums]: [__m256i; 1]) -> __m256i {
-        sums
     }
 
     #[inline(always)]
@@ -110,21 +85,66 @@ impl<I: Dpbusd> Dot<1> for Bytes<I> {
     }
 
     #[inline(always)]
-    unsafe fn dot_split(sum: __m256i, [x]: [__m256i; 1], [w]: [__m256i; 1]) -> __m256i {
+    unsafe fn dot(sum: __m256i, [x]: [__m256i; 1], [w]: [__m256i; 1]) -> __m256i {
         // SAFETY: as the caller says.
         unsafe { I::dpbusd(sum, x, w) }
     }
+
+    const OFFSET_WEIGHTS: bool = false;
 
     #[inline(always)]
     unsafe fn multiply(
         rows: Rows<'_, u8>,
         tiles: &[i8],
+        _zero_point: i32,
         bias: &[i32; BLOCK],
         outputs: usize,
         acc: &mut Sums,
     ) -> usize {
         // SAFETY: as the caller says.
-        unsafe { gemm::multiply::<Self, 1>(rows, tiles, bias, outputs, acc) }
+        unsafe { gemm::multiply::<Self>(rows, tiles, bias, outputs, acc) }
+    }
+}
+
+impl<I: Dpbusd> Product for Bytes<I> {
+    type Element = u8;
+
+    const PARTS: usize = 1;
+
+    type Weights = __m256i;
+
+    type Sum = __m256i;
+
+    #[inline(always)]
+    unsafe fn activations(x: *const u8, _: usize) -> __m256i {
+        // SAFETY: as the caller says.
+        unsafe { _mm256_set1_epi32(x.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(w: *const i8, _: usize) -> __m256i {
+        // SAFETY: as the caller says.
+        unsafe { _mm256_loadu_si256(w.cast()) }
+    }
+
+    /// Bytes have no room for it: the zero point is 0.
+    #[inline(always)]
+    unsafe fn offset(_: &mut __m256i, _: __m256i) {}
+
+    #[inline(always)]
+    unsafe fn start(sum: &mut __m256i, bias: __m256i) {
+        *sum = bias;
+    }
+
+    #[inline(always)]
+    unsafe fn add(sum: &mut __m256i, x: __m256i, w: &__m256i) {
+        // SAFETY: as the caller says.
+        unsafe { *sum = I::dpbusd(*sum, x, *w) };
+    }
+
+    #[inline(always)]
+    unsafe fn outputs(sum: __m256i, _: __m256i) -> __m256i {
+        sum
     }
 }
 
