@@ -77,13 +77,6 @@ impl<'a> OutputStage<'a> {
         }
     }
 
-    /// Whether all sums fit 32 bits when they are shifted to the left by so many.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    pub fn has_room(&self, left: u32) -> bool {
-        left < 31 && self.bound(PRODUCT) < 1 << (31 - left)
-    }
-
     /// Whether what is below zero becomes the minimum.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]

@@ -16,7 +16,7 @@ use crate::tiles::{self, Activations, OUTPUTS, STEP, TILE, Tiled};
 pub(super) const MOST: usize = 16;
 
 /// An activation as products read it: `x`, or `x + 128`, see [`Isa::ACTIVATIONS`].
-pub(super) trait Element: Copy + Into<i32> + 'static {
+pub(super) trait Element: Copy + Default + Into<i32> + 'static {
     /// The activation with this value, which it has room for.
     fn new(value: i32) -> Self;
 }

@@ -24,7 +24,7 @@
 
 use super::output::lanes;
 use super::vector::{Vector, Weight};
-use super::windows_f32::{PANEL, Panel, Windows};
+use super::windows_f32::{Gathered, PANEL, Panel, Windows};
 use crate::Mismatch;
 use crate::conv2d::Conv2dF32;
 use crate::pool::ActivationRange;
@@ -55,7 +55,7 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Rows that lie one behind the other.
-    fn of_matrix(x: &'a [f32], depth: usize) -> Self {
+    pub fn of_matrix(x: &'a [f32], depth: usize) -> Self {
         let count = x.len() / depth;
         Self { x, count, stride: depth, runs: [1, 1], pitch: [0, 0], steps: depth }
     }
@@ -152,9 +152,18 @@ pub(super) unsafe fn conv2d_tiled<I: Isa, W: Weight>(
     };
     let (image, out) = plan.volumes(x.len(), y.len())?;
     let mut panel = Panel::new();
+    let mut gathered = Gathered::new();
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
         for band in windows.bands() {
             let image = windows.image(&band, x, &mut panel);
+            if windows.gathers() {
+                for part in windows.parts(&band) {
+                    let rows = windows.gather(&band, part, image, &mut gathered);
+                    // SAFETY: as the caller says.
+                    unsafe { layer::<I, W>(p, plan.filter, 1, |_| rows, y) };
+                }
+                continue;
+            }
             let row = |row| windows.row(&band, row, image);
             // SAFETY: as the caller says.
             unsafe { layer::<I, W>(p, plan.filter, band.rows, row, y) };

@@ -21,7 +21,7 @@ const CHUNK: usize = 16;
 const LINE: usize = 64;
 
 /// Runs of a window that is copied, at most.
-const RUNS: usize = 128;
+pub(super) const RUNS: usize = 128;
 
 /// Windows of a row of outputs below which copying them pays: products take several rows at once.
 const FEW: usize = 8;
@@ -276,11 +276,7 @@ impl Windows {
             let windows = left.min(band.columns - column);
             let start = row * window.stride_h * band.pitch + column * window.stride_w * depth;
             let from = Runs { x: &image[start..], step: window.stride_w * depth, starts, run };
-            match run.div_ceil(CHUNK) {
-                1 => from.copy::<1>(windows, stride, to),
-                2 => from.copy::<2>(windows, stride, to),
-                _ => from.copy::<0>(windows, stride, to),
-            }
+            from.copy::<CHUNK>(windows, stride, to);
             to = &mut to[windows * stride..];
             (row, column, left) = (row + 1, 0, left - windows);
         }
@@ -293,25 +289,41 @@ impl Windows {
 }
 
 /// The windows of a row of outputs, of which each is the same runs of activations.
-struct Runs<'a, E> {
+pub(super) struct Runs<'a, E> {
     /// From the first run of the first window on.
-    x: &'a [E],
+    pub x: &'a [E],
     /// From one window to the next.
-    step: usize,
+    pub step: usize,
     /// Where the runs begin, from the first.
-    starts: &'a [usize],
+    pub starts: &'a [usize],
     /// Activations of a run.
-    run: usize,
+    pub run: usize,
 }
 
-impl<E: Element> Runs<'_, E> {
-    /// Copies `count` windows, `stride` elements each, in chunks, of which a run has `CHUNKS` or, where
-    /// that is 0, as many as it needs.
+impl<E: Copy + Default> Runs<'_, E> {
+    /// Copies `count` windows, `stride` elements each, `CHUNK` at once; a chunk may be read behind the
+    /// last window's last run, and another written behind the window.
+    pub fn copy<const CHUNK: usize>(&self, count: usize, stride: usize, to: &mut [MaybeUninit<E>]) {
+        match self.run.div_ceil(CHUNK) {
+            1 => self.copy_chunks::<CHUNK, 1>(count, stride, to),
+            2 => self.copy_chunks::<CHUNK, 2>(count, stride, to),
+            3 => self.copy_chunks::<CHUNK, 3>(count, stride, to),
+            _ => self.copy_chunks::<CHUNK, 0>(count, stride, to),
+        }
+    }
+
+    /// The same where a run has `CHUNKS` chunks or, where that is 0, as many as it needs.
     #[inline(never)]
-    fn copy<const CHUNKS: usize>(&self, count: usize, stride: usize, to: &mut [MaybeUninit<E>]) {
+    fn copy_chunks<const CHUNK: usize, const CHUNKS: usize>(
+        &self,
+        count: usize,
+        stride: usize,
+        to: &mut [MaybeUninit<E>],
+    ) {
         let Self { x, step, starts, run } = *self;
         let chunks = if CHUNKS == 0 { run.div_ceil(CHUNK) } else { CHUNKS };
         let filter = starts.len() * run;
+        assert!(stride - filter < STEP && stride <= to.len());
         let last = starts.iter().max().copied().unwrap_or(0);
         let reads = (count - 1) * step + last + chunks * CHUNK;
         // The last run's chunks end at most a chunk behind the window.
@@ -331,8 +343,13 @@ impl<E: Element> Runs<'_, E> {
                 }
                 at += run;
             }
-            // What is left of the last step, over which the last chunk may have been copied.
-            to[at..(i + 1) * stride].fill(MaybeUninit::new(E::new(0)));
+            // What is left of the last step, over which the last chunk may have been copied. All of a
+            // step is written, as the next window is still to come.
+            if filter < stride
+                && let Some(step) = to[at..].first_chunk_mut::<STEP>()
+            {
+                *step = [MaybeUninit::new(E::default()); STEP];
+            }
         }
     }
 }

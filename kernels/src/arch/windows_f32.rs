@@ -2,22 +2,43 @@
 //!
 //! Windows are read where the image is. Where some reach over its border, a band of the image is
 //! copied to the stack with zeros around it, and windows are read there. Either way a window is one
-//! run of memory for each row of taps, or for each tap where columns are dilated.
+//! run of memory for each row of taps, or for each tap where columns are dilated. Where runs are short,
+//! as those of images with few channels, windows are copied once more, one behind the other: a product
+//! over one long run takes less than what that costs.
 
 use core::mem::MaybeUninit;
 
 use super::tiled_f32::Rows;
+use super::windows::{RUNS, Runs};
 use crate::convolve::Plan;
 
 /// Elements of a band: they fit the second cache, beside the tiles.
 pub(super) const PANEL: usize = 1 << 14;
 
+/// Elements of a run from which on windows are read where they are.
+const LONG: usize = 16;
+
+/// Elements that are copied at once, and so may be read and written behind the last.
+const CHUNK: usize = 4;
+
+/// Elements of copied windows: they fit the first cache, beside the tiles of a block.
+const GATHERED: usize = 1 << 12;
+
+/// Windows on the stack, one behind the other.
+pub(super) struct Gathered([MaybeUninit<f32>; GATHERED + CHUNK]);
+
+impl Gathered {
+    pub fn new() -> Self {
+        Self([MaybeUninit::uninit(); GATHERED + CHUNK])
+    }
+}
+
 /// Memory on the stack.
-pub(super) struct Panel([MaybeUninit<f32>; PANEL]);
+pub(super) struct Panel([MaybeUninit<f32>; PANEL + CHUNK]);
 
 impl Panel {
     pub fn new() -> Self {
-        Self([MaybeUninit::uninit(); PANEL])
+        Self([MaybeUninit::uninit(); PANEL + CHUNK])
     }
 }
 
@@ -114,7 +135,8 @@ impl Windows {
         let left = window.pad_left.saturating_sub(start).saturating_mul(depth).min(band.pitch);
         let first = start.saturating_sub(window.pad_left).min(input_w) * depth;
         let inside = (band.pitch - left).min(input_w * depth - first);
-        let band_image = &mut panel.0[..rows * band.pitch];
+        let (band_image, rest) = panel.0.split_at_mut(rows * band.pitch);
+        rest[..CHUNK].fill(zero);
         for (i, to) in band_image.chunks_exact_mut(band.pitch).enumerate() {
             let row = (band.row * window.stride_h + i).checked_sub(window.pad_top);
             let Some(row) = row.filter(|&row| row < input_h) else {
@@ -130,8 +152,9 @@ impl Windows {
                 to.write(*from);
             }
         }
-        // SAFETY: each row has been written as a whole.
-        unsafe { &*(core::ptr::from_ref(band_image) as *const [f32]) }
+        let written = &panel.0[..rows * band.pitch + CHUNK];
+        // SAFETY: each row has been written as a whole, and what is behind the last.
+        unsafe { written.assume_init_ref() }
     }
 
     /// The windows of a band's row of outputs, and the position of the first.
@@ -148,5 +171,68 @@ impl Windows {
             steps: if dense { kernel_w * depth } else { depth },
         };
         (rows, (band.row + row) * width + band.column)
+    }
+
+    /// Whether windows are to be copied by [`Windows::gather`], from a band that is a copy itself.
+    pub fn gathers(&self) -> bool {
+        let Plan { kernel_h, filter, .. } = self.plan;
+        let [taps, run] = self.runs();
+        self.copied
+            && run < LONG
+            && kernel_h * taps > 1
+            && filter <= GATHERED
+            && kernel_h * taps <= RUNS
+    }
+
+    /// Runs of a row of taps, and elements of a run.
+    fn runs(&self) -> [usize; 2] {
+        let Plan { kernel_w, depth, window, .. } = self.plan;
+        if window.dilation_w == 1 { [1, kernel_w * depth] } else { [kernel_w, depth] }
+    }
+
+    /// Parts of a band's windows that are copied at once: the first, as its number in the band, and how
+    /// many. They are neighbours in the output.
+    pub fn parts(&self, band: &Band) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let [_, _, width, _] = self.plan.output;
+        let Band { rows, columns, .. } = *band;
+        let most = (GATHERED / self.plan.filter).max(1);
+        // Rows that are whole follow each other.
+        let run = if columns == width { rows * columns } else { columns };
+        (0..rows * columns).step_by(run).flat_map(move |start| {
+            (0..run).step_by(most).map(move |i| (start + i, most.min(run - i)))
+        })
+    }
+
+    /// Copies `count` windows from the band's window `first` on, and the position of that.
+    pub fn gather<'p>(
+        &self,
+        band: &Band,
+        (first, count): (usize, usize),
+        image: &[f32],
+        panel: &'p mut Gathered,
+    ) -> (Rows<'p>, usize) {
+        let Plan { kernel_h, filter, window, depth, output: [_, _, width, _], .. } = self.plan;
+        let ([taps, run], step) = (self.runs(), window.stride_w * depth);
+        // Where the runs of a window begin, from the first tap.
+        let mut starts = [0; RUNS];
+        let starts = &mut starts[..kernel_h * taps];
+        for (i, start) in starts.iter_mut().enumerate() {
+            *start =
+                i / taps * window.dilation_h * band.pitch + i % taps * window.dilation_w * depth;
+        }
+        let (mut row, mut column) = (first / band.columns, first % band.columns);
+        let (mut to, mut left) = (&mut panel.0[..count * filter + CHUNK], count);
+        while left > 0 {
+            let windows = left.min(band.columns - column);
+            let start = row * window.stride_h * band.pitch + column * step;
+            let from = Runs { x: &image[start..], step, starts, run };
+            from.copy::<CHUNK>(windows, filter, to);
+            to = &mut to[windows * filter..];
+            (row, column, left) = (row + 1, 0, left - windows);
+        }
+        // SAFETY: the windows have been written one behind the other, each as a whole.
+        let x = unsafe { panel.0[..count * filter].assume_init_ref() };
+        let position = (band.row + first / band.columns) * width + band.column;
+        (Rows::of_matrix(x, filter), position + first % band.columns)
     }
 }

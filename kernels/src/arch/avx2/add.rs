@@ -74,7 +74,7 @@ fn whole_sum<const ROUNDING: u8>(p: &SumI8<'_>, operands: [Operand<'_, i8>; 2], 
         output: Scales::fixed(
             &[p.scales.output_multiplier; 8],
             &[p.scales.output_shift as i8; 8],
-            ROUNDING == SINGLE,
+            ROUNDING,
         ),
         last: Last::new(&p.scales.output),
     };
@@ -121,7 +121,8 @@ impl<const ROUNDING: u8> Sum<ROUNDING> {
         for (sum, (a, b)) in sums.iter_mut().zip(operands) {
             let (a, b) = (self.a.apply(a), self.b.apply(b));
             let acc = if self.subtract { _mm256_sub_epi32(a, b) } else { _mm256_add_epi32(a, b) };
-            *sum = self.output.apply::<ROUNDING>(acc);
+            // SAFETY: they were made for this rounding.
+            *sum = unsafe { self.output.apply::<ROUNDING>(acc) };
         }
         let bytes = in_order(self.last.packed::<ROUNDING>(sums));
         // SAFETY: 32 bytes.

@@ -4,8 +4,8 @@
 //!
 //! 1. takes 32 channels at a time; of fewer, the rows of the image that a row of outputs sees are
 //!    copied, with the border;
-//! 2. brings the activations of four rows of taps together by shuffles, so that they are multiplied
-//!    and added at once, see [`Dot::dot`];
+//! 2. brings the activations of four rows of taps, or of a kernel of one row four columns, together by
+//!    shuffles, so that they are multiplied and added at once, see [`Dot::dot`];
 //! 3. does so once for each column of the image, since the windows of neighbouring positions share
 //!    columns: a 3×3 window at stride 1 has one that is new.
 //!
@@ -37,6 +37,9 @@ const ROWS: usize = 4;
 
 /// Groups of [`ROWS`] rows times columns of taps, at most.
 const TAPS: usize = 16;
+
+/// Groups of taps whose weights registers hold.
+const FEW: usize = 4;
 
 /// Columns that are brought together before they are multiplied, each of a group of rows.
 const COLUMNS: usize = 64;
@@ -147,6 +150,38 @@ struct Channels {
     scales: Block,
 }
 
+/// Taps of the kernel as they are multiplied, [`ROWS`] at once.
+struct Taps {
+    /// Whether they are neighbours in one row, rather than in a column: of a kernel of one row.
+    lying: bool,
+    /// Groups of rows, and columns of a group.
+    groups: usize,
+    columns: usize,
+    /// Columns of the image from one column to the next.
+    step: usize,
+    kernel: [usize; 2],
+}
+
+impl Taps {
+    /// Those of a layer; they may be lying if columns are shared.
+    fn new(p: &DepthwiseConv2dI8<'_>, shared: bool) -> Self {
+        let DepthwiseConv2dI8 { kernel, window, .. } = *p;
+        let [kernel_h, kernel_w] = kernel;
+        let (lying, step) = (shared && kernel_h == 1, window.dilation_w);
+        let (columns, step) =
+            if lying { (kernel_w.div_ceil(ROWS), ROWS * step) } else { (kernel_w, step) };
+        Self { lying, groups: kernel_h.div_ceil(ROWS), columns, step, kernel }
+    }
+
+    /// Which tap of the kernel is `i`-th of those that are multiplied at once, if there is one.
+    fn of(&self, group: usize, column: usize, i: usize) -> Option<usize> {
+        let [kernel_h, kernel_w] = self.kernel;
+        let [row, column] =
+            if self.lying { [0, column * ROWS + i] } else { [group * ROWS + i, column] };
+        (row < kernel_h && column < kernel_w).then_some(row * kernel_w + column)
+    }
+}
+
 /// Some neighbouring positions of a row of outputs, or several whole rows.
 struct Part {
     /// The first row, and how many.
@@ -186,13 +221,16 @@ impl Layer<'_> {
         let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *self.p;
         let ([_, input_h, input_w, channels], [_, height, width, _]) = (input, output);
         let (image, out) = (input_h * input_w * channels, height * width * channels);
+        let direct = C == BYTES && count == BYTES;
+        let taps = Taps::new(self.p, direct);
+        let Taps { groups, columns: tap_columns, .. } = taps;
         // SAFETY: as the caller says.
-        let block = unsafe { self.block::<D, A, C>(first_channel, count, &mut memory.weights) };
-        let groups = kernel_h.div_ceil(ROWS);
+        let block =
+            unsafe { self.block::<D, A, C>(first_channel, count, &taps, &mut memory.weights) };
         let together = BYTES / C;
         // Of each position, or of those that are in a vector together, there are columns of their own
         // unless the columns are shared.
-        let reach = (kernel_w - 1) * window.dilation_w + 1;
+        let reach = (tap_columns - 1) * taps.step + 1;
         let room = COLUMNS / groups;
         let most = match together {
             1 => (room - reach) / window.stride_w + 1,
@@ -214,7 +252,6 @@ impl Layer<'_> {
             false => 1,
         };
         let rows = rows.min(COLUMNS / first.vectors).max(1);
-        let direct = C == BYTES && count == BYTES;
         for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(out)) {
             for (i, y) in y.chunks_mut(rows * width * channels).enumerate() {
                 let count = y.len() / (width * channels);
@@ -225,7 +262,13 @@ impl Layer<'_> {
                         for row in 0..part.rows {
                             if direct {
                                 let columns = &mut memory.columns;
-                                self.bring_directly::<D, A>(x, &part, row, first_channel, columns);
+                                self.bring_directly::<D, A>(
+                                    x,
+                                    &part,
+                                    row,
+                                    (first_channel, &taps),
+                                    columns,
+                                );
                             } else {
                                 self.copy::<C>(x, &part, row, &block, &mut memory.panel);
                                 let Memory { panel, columns, .. } = memory;
@@ -235,7 +278,7 @@ impl Layer<'_> {
                         let Memory { weights, columns, sums, .. } = memory;
                         let sums = &mut sums[..part.rows * part.vectors];
                         let bias = &block.bias;
-                        self.sum::<D, A, C>(&part, (weights, bias), columns, sums);
+                        self.sum::<D, A, C>(&part, &taps, (weights, bias), columns, sums);
                         self.store::<C>(&block, sums, y);
                     }
                 }
@@ -256,9 +299,10 @@ impl Layer<'_> {
         &self,
         first: usize,
         count: usize,
+        taps: &Taps,
         packed: &mut [MaybeUninit<Quarters<A>>; TAPS],
     ) -> Channels {
-        let DepthwiseConv2dI8 { weights, bias, kernel: [kernel_h, kernel_w], .. } = *self.p;
+        let DepthwiseConv2dI8 { weights, bias, .. } = *self.p;
         let channels = self.stage.channels;
         let zero_point = self.p.weights_zero_point as i8;
         // SAFETY: as the caller says; what is loaded are arrays of 32 bytes and of eight int32.
@@ -267,14 +311,11 @@ impl Layer<'_> {
             // What activations being `x + 128` adds.
             let mut added = [zero; 4];
             let offset = D::split(_mm256_set1_epi8(i8::MIN));
-            for (i, packed) in
-                packed.iter_mut().take(kernel_h.div_ceil(ROWS) * kernel_w).enumerate()
-            {
-                let (group, tap_x) = (i / kernel_w, i % kernel_w);
+            for (i, packed) in packed.iter_mut().enumerate().take(taps.groups * taps.columns) {
                 let mut rows = [zero; ROWS];
                 let mut zero_points = rows;
-                for (r, row) in rows.iter_mut().enumerate().take(kernel_h - group * ROWS) {
-                    let tap = (group * ROWS + r) * kernel_w + tap_x;
+                for (r, row) in rows.iter_mut().enumerate() {
+                    let Some(tap) = taps.of(i / taps.columns, i % taps.columns, r) else { break };
                     let natural = repeated::<_, C>(&weights[tap * channels + first..][..count]);
                     *row = _mm256_loadu_si256(natural.as_ptr().cast());
                     zero_points[r] = _mm256_set1_epi8(zero_point);
@@ -365,33 +406,37 @@ impl Layer<'_> {
         x: &[i8],
         part: &Part,
         row: usize,
-        channel: usize,
+        (channel, taps): (usize, &Taps),
         columns: &mut Columns<A>,
     ) {
         let DepthwiseConv2dI8 { input, kernel: [kernel_h, _], window, .. } = *self.p;
         let [_, input_h, input_w, channels] = input;
         let rows = window.rows(part.row + row, kernel_h, input_h);
         let start = part.start * window.stride_w;
-        for group in 0..kernel_h.div_ceil(ROWS) {
+        // From a line's column to the next line's.
+        let next = if taps.lying { window.dilation_w } else { 0 };
+        for group in 0..taps.groups {
             // Rows of the image, from the block's first channel on; none where a tap is outside.
             let mut lines: [&[i8]; ROWS] = [&[]; ROWS];
             for (r, line) in lines.iter_mut().enumerate() {
-                let tap = group * ROWS + r;
+                let tap = if taps.lying { 0 } else { group * ROWS + r };
                 if rows.inside.contains(&tap) {
                     let row = rows.first + (tap - rows.inside.start) * window.dilation_h;
                     *line = &x[row * input_w * channels..][..input_w * channels][channel..];
                 }
             }
-            let to = row * part.pitch(kernel_h.div_ceil(ROWS)) + group * part.columns;
+            let to = row * part.pitch(taps.groups) + group * part.columns;
             for column in 0..part.columns {
-                let at = (start + column).wrapping_sub(window.pad_left).wrapping_mul(channels);
+                let mut at = (start + column).wrapping_sub(window.pad_left);
                 // SAFETY: as the caller says; what is loaded are 32 bytes.
                 unsafe {
                     let mut taps = [_mm256_set1_epi8(self.p.input_zero_point as i8); ROWS];
                     for (tap, line) in taps.iter_mut().zip(lines) {
-                        if let Some(bytes) = line.get(at..).and_then(|x| x.first_chunk::<BYTES>()) {
+                        let pixel = line.get(at.wrapping_mul(channels)..);
+                        if let Some(bytes) = pixel.and_then(|x| x.first_chunk::<BYTES>()) {
                             *tap = _mm256_loadu_si256(bytes.as_ptr().cast());
                         }
+                        at = at.wrapping_add(next);
                         *tap = _mm256_xor_si256(*tap, _mm256_set1_epi8(i8::MIN));
                     }
                     for (quarter, bytes) in columns.iter_mut().zip(interleave(taps)) {
@@ -466,28 +511,32 @@ impl Layer<'_> {
     unsafe fn sum<D: Dot<A>, const A: usize, const C: usize>(
         &self,
         part: &Part,
+        taps: &Taps,
         weights: Weights<'_, A>,
         columns: &Columns<A>,
         sums: &mut [MaybeUninit<Sums>],
     ) {
-        let DepthwiseConv2dI8 { kernel: [kernel_h, kernel_w], window, .. } = *self.p;
-        let groups = kernel_h.div_ceil(ROWS);
-        // From one vector of sums to the next, from one column of taps to the next, and from one group
-        // of rows to the next.
+        let Taps { groups, columns: tap_columns, step, .. } = *taps;
         let [position, tap] = match BYTES / C {
-            1 => [window.stride_w, window.dilation_w],
-            _ => [kernel_w, 1],
+            1 => [self.p.window.stride_w, step],
+            _ => [tap_columns, 1],
         };
         let steps = Steps { position, tap, group: part.columns, row: part.pitch(groups) };
-        let (rows, taps) = (part.vectors, [groups, kernel_w]);
+        let (vectors, taps) = (part.vectors, [groups, tap_columns]);
+        macro_rules! sum {
+            ($groups:literal, $columns:literal) => {
+                sum_taps::<D, A, $groups, $columns>(weights, columns, sums, vectors, &steps, taps)
+            };
+        }
         // SAFETY: as the caller says.
         unsafe {
-            match (groups, kernel_w) {
-                (1, 3) => sum_taps::<D, A, 1, 3>(weights, columns, sums, rows, &steps, taps),
-                (1, 5) => sum_taps::<D, A, 1, 5>(weights, columns, sums, rows, &steps, taps),
-                (1, 1) => sum_taps::<D, A, 1, 1>(weights, columns, sums, rows, &steps, taps),
-                (2, 5) => sum_taps::<D, A, 2, 5>(weights, columns, sums, rows, &steps, taps),
-                _ => sum_taps::<D, A, 0, 0>(weights, columns, sums, rows, &steps, taps),
+            match taps {
+                [1, 1] => sum!(1, 1),
+                [1, 2] => sum!(1, 2),
+                [1, 3] => sum!(1, 3),
+                [1, 4] => sum!(1, 4),
+                [2, 5] => sum!(2, 5),
+                _ => sum!(0, 0),
             }
         }
     }
@@ -508,15 +557,22 @@ impl Layer<'_> {
         let sums = unsafe { sums.assume_init_ref() };
         match block.scales.rounding {
             Some(rounding) => {
-                with_rounding!(rounding, R => self.store_with::<R, C>(block, sums, y));
+                with_rounding!(rounding, R => {
+                    // SAFETY: they were made for it.
+                    unsafe { self.store_with::<R, C>(block, sums, y) }
+                });
             }
             None => self.one_by_one::<C>(block, sums, y),
         }
     }
 
     /// [`Layer::store`] under a rounding.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2; it is the rounding that the scales were made for.
     #[target_feature(enable = "avx2")]
-    fn store_with<const ROUNDING: u8, const C: usize>(
+    unsafe fn store_with<const ROUNDING: u8, const C: usize>(
         &self,
         block: &Channels,
         sums: &[Sums],
@@ -527,7 +583,8 @@ impl Layer<'_> {
         for (sums, y) in sums.iter().zip(y.chunks_mut(BYTES / C * channels)) {
             let mut scaled = *sums;
             for (sum, scales) in scaled.iter_mut().zip(block.scales.scales()) {
-                *sum = scales.apply::<ROUNDING>(*sum);
+                // SAFETY: as the caller says.
+                *sum = unsafe { scales.apply::<ROUNDING>(*sum) };
             }
             let bytes = last.packed::<ROUNDING>(scaled);
             put(bytes, C, y, channels, block.first, block.count);
@@ -589,6 +646,16 @@ unsafe fn sum_taps<D: Dot<A>, const A: usize, const G: usize, const T: usize>(
     assert!(last < COLUMNS && groups * taps <= TAPS);
     // One after the other, so that weights stay in registers.
     for (j, columns) in columns.iter().enumerate() {
+        // SAFETY: as the caller says; vectors may be zero.
+        let few = unsafe {
+            let mut few: [[__m256i; A]; FEW] = core::mem::zeroed();
+            if G * T <= FEW {
+                for (few, weights) in few.iter_mut().zip(weights).take(G * T) {
+                    *few = weights.assume_init_ref()[j];
+                }
+            }
+            few
+        };
         for (start, sums) in sums.chunks_exact_mut(vectors).enumerate() {
             for (i, sums) in sums.iter_mut().enumerate() {
                 let sums: *mut __m256i = sums.as_mut_ptr().cast();
@@ -599,7 +666,10 @@ unsafe fn sum_taps<D: Dot<A>, const A: usize, const G: usize, const T: usize>(
                         unsafe {
                             let at = start * row + i * position + t * tap + g * group;
                             let x = columns.get_unchecked(at).assume_init();
-                            let w = weights.get_unchecked(g * taps + t).assume_init_ref()[j];
+                            let w = match (1..=FEW).contains(&(G * T)) {
+                                true => few[g * taps + t],
+                                false => weights.get_unchecked(g * taps + t).assume_init_ref()[j],
+                            };
                             sum = D::dot(sum, x, w);
                         }
                     }

@@ -43,6 +43,9 @@ const EIGHT: usize = 8;
 /// Rows that are multiplied at once, at most.
 pub(in crate::arch) const ROWS: usize = 6;
 
+/// Bytes ahead of those that are multiplied that weights are fetched, of one row.
+const AHEAD: usize = 1 << 11;
+
 /// Steps up to which making sums ready costs more than what widening weights by shuffles takes.
 const SHALLOW: usize = 8;
 
@@ -195,6 +198,13 @@ unsafe fn product<P: Product, const R: usize, const S: usize, const OFFSET: bool
         }
         for _ in 0..segments {
             for _ in 0..steps {
+                // Weights that one row meets come from afar, and each is needed once.
+                if R == 1 {
+                    for block in next.iter().step_by(2) {
+                        let ahead = w.wrapping_add(block + AHEAD);
+                        _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                    }
+                }
                 add::<P, R, S, OFFSET, 0>(&mut sums, (x, stride), (w, &next), zero_points);
                 if P::PARTS > 1 {
                     add::<P, R, S, OFFSET, 1>(&mut sums, (x, stride), (w, &next), zero_points);

@@ -60,12 +60,19 @@ pub(in crate::arch) struct Scales {
     odd: __m256i,
     /// The shift to the right, less one, in the order of [`high_halves`].
     right: __m256i,
+    /// What [`DOUBLE`] and [`DOUBLE_UP`] do without; of others written.
+    rare: MaybeUninit<Rare>,
+}
+
+/// What some roundings need, too.
+#[derive(Clone, Copy)]
+struct Rare {
     /// Of [`SINGLE`], what rounds the products of the even channels and of the odd ones.
     round_even: __m256i,
     round_odd: __m256i,
-    /// Of scales that may be 1/2 and more, how far sums are shifted to the left.
+    /// The shift to the left of scales of 1/2 and more: of the sum, or of [`SINGLE_ANY`] of the product.
     left: __m256i,
-    /// 1 for scales of 1/2 and more, in the order of [`high_halves`].
+    /// 1 for such scales, in the order of [`high_halves`].
     large: __m256i,
 }
 
@@ -117,15 +124,15 @@ impl Block {
         let mut block = Self { rounding, scales: [const { MaybeUninit::uninit() }; VECTORS], used };
         let vectors = block.scales.iter_mut().take(used).enumerate();
         let zero = _mm256_setzero_si256();
+        let name = rounding.unwrap_or(FLOAT32);
         match stage.requantize {
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
                 let multiplier = lanes(s.multiplier, channel, count);
                 let shift = lanes(s.shift, channel, count);
-                let single = matches!(stage.requantize, Requantize::Single(_));
                 for (v, scales) in vectors {
                     let (multiplier, shift) =
                         (order.vector(&multiplier, v), order.vector(&shift, v));
-                    scales.write(Scales::fixed(&multiplier, &shift, single));
+                    scales.write(Scales::fixed(&multiplier, &shift, name));
                 }
             }
             Requantize::Float32(s) => {
@@ -179,32 +186,38 @@ impl Block {
             }
             return;
         };
-        with_rounding!(rounding, R => rows::<R>(self.scales(), stage, acc, y, channel, count));
+        with_rounding!(rounding, R => {
+            // SAFETY: they were made for it.
+            unsafe { rows::<R>(self.scales(), stage, acc, y, channel, count) }
+        });
     }
 }
 
 /// Which of the constants serves these channels.
 #[inline(always)]
 fn rounding(stage: &OutputStage<'_>, channel: usize, count: usize) -> Option<u8> {
-    let (least, [below, any]) = match stage.requantize {
+    let (any, below) = match stage.requantize {
         // What is negative becomes the minimum, however it is rounded.
-        Requantize::Double(_) if stage.is_relu() => (1, [DOUBLE_UP, DOUBLE_UP_ANY]),
-        Requantize::Double(_) => (1, [DOUBLE, DOUBLE_ANY]),
-        Requantize::DoubleUp(_) => (1, [DOUBLE_UP, DOUBLE_UP_ANY]),
-        Requantize::Single(_) => (0, [SINGLE, SINGLE_ANY]),
+        Requantize::Double(_) if stage.is_relu() => {
+            (DOUBLE_UP_ANY, stage.small.then_some(DOUBLE_UP))
+        }
+        Requantize::Double(_) => (DOUBLE_ANY, stage.small.then_some(DOUBLE)),
+        Requantize::DoubleUp(_) => (DOUBLE_UP_ANY, stage.small.then_some(DOUBLE_UP)),
+        Requantize::Single(_) => (SINGLE_ANY, Some(SINGLE)),
         Requantize::Float32(_) => return stage.ordinary(channel, count).then_some(FLOAT32),
         Requantize::Float64(_) => return stage.ordinary(channel, count).then_some(FLOAT64),
     };
     let [_, most] = stage.shifts(channel, count)?;
-    // How far sums are shifted to the left, doubled ones by one at least.
-    let left = u32::from(most.max(-1).wrapping_add(1).unsigned_abs()).max(least);
-    let name = if most < 0 { below } else { any };
-    (left == 0 || stage.has_room(left)).then_some(name)
+    Some(below.filter(|_| most < 0).unwrap_or(any))
 }
 
 /// Sums of some positions to bytes, 32 channels at a time, and what is left.
+///
+/// # Safety
+///
+/// The processor has AVX2; the scales were made for this rounding.
 #[target_feature(enable = "avx2")]
-fn rows<const ROUNDING: u8>(
+unsafe fn rows<const ROUNDING: u8>(
     scales: &[Scales],
     stage: &OutputStage<'_>,
     acc: &[[i32; BLOCK]],
@@ -221,7 +234,8 @@ fn rows<const ROUNDING: u8>(
                 let scales = &scales[i * 4..][..4];
                 let mut sums = [_mm256_setzero_si256(); 4];
                 for (v, (sum, scales)) in sums.iter_mut().zip(scales).enumerate() {
-                    *sum = scales.apply::<ROUNDING>(vector(acc, i * 4 + v));
+                    // SAFETY: as the caller says.
+                    *sum = unsafe { scales.apply::<ROUNDING>(vector(acc, i * 4 + v)) };
                 }
                 let bytes = in_order(last.packed::<ROUNDING>(sums));
                 // SAFETY: 32 bytes.
@@ -231,12 +245,15 @@ fn rows<const ROUNDING: u8>(
     }
     let done = whole * BYTES;
     let rest = Rest { stage, acc, channel: channel + done, count: count - done, first: done / 8 };
-    match rest.count.div_ceil(8) {
-        0 => {}
-        1 => rest.store::<ROUNDING, 1>(scales, y),
-        2 => rest.store::<ROUNDING, 2>(scales, y),
-        3 => rest.store::<ROUNDING, 3>(scales, y),
-        _ => rest.store::<ROUNDING, 4>(scales, y),
+    // SAFETY: as the caller says.
+    unsafe {
+        match rest.count.div_ceil(8) {
+            0 => {}
+            1 => rest.store::<ROUNDING, 1>(scales, y),
+            2 => rest.store::<ROUNDING, 2>(scales, y),
+            3 => rest.store::<ROUNDING, 3>(scales, y),
+            _ => rest.store::<ROUNDING, 4>(scales, y),
+        }
     }
 }
 
@@ -252,8 +269,12 @@ struct Rest<'a> {
 
 impl Rest<'_> {
     /// Where `V` vectors have them, of as many positions at once as four vectors have.
+    ///
+    /// # Safety
+    ///
+    /// As [`rows`].
     #[target_feature(enable = "avx2")]
-    fn store<const ROUNDING: u8, const V: usize>(&self, all: &[Scales], y: &mut [i8]) {
+    unsafe fn store<const ROUNDING: u8, const V: usize>(&self, all: &[Scales], y: &mut [i8]) {
         let last = Last::new(&self.stage.output);
         let mut scales = [all[0]; V];
         scales.copy_from_slice(&all[self.first..][..V]);
@@ -266,7 +287,9 @@ impl Rest<'_> {
                 // Behind the last, the last once more.
                 let acc = &self.acc[(position + p).min(positions - 1)];
                 for v in 0..V {
-                    sums[p * V + v] = scales[v].apply::<ROUNDING>(vector(acc, self.first + v));
+                    let acc = vector(acc, self.first + v);
+                    // SAFETY: as the caller says.
+                    sums[p * V + v] = unsafe { scales[v].apply::<ROUNDING>(acc) };
                 }
             }
             let bytes = in_order(last.packed::<ROUNDING>(sums));
@@ -344,15 +367,13 @@ impl Scales {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn real(even: __m256i, odd: __m256i) -> Self {
-        let zero = _mm256_setzero_si256();
-        let (round_even, round_odd) = (zero, zero);
-        Self { even, odd, right: zero, round_even, round_odd, left: zero, large: zero }
+        Self { even, odd, right: _mm256_setzero_si256(), rare: MaybeUninit::uninit() }
     }
 
-    /// Fixed-point scales; of channels that there are not, any.
+    /// Fixed-point scales, for a rounding; of channels that there are not, any.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn fixed(multiplier: &[i32; 8], shift: &[i8; 8], single: bool) -> Self {
+    pub fn fixed(multiplier: &[i32; 8], shift: &[i8; 8], rounding: u8) -> Self {
         // SAFETY: eight int32, and eight int8.
         let (even, shift) = unsafe {
             (
@@ -362,29 +383,48 @@ impl Scales {
         };
         let (zero, one) = (_mm256_setzero_si256(), _mm256_set1_epi32(1));
         let right = _mm256_max_epi32(_mm256_sub_epi32(_mm256_set1_epi32(-1), shift), zero);
-        let above = _mm256_max_epi32(_mm256_add_epi32(shift, one), zero);
-        // Half of what the last bit of the sum is worth, 2^(30 − shift): that of the product's upper
-        // half at least, as sums of larger scales are shifted to the left.
-        let half = _mm256_add_epi32(_mm256_set1_epi32(31), right);
-        let low = _mm256_and_si256(half, _mm256_set1_epi64x(0xFFFF_FFFF));
-        let bit = _mm256_set1_epi64x(1);
-        Self {
+        let mut scales = Self {
             even,
             odd: _mm256_srli_epi64::<32>(even),
             right: halves_apart(right),
-            round_even: _mm256_sllv_epi64(bit, low),
-            round_odd: _mm256_sllv_epi64(bit, _mm256_srli_epi64::<32>(half)),
-            // Others are doubled in any case.
-            left: if single { above } else { _mm256_max_epi32(above, one) },
-            large: halves_apart(_mm256_min_epi32(above, one)),
+            rare: MaybeUninit::uninit(),
+        };
+        if !matches!(rounding, DOUBLE | DOUBLE_UP) {
+            let above = _mm256_max_epi32(_mm256_add_epi32(shift, one), zero);
+            // Half of what the last bit of the sum is worth: 2^(30 − shift).
+            let half = _mm256_sub_epi32(_mm256_set1_epi32(30), shift);
+            let bit = _mm256_set1_epi64x(1);
+            let single = matches!(rounding, SINGLE | SINGLE_ANY);
+            scales.rare.write(Rare {
+                round_even: _mm256_sllv_epi64(bit, low_halves(half)),
+                round_odd: _mm256_sllv_epi64(bit, _mm256_srli_epi64::<32>(half)),
+                left: if single { above } else { _mm256_max_epi32(shift, zero) },
+                large: halves_apart(_mm256_min_epi32(above, one)),
+            });
         }
+        scales
+    }
+
+    /// The rest of the scales.
+    ///
+    /// # Safety
+    ///
+    /// They were made for a rounding that is neither [`DOUBLE`] nor [`DOUBLE_UP`], of fixed-point scales.
+    #[inline(always)]
+    unsafe fn rare(&self) -> Rare {
+        // SAFETY: as the caller says.
+        unsafe { self.rare.assume_init() }
     }
 
     /// Eight sums scaled, or twice that where [`narrow`] halves them; in fixed point, in the order of
     /// [`high_halves`].
+    ///
+    /// # Safety
+    ///
+    /// The scales were made for this rounding.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub fn apply<const ROUNDING: u8>(&self, acc: __m256i) -> __m256i {
+    pub unsafe fn apply<const ROUNDING: u8>(&self, acc: __m256i) -> __m256i {
         match ROUNDING {
             FLOAT32 => {
                 let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_castsi256_ps(self.even));
@@ -399,50 +439,79 @@ impl Scales {
                 let high = round_away(_mm256_extracti128_si256::<1>(acc), self.odd);
                 _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
             }
-            SINGLE | SINGLE_ANY => {
-                let acc = match ROUNDING {
-                    SINGLE => acc,
-                    _ => _mm256_sllv_epi32(acc, self.left),
-                };
-                let high = self.high(acc, self.round_even, self.round_odd);
+            SINGLE => {
+                let products = self.products(acc);
+                // SAFETY: as the caller says.
+                let Rare { round_even, round_odd, .. } = unsafe { self.rare() };
+                let high = high_halves(added(products, [round_even, round_odd]));
                 _mm256_srav_epi32(high, self.right)
             }
+            SINGLE_ANY => {
+                // SAFETY: as the caller says.
+                let Rare { round_even, round_odd, left, .. } = unsafe { self.rare() };
+                let [even, odd] = added(self.products(acc), [round_even, round_odd]);
+                let even = _mm256_sllv_epi64(even, low_halves(left));
+                let odd = _mm256_sllv_epi64(odd, _mm256_srli_epi64::<32>(left));
+                _mm256_srav_epi32(high_halves([even, odd]), self.right)
+            }
             // The high half of twice the product.
-            _ => {
-                let acc = match ROUNDING {
-                    DOUBLE | DOUBLE_UP => _mm256_add_epi32(acc, acc),
-                    _ => _mm256_sllv_epi32(acc, self.left),
-                };
-                let round = _mm256_set1_epi64x(1 << 31);
-                let high = self.high(acc, round, round);
-                // Half away from zero is half up after one less for negative numbers. Large scales are
-                // not halved: twice the number is.
-                let sign = _mm256_srai_epi32::<31>(high);
+            DOUBLE | DOUBLE_UP => {
+                let products = self.products(_mm256_add_epi32(acc, acc));
+                let high = high_halves(added(products, [_mm256_set1_epi64x(1 << 31); 2]));
                 let high = match ROUNDING {
-                    DOUBLE => _mm256_add_epi32(high, sign),
+                    // Half away from zero is half up after one less for negative numbers.
+                    DOUBLE => _mm256_add_epi32(high, _mm256_srai_epi32::<31>(high)),
+                    _ => high,
+                };
+                _mm256_srav_epi32(high, self.right)
+            }
+            _ => {
+                // SAFETY: as the caller says.
+                let Rare { left, large, .. } = unsafe { self.rare() };
+                // Sums may be too large to be doubled; their products are not.
+                let products = self.products(_mm256_sllv_epi32(acc, left));
+                let doubled = added(products, products);
+                let high = high_halves(added(doubled, [_mm256_set1_epi64x(1 << 31); 2]));
+                let high = match ROUNDING {
                     DOUBLE_ANY => {
-                        let halved = _mm256_cmpeq_epi32(self.large, _mm256_setzero_si256());
-                        _mm256_add_epi32(high, _mm256_and_si256(sign, halved))
+                        let halved = _mm256_cmpeq_epi32(large, _mm256_setzero_si256());
+                        let sign = _mm256_and_si256(_mm256_srai_epi32::<31>(high), halved);
+                        _mm256_add_epi32(high, sign)
                     }
                     _ => high,
                 };
-                let high = _mm256_srav_epi32(high, self.right);
-                match ROUNDING {
-                    DOUBLE_ANY | DOUBLE_UP_ANY => _mm256_sllv_epi32(high, self.large),
-                    _ => high,
-                }
+                // Where the scale is large there is no last halving, so twice the number is what is
+                // asked for: of one that fits, as all that is beyond 16 bits is the same.
+                let bound = _mm256_set1_epi32(1 << 20);
+                let scaled = _mm256_min_epi32(_mm256_srav_epi32(high, self.right), bound);
+                let scaled =
+                    _mm256_max_epi32(scaled, _mm256_sub_epi32(_mm256_setzero_si256(), bound));
+                _mm256_sllv_epi32(scaled, large)
             }
         }
     }
 
-    /// The high halves of `acc × multiplier + round`, in the order of [`high_halves`].
+    /// The products of the even sums and of the odd ones by their multipliers.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn high(&self, acc: __m256i, round_even: __m256i, round_odd: __m256i) -> __m256i {
-        let even = _mm256_mul_epi32(acc, self.even);
-        let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(acc), self.odd);
-        high_halves([_mm256_add_epi64(even, round_even), _mm256_add_epi64(odd, round_odd)])
+    fn products(&self, acc: __m256i) -> [__m256i; 2] {
+        let odd = _mm256_srli_epi64::<32>(acc);
+        [_mm256_mul_epi32(acc, self.even), _mm256_mul_epi32(odd, self.odd)]
     }
+}
+
+/// Sums of 64 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn added([a, b]: [__m256i; 2], [c, d]: [__m256i; 2]) -> [__m256i; 2] {
+    [_mm256_add_epi64(a, c), _mm256_add_epi64(b, d)]
+}
+
+/// The low halves of numbers of 64 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn low_halves(natural: __m256i) -> __m256i {
+    _mm256_and_si256(natural, _mm256_set1_epi64x(0xFFFF_FFFF))
 }
 
 /// Numbers of channels in the order of [`high_halves`].
