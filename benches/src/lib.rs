@@ -1,4 +1,7 @@
-//! Models to be timed: the bundled one, and those of the shared folder where it is there.
+//! Models to be timed: the bundled one, and those of the shared folder where it is there; and layers of
+//! them, [`shapes`].
+
+pub mod shapes;
 
 use std::path::PathBuf;
 

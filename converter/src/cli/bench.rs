@@ -178,12 +178,36 @@ fn figures(
                 row["index"] = json!(index);
                 row["operator"] = json!(operator.opcode().name());
                 row["output"] = json!(operator.record().output(0).ok()?.shape().dims());
+                row["bytes"] = json!(bytes(&operator));
                 Some(row)
             })
             .collect();
         value["layers"] = json!(rows);
+        value["peak_gmacs_per_s"] = peak(arch::peak::int8_products);
+        value["peak_f32_gmacs_per_s"] = peak(arch::peak::f32_products);
     }
     value
+}
+
+/// Bytes of all tensors that an operator reads and writes.
+fn bytes(operator: &systole_core::Operator<'_>) -> usize {
+    let record = operator.record();
+    let inputs = (0..record.input_count()).filter_map(|index| record.given(index).ok()?);
+    let outputs = (0..record.output_count()).filter_map(|index| record.output(index).ok());
+    inputs.chain(outputs).map(|tensor| tensor.bytes()).sum()
+}
+
+/// The most multiply-accumulates that a core does with the kernels' instructions, in 10^9 a second;
+/// null where they are not known.
+fn peak(products: fn(arch::Level, u32) -> Option<u64>) -> Value {
+    let level = arch::kernels().level;
+    let timed = || {
+        let start = Instant::now();
+        let macs = products(level, 100_000)?;
+        Some(gmacs_per_s(macs, start.elapsed().as_secs_f64() * 1e6))
+    };
+    let best = (0..20).filter_map(|_| timed()).fold(0.0, f64::max);
+    if best > 0.0 { json!(best) } else { Value::Null }
 }
 
 fn text(value: &Value) -> String {
@@ -206,6 +230,13 @@ fn text(value: &Value) -> String {
         number(value, "load_us"),
     );
     let Some(layers) = value["layers"].as_array() else { return text };
+    if let (Some(int8), Some(f32)) =
+        (value["peak_gmacs_per_s"].as_f64(), value["peak_f32_gmacs_per_s"].as_f64())
+    {
+        text += &format!(
+            "peak       {int8:.1} GMAC/s of int8 and {f32:.1} of f32 on a core, measured\n"
+        );
+    }
     let total: f64 = layers.iter().map(|row| number(row, "min_us")).sum();
     text += "\n   # operator             output               min us      %   GMAC/s\n";
     for row in layers {

@@ -44,6 +44,8 @@ mod neon_dot;
 mod neon_i8mm;
 #[cfg(simd)]
 mod output;
+#[cfg(feature = "std")]
+pub mod peak;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 mod portable;
 #[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]

@@ -2,6 +2,7 @@
 
 mod engines;
 mod page;
+mod roofline;
 
 use std::{
     fs,
@@ -49,6 +50,9 @@ const PEERS: [Engine; 7] = [
     Engine::TractOnnx,
 ];
 
+/// The model whose layers are held against what the processor could do.
+const ROOFLINE: &str = "vision/tf2_mobilenet_v2_1.0_224_ptq";
+
 /// The command.
 pub fn command(arguments: &Arguments) -> Result<String> {
     let named = |model: &Timed| {
@@ -65,7 +69,13 @@ pub fn command(arguments: &Arguments) -> Result<String> {
     let times = measure(arguments, &places, &models, &levels);
     let conditions = conditions(arguments, &places);
     let threads = arguments.threads.clone();
-    let page = Page { conditions, models, levels, peers: PEERS.to_vec(), threads, times };
+    let roofline = match models.iter().find(|model| model.file == ROOFLINE) {
+        Some(&model) => {
+            Some(roofline::section(&places.systole, &places.model(model), arguments.seconds)?)
+        }
+        None => None,
+    };
+    let page = Page { conditions, models, levels, peers: PEERS.to_vec(), threads, times, roofline };
     if !arguments.models.is_empty() {
         return Ok(page.text());
     }

@@ -22,6 +22,8 @@ pub struct Page {
     pub threads: Vec<usize>,
     /// All figures.
     pub times: Times,
+    /// The section on the layers of MobileNetV2, where it was timed.
+    pub roofline: Option<String>,
 }
 
 const HEAD: &str = "\
@@ -49,6 +51,9 @@ impl Page {
         if self.levels.len() > 1 {
             let _ = write!(text, "\n## Instruction sets, one thread\n\n");
             self.by_level(&mut text);
+        }
+        if let Some(roofline) = &self.roofline {
+            let _ = write!(text, "\n## MobileNetV2, layer by layer\n\n{roofline}");
         }
         let refused = self.refused();
         if !refused.is_empty() {
@@ -166,6 +171,7 @@ mod tests {
             peers: vec![peer, Engine::Ort],
             threads: vec![1],
             times: times.into_iter().collect(),
+            roofline: None,
         };
         let text = page.text();
         assert!(text.contains("| kws_int8 | 20.0 | 50.0 · 2.50 | – |"), "{text}");
