@@ -7,7 +7,7 @@
 use core::mem::MaybeUninit;
 
 use super::output::{BLOCK, OutputStage, lanes};
-use super::windows::{Panel, Windows};
+use super::windows::{LINE, PANEL, Panel, Windows};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
 use crate::tiles::{self, Activations, OUTPUTS, STEP, TILE, Tiled};
@@ -168,38 +168,125 @@ pub(super) trait Isa {
     );
 }
 
+/// Makes a function of [`tiles::conv2d_tiled_i8`] for an [`Isa`], compiled for its features. What it is
+/// called by has to have seen them.
+///
+/// Windows, large products and small ones are compiled apart: the memory on the stack that the former
+/// need takes longer to get than a small product.
+#[cfg(target_arch = "x86_64")]
+macro_rules! tiled_kernel {
+    ($name:ident: $isa:ty, $features:literal) => {
+        fn $name(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+            #[target_feature(enable = $features)]
+            unsafe fn product<const LINES: usize>(
+                p: &Tiled<'_, Conv2dI8<'_>>,
+                shape: [usize; 3],
+                x: &[i8],
+                y: &mut [i8],
+            ) -> Result<(), Mismatch> {
+                // SAFETY: as the caller says.
+                unsafe { $crate::arch::tiled::product::<$isa, LINES>(p, shape, x, y) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn windows(
+                p: &Tiled<'_, Conv2dI8<'_>>,
+                x: &[i8],
+                y: &mut [i8],
+            ) -> Result<(), Mismatch> {
+                // SAFETY: as the caller says.
+                unsafe { $crate::arch::tiled::windows::<$isa>(p, x, y) }
+            }
+            use $crate::arch::tiled::{FEW, FEW_LINES, PANEL_LINES};
+            // SAFETY: the table that leads here is given out where there are the instructions.
+            unsafe {
+                match p.matrices() {
+                    Some(shape) if x.len() < FEW => product::<FEW_LINES>(p, shape, x, y),
+                    Some(shape) => product::<PANEL_LINES>(p, shape, x, y),
+                    None => windows(p, x, y),
+                }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use tiled_kernel;
+
+/// Activations of a small product, and lines of memory that they fit, as 16-bit numbers.
+#[cfg(target_arch = "x86_64")]
+pub(super) const FEW: usize = 1024;
+#[cfg(target_arch = "x86_64")]
+pub(super) const FEW_LINES: usize = 2 * FEW / LINE;
+
 /// [`tiles::conv2d_tiled_i8`].
 ///
 /// # Safety
 ///
 /// The processor has the instructions.
+#[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 pub(super) unsafe fn conv2d_tiled_i8<I: Isa>(
     p: &Tiled<'_, Conv2dI8<'_>>,
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let Conv2dI8 { requantize, output_stage, bias, .. } = p.layer;
-    if let Some([count, depth, channels]) = p.matrices() {
-        // Without a plan, which takes as long as a small layer.
-        let stage = OutputStage::new(requantize, output_stage, bias, depth);
-        let fit = p.weights.activations == I::ACTIVATIONS
-            && stage.fits()
-            && Panel::<I::Element>::fits(depth);
-        if count.checked_mul(depth) == Some(x.len())
-            && count.checked_mul(channels) == Some(y.len())
-            && channels == bias.len()
-            && tiles::bytes(channels, depth) == Some(p.weights.tiles.len())
-            && depth > 0
-            && fit
-        {
-            let layer = Layer { p, filter: depth, stage };
-            // SAFETY: as the caller says.
-            unsafe { layer.matrix::<I>(x, count, y) };
-            return Ok(());
+    // SAFETY: as the caller says.
+    unsafe {
+        match p.matrices() {
+            Some(shape) => product::<I, PANEL_LINES>(p, shape, x, y),
+            None => windows::<I>(p, x, y),
         }
+    }
+}
+
+/// Lines of memory that products copy activations to.
+pub(super) const PANEL_LINES: usize = PANEL / LINE;
+
+/// A convolution that is a product of matrices: rows, depth and outputs. Activations are copied to so
+/// many lines of memory.
+///
+/// # Safety
+///
+/// The processor has the instructions.
+#[inline(always)]
+pub(super) unsafe fn product<I: Isa, const LINES: usize>(
+    p: &Tiled<'_, Conv2dI8<'_>>,
+    [count, depth, channels]: [usize; 3],
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let Conv2dI8 { requantize, output_stage, bias, .. } = p.layer;
+    // Without a plan, which takes as long as a small layer.
+    let stage = OutputStage::new(requantize, output_stage, bias, depth);
+    if count.checked_mul(depth) != Some(x.len())
+        || count.checked_mul(channels) != Some(y.len())
+        || channels != bias.len()
+        || tiles::bytes(channels, depth) != Some(p.weights.tiles.len())
+        || depth == 0
+        || p.weights.activations != I::ACTIVATIONS
+        || !stage.fits()
+        || !Panel::<I::Element, LINES>::fits(depth)
+    {
         return tiles::portable(p, x, y);
     }
+    let layer = Layer { p, filter: depth, stage };
+    // SAFETY: as the caller says.
+    unsafe { layer.matrix::<I, LINES>(x, count, y) };
+    Ok(())
+}
+
+/// Any other convolution.
+///
+/// # Safety
+///
+/// The processor has the instructions.
+#[inline(always)]
+pub(super) unsafe fn windows<I: Isa>(
+    p: &Tiled<'_, Conv2dI8<'_>>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let Conv2dI8 { requantize, output_stage, bias, .. } = p.layer;
     let plan = p.plan()?;
     let stage = OutputStage::new(requantize, output_stage, bias, plan.filter);
     let (Some(windows), true, true) =
@@ -232,8 +319,8 @@ impl Layer<'_> {
     ///
     /// The processor has the instructions.
     #[inline(always)]
-    unsafe fn matrix<I: Isa>(&self, x: &[i8], count: usize, y: &mut [i8]) {
-        let mut panel = Panel::new();
+    unsafe fn matrix<I: Isa, const LINES: usize>(&self, x: &[i8], count: usize, y: &mut [i8]) {
+        let mut panel = Panel::<_, LINES>::new();
         let mut position = 0;
         while position < count {
             // SAFETY: as the caller says.

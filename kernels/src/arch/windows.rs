@@ -12,13 +12,13 @@ use crate::convolve::Plan;
 use crate::tiles::STEP;
 
 /// Bytes of a band, and of copied windows: either fits the first cache, beside the tiles.
-const PANEL: usize = 1 << 15;
+pub(super) const PANEL: usize = 1 << 15;
 
 /// Activations that are copied at once, and so may be read and written behind the last.
 const CHUNK: usize = 16;
 
 /// Bytes of a line of the cache.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// Runs of a window that is copied, at most.
 pub(super) const RUNS: usize = 128;
@@ -26,25 +26,31 @@ pub(super) const RUNS: usize = 128;
 /// Windows of a row of outputs below which copying them pays: products take several rows at once.
 const FEW: usize = 8;
 
-/// Memory on the stack: [`Panel::MOST`] activations, and a chunk.
+/// Memory on the stack: `LINES` lines with [`Panel::MOST`] activations, and one for a chunk.
 #[repr(C, align(64))]
-pub(super) struct Panel<E>([MaybeUninit<u8>; PANEL + LINE], PhantomData<E>);
+pub(super) struct Panel<E, const LINES: usize = { PANEL / LINE }>(
+    [[MaybeUninit<u8>; LINE]; LINES],
+    [MaybeUninit<u8>; LINE],
+    PhantomData<E>,
+);
 
-impl<E: Element> Panel<E> {
+impl<E: Element, const LINES: usize> Panel<E, LINES> {
     /// Activations that it is for.
     const MOST: usize = {
         assert!(align_of::<E>() <= LINE && CHUNK * size_of::<E>() <= LINE);
-        PANEL / size_of::<E>()
+        LINES * LINE / size_of::<E>()
     };
 
     pub fn new() -> Self {
-        Self([MaybeUninit::uninit(); PANEL + LINE], PhantomData)
+        let line = [MaybeUninit::uninit(); LINE];
+        Self([line; LINES], line, PhantomData)
     }
 
     /// All of it.
     fn all(&mut self) -> &mut [MaybeUninit<E>] {
-        let to = self.0.as_mut_ptr().cast();
-        // SAFETY: it is aligned for the elements, and has the bytes of so many.
+        let to = core::ptr::from_mut(self).cast();
+        // SAFETY: it is aligned for the elements, and its lines, which follow each other, have the bytes
+        // of so many.
         unsafe { core::slice::from_raw_parts_mut(to, Self::MOST + CHUNK) }
     }
 

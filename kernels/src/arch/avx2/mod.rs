@@ -21,7 +21,7 @@ use dot::{Dot, Widened};
 use requantize::{Block, Order};
 
 use super::output::{BLOCK, OutputStage};
-use super::tiled::{self, Isa, Rows, Sums};
+use super::tiled::{self, Isa, Rows, Sums, tiled_kernel};
 use super::{Kernels, Level, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
@@ -49,19 +49,7 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&KERNELS)
 }
 
-fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
-    #[target_feature(enable = "avx2")]
-    unsafe fn compiled(
-        p: &Tiled<'_, Conv2dI8<'_>>,
-        x: &[i8],
-        y: &mut [i8],
-    ) -> Result<(), Mismatch> {
-        // SAFETY: as the caller says.
-        unsafe { tiled::conv2d_tiled_i8::<Avx<Widened, 2>>(p, x, y) }
-    }
-    // SAFETY: `kernels` has seen the instructions; nothing else leads here.
-    unsafe { compiled(p, x, y) }
-}
+tiled_kernel!(conv2d_tiled_i8: Avx<Widened, 2>, "avx2");
 
 /// With any weights: widened ones have room for what their zero point takes off.
 pub(super) fn depthwise_conv2d_asymmetric_i8(

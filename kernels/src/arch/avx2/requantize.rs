@@ -11,7 +11,7 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use crate::arch::output::{BLOCK, OutputStage, lanes};
-use crate::requantize::{Output, Requantize};
+use crate::requantize::{FixedScales, Output, Requantize};
 
 /// Vectors of a block.
 pub(in crate::arch) const VECTORS: usize = BLOCK / 8;
@@ -126,6 +126,14 @@ impl Block {
         let zero = _mm256_setzero_si256();
         let name = rounding.unwrap_or(FLOAT32);
         match stage.requantize {
+            Requantize::Double(FixedScales { multiplier: &[multiplier], shift: &[shift] })
+            | Requantize::DoubleUp(FixedScales { multiplier: &[multiplier], shift: &[shift] })
+            | Requantize::Single(FixedScales { multiplier: &[multiplier], shift: &[shift] }) => {
+                let all = Scales::fixed(&[multiplier; 8], &[shift; 8], name);
+                for (_, scales) in vectors {
+                    scales.write(all);
+                }
+            }
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
                 let multiplier = lanes(s.multiplier, channel, count);
                 let shift = lanes(s.shift, channel, count);

@@ -71,6 +71,8 @@ pub(super) fn depthwise_conv2d_asymmetric_i8(
 
 /// Whether it could be done here; with weights that have a zero point, where there is a `Z`.
 fn any<const Z: bool>(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<bool, Mismatch> {
+    let row = p.as_row();
+    let p = row.as_ref().unwrap_or(p);
     let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *p;
     let ([batches, input_h, input_w, channels], [output_batches, height, width, _]) =
         (input, output);

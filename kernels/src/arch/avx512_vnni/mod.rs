@@ -19,7 +19,7 @@ use std::is_x86_feature_detected;
 use requantize::{Block, Order};
 
 use super::output::{BLOCK, OutputStage};
-use super::tiled::{self, Isa, Rows, Sums};
+use super::tiled::{Isa, Rows, Sums, tiled_kernel};
 use super::{Kernels, Level, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
@@ -53,19 +53,10 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&KERNELS)
 }
 
-fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")]
-    unsafe fn compiled(
-        p: &Tiled<'_, Conv2dI8<'_>>,
-        x: &[i8],
-        y: &mut [i8],
-    ) -> Result<(), Mismatch> {
-        // SAFETY: as the caller says.
-        unsafe { tiled::conv2d_tiled_i8::<Avx512Vnni>(p, x, y) }
-    }
-    // SAFETY: `kernels` has seen the instructions; nothing else leads here.
-    unsafe { compiled(p, x, y) }
-}
+tiled_kernel!(
+    conv2d_tiled_i8: Avx512Vnni,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni"
+);
 
 /// The level's instructions.
 struct Avx512Vnni;

@@ -11,7 +11,7 @@ use std::is_x86_feature_detected;
 use super::avx2::dot::{Dot, Product};
 use super::avx2::{self, Avx, depthwise, gemm};
 use super::output::BLOCK;
-use super::tiled::{self, Rows, Sums};
+use super::tiled::{Rows, Sums, tiled_kernel};
 use super::{Kernels, Level, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
@@ -148,19 +148,7 @@ impl<I: Dpbusd> Product for Bytes<I> {
     }
 }
 
-fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
-    #[target_feature(enable = "avx2,avxvnni")]
-    unsafe fn compiled(
-        p: &Tiled<'_, Conv2dI8<'_>>,
-        x: &[i8],
-        y: &mut [i8],
-    ) -> Result<(), Mismatch> {
-        // SAFETY: as the caller says.
-        unsafe { tiled::conv2d_tiled_i8::<Avx<Bytes<Vex>, 1>>(p, x, y) }
-    }
-    // SAFETY: `kernels` has seen the instructions; nothing else leads here.
-    unsafe { compiled(p, x, y) }
-}
+tiled_kernel!(conv2d_tiled_i8: Avx<Bytes<Vex>, 1>, "avx2,avxvnni");
 
 fn depthwise_conv2d_i8(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
     #[target_feature(enable = "avx2,avxvnni")]
@@ -202,23 +190,7 @@ mod tests {
         }
     }
 
-    fn emulated_conv2d_tiled_i8(
-        p: &Tiled<'_, Conv2dI8<'_>>,
-        x: &[i8],
-        y: &mut [i8],
-    ) -> Result<(), Mismatch> {
-        #[target_feature(enable = "avx2")]
-        unsafe fn compiled(
-            p: &Tiled<'_, Conv2dI8<'_>>,
-            x: &[i8],
-            y: &mut [i8],
-        ) -> Result<(), Mismatch> {
-            // SAFETY: as the caller says.
-            unsafe { tiled::conv2d_tiled_i8::<Avx<Bytes<Emulated>, 1>>(p, x, y) }
-        }
-        // SAFETY: `emulated` has seen the instructions; nothing else leads here.
-        unsafe { compiled(p, x, y) }
-    }
+    tiled_kernel!(emulated_conv2d_tiled_i8: Avx<Bytes<Emulated>, 1>, "avx2");
 
     fn emulated_depthwise_conv2d_i8(
         p: &DepthwiseConv2dI8<'_>,
