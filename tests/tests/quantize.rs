@@ -196,7 +196,16 @@ fn packed_weights_are_the_int8_weights_that_they_stand_for() {
     let samples = repository().join("models/digits_float.inputs.npz");
     let samples = npz::read(&samples).expect("inputs are bundled");
     let plain = systole_converter::AlignedBytes::from(&plain[..]);
-    assert_eq!(outputs(packed.file.as_slice(), &samples), outputs(plain.as_slice(), &samples));
+    let answers = outputs(plain.as_slice(), &samples);
+    assert_eq!(outputs(packed.file.as_slice(), &samples), answers);
+    // In tiles they are the bytes that the int8 weights are.
+    for activations in [Activations::Signed, Activations::Unsigned] {
+        let tiles = |file| pack_for(activations, file).unwrap().unwrap();
+        let (four, eight) = (tiles(packed.file.as_slice()), tiles(plain.as_slice()));
+        assert_eq!(outputs(four.as_slice(), &samples), answers, "{activations:?}");
+        assert_eq!(outputs(eight.as_slice(), &samples), answers, "{activations:?}");
+        assert!(pack_for(activations, four.as_slice()).unwrap().is_none());
+    }
 }
 
 /// Weights of float16 are exact to 11 bits, and take half the space.

@@ -3,10 +3,10 @@
 //! Done once when a model is loaded, or offline by `systole convert --target`. The result is a file
 //! as any other: it can be stored, mapped, and run on any processor, only fastest on its own.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeMap, vec, vec::Vec};
 
 use half::f16;
-use systole_kernels::{arch, tiles, tiles::Activations, tiles_f32};
+use systole_kernels::{arch, packed::Int4, tiles, tiles::Activations, tiles_f32};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         self, HEADER_BYTES, Header, Layout, NO_TENSOR, SECTION_BYTES, Section, SectionKind,
         Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
     },
-    ops::{conv2d, fully_connected},
+    ops::{conv2d, fully_connected, linear},
     record::Record,
     validate,
 };
@@ -85,10 +85,31 @@ fn rewrite(
     Ok(Some(packer.write(file)))
 }
 
+/// Weights as the old file has them.
+#[derive(Clone, Copy)]
+enum Plain<'m> {
+    I8(&'m [i8]),
+    /// So many of four bits.
+    I4(Int4<'m>, usize),
+}
+
+impl<'m> Plain<'m> {
+    /// The weights; none of those that are not what they are said to be.
+    fn weights(self) -> Cow<'m, [i8]> {
+        match self {
+            Self::I8(weights) => weights.into(),
+            Self::I4(packed, count) => {
+                let mut weights = vec![0; count];
+                packed.unpack(&mut weights).map_or_else(|_| Vec::new(), |()| weights).into()
+            }
+        }
+    }
+}
+
 /// The weights of an operator.
 #[derive(Clone, Copy)]
 struct Weights<'m> {
-    plain: &'m [i8],
+    plain: Plain<'m>,
     zero_point: i32,
     /// Weights of a filter.
     depth: usize,
@@ -152,8 +173,10 @@ impl<'m> Packer<'m> {
             _ => return None,
         };
         let (x, weights) = (record.input(0).ok()?, record.input(1).ok()?);
-        let [outputs, depth] = weights.filters()?;
-        let shape = weights.shape();
+        // Of weights that are stored in less, what they become has the shape.
+        let (unpacked, _) = linear::weights(&record).ok()?;
+        let [outputs, depth] = unpacked.filters()?;
+        let shape = unpacked.shape();
         let grouped = shape.rank() == 4 && shape.dim(3) != x.shape().dim(3);
         if grouped {
             return None;
@@ -166,7 +189,7 @@ impl<'m> Packer<'m> {
             }
             (DType::F32, DType::F16) if floats => {
                 // The scratch memory that it has is not used then, but has said what the shape is.
-                if record.output(1).ok()?.shape().dims() != shape.dims() {
+                if weights.shape().dims() != shape.dims() {
                     return None;
                 }
                 let halves: &[f16] = record.constant(1).ok()?;
@@ -176,7 +199,10 @@ impl<'m> Packer<'m> {
             _ => return None,
         }
         let activations = activations?;
-        let plain: &[i8] = record.constant(1).ok()?;
+        let plain = match weights.stored_dtype() {
+            DType::U8 => Plain::I4(linear::packed(&record, false).ok()?.0, unpacked.len()),
+            _ => Plain::I8(record.constant(1).ok()?),
+        };
         let bias: &[i32] = record.constant(2).ok()?;
         let bytes = u32::try_from(tiles::bytes(outputs, depth)?).ok()?;
         // In one go, or not at all.
@@ -189,7 +215,11 @@ impl<'m> Packer<'m> {
             let source = Source::Bias(bias, weights, activations);
             self.replace(op, 2, source, size_of_val(bias) as u32, Layout::Plain)?;
         }
-        self.replace(op, 1, Source::Tiles(weights), bytes, activations.into())
+        let index = usize::from(unpacked.index());
+        let TensorRecord { dtype, rank, shape, .. } = self.tensors.get(index)?.record;
+        let tensor = self.replace(op, 1, Source::Tiles(weights), bytes, activations.into())?;
+        tensor.record = TensorRecord { dtype, rank, shape, ..tensor.record };
+        Some(())
     }
 
     /// Decides to pack the weights of an operator on floats, `count` in rows of `depth`, `size` bytes
@@ -205,11 +235,11 @@ impl<'m> Packer<'m> {
         let bytes = u32::try_from(packed.checked_mul(size)?).ok()?;
         // A new tensor at most.
         usize::from(NO_TENSOR).checked_sub(self.tensors.len()).filter(|&room| room >= 1)?;
-        self.replace(op, 1, source, bytes, Layout::Tiles)
+        self.replace(op, 1, source, bytes, Layout::Tiles).map(|_| ())
     }
 
     /// Gives an operator's input other bytes: those of its tensor, or of a new one where others use
-    /// it.
+    /// it. The tensor that has them.
     fn replace(
         &mut self,
         op: u16,
@@ -217,7 +247,7 @@ impl<'m> Packer<'m> {
         source: Source<'m>,
         bytes: u32,
         layout: Layout,
-    ) -> Option<()> {
+    ) -> Option<&mut Tensor<'m>> {
         let start = usize::from(op) * format::OPERATOR_BYTES;
         let operator = self.model.operators.get(start..)?;
         let operand = self.operands.get_mut(u32_at(operator, 4)? as usize + input)?;
@@ -232,7 +262,8 @@ impl<'m> Packer<'m> {
             *operand = next;
             self.tensors.push(replaced);
         }
-        Some(())
+        let index = usize::from(*operand);
+        self.tensors.get_mut(index)
     }
 
     /// The new file: the sections of the old one, but for tensors, operands and constants.
@@ -326,7 +357,7 @@ impl<'m> Packer<'m> {
                 (Source::Tiles(weights), _) => {
                     let tiles = <[i8]>::mut_from_bytes(to).unwrap_or_default();
                     // The tiles have the bytes that were asked for.
-                    let _packed = tiles::pack(weights.plain, weights.depth, tiles);
+                    let _packed = tiles::pack(&weights.plain.weights(), weights.depth, tiles);
                 }
                 (Source::Floats(plain, depth), _) => {
                     let tiles = <[f32]>::mut_from_bytes(to).unwrap_or_default();
@@ -337,9 +368,9 @@ impl<'m> Packer<'m> {
                     let _packed = tiles_f32::pack(plain, depth, tiles);
                 }
                 (Source::Bias(bias, weights, activations), _) => {
-                    for (to, bias) in
-                        to.as_chunks_mut().0.iter_mut().zip(weights.bias(bias, activations))
-                    {
+                    let rows = weights.plain.weights();
+                    let biases = weights.bias(&rows, bias, activations);
+                    for (to, bias) in to.as_chunks_mut().0.iter_mut().zip(biases) {
                         *to = bias.to_le_bytes();
                     }
                 }
@@ -349,9 +380,14 @@ impl<'m> Packer<'m> {
 }
 
 impl<'m> Weights<'m> {
-    /// The bias, less what these weights make of what is added to activations.
-    fn bias(self, bias: &[i32], activations: Activations) -> impl Iterator<Item = i32> {
-        bias.iter().zip(self.plain.chunks_exact(self.depth.max(1))).map(move |(bias, row)| {
+    /// The bias, less what these weights, `plain`, make of what is added to activations.
+    fn bias(
+        self,
+        plain: &[i8],
+        bias: &[i32],
+        activations: Activations,
+    ) -> impl Iterator<Item = i32> {
+        bias.iter().zip(plain.chunks_exact(self.depth.max(1))).map(move |(bias, row)| {
             let sum = row.iter().fold(0_i32, |sum, &w| sum.wrapping_add(w.into()));
             let zero_points = self.zero_point.wrapping_mul(self.depth as i32);
             let sum = sum.wrapping_sub(zero_points);

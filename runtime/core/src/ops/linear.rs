@@ -82,7 +82,7 @@ impl Arithmetic {
 
 /// The tensor that has the weights' shape, and its operand: input 1, or, of weights that are stored
 /// in less and not in tiles, the scratch memory that they are unpacked into.
-pub(super) fn weights<'m>(record: &Record<'m>) -> Result<(TensorInfo<'m>, usize), OperatorError> {
+pub(crate) fn weights<'m>(record: &Record<'m>) -> Result<(TensorInfo<'m>, usize), OperatorError> {
     let (weights, tiles) = record.weights(1)?;
     if tiles.is_some() {
         return Ok((weights, 1));
@@ -105,7 +105,7 @@ pub(super) fn weight_dims(record: &Record<'_>, axes: core::ops::Range<usize>) ->
 /// Packed weights, and the scratch memory that they are unpacked into. Steps belong to channels where
 /// those are innermost (`channels_last`), else to as many equal parts of the weights as there are
 /// steps.
-fn packed<'m>(
+pub(crate) fn packed<'m>(
     record: &Record<'m>,
     channels_last: bool,
 ) -> Result<(Int4<'m>, Place), OperatorError> {

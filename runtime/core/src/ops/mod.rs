@@ -10,7 +10,7 @@ use crate::{DType, OperatorError, Record, Row, call::Machine, memory::Only};
 
 mod axis;
 mod elementwise;
-mod linear;
+pub(crate) mod linear;
 mod movement;
 pub mod pool;
 mod reduction;
