@@ -130,7 +130,7 @@ impl Block {
             | Requantize::DoubleUp(FixedScales { multiplier: &[multiplier], shift: &[shift] })
             | Requantize::Single(FixedScales { multiplier: &[multiplier], shift: &[shift] }) => {
                 let all = Scales::fixed(&[multiplier; 8], &[shift; 8], name);
-                for (_, scales) in vectors {
+                for scales in block.scales.iter_mut().take(used) {
                     scales.write(all);
                 }
             }
