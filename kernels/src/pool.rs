@@ -145,6 +145,7 @@ fn inside(index: usize, stride: usize, pad: usize, kernel: usize, input: usize) 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::testing::shapes::channelwise;
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -178,19 +179,14 @@ pub(crate) mod tests {
 
     /// Small and large windows, some in the padding, and any number of channels.
     pub(crate) fn any_geometry() -> impl Strategy<Value = Pool2d> {
-        let axis = || (1_usize..20, 1_usize..20, 1_usize..5, 0_usize..4, 1_usize..5);
-        (1_usize..3, axis(), axis(), 1_usize..71).prop_map(|(batches, h, w, depth)| {
-            let ((h, kernel_h, stride_h, pad_top, out_h), (w, kernel_w, stride_w, pad_left, out_w)) =
-                (h, w);
-            Pool2d {
-                input: [batches, h, w, depth],
-                output: [batches, out_h, out_w, depth],
-                kernel: [kernel_h, kernel_w],
-                stride_h,
-                stride_w,
-                pad_top,
-                pad_left,
-            }
+        channelwise().prop_map(|g| Pool2d {
+            input: g.input,
+            output: g.output,
+            kernel: g.kernel,
+            stride_h: g.window.stride_h,
+            stride_w: g.window.stride_w,
+            pad_top: g.window.pad_top,
+            pad_left: g.window.pad_left,
         })
     }
 

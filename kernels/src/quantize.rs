@@ -163,7 +163,7 @@ pub(crate) mod tests {
     pub(crate) fn holds(kernels: &Kernels, cases: u32) {
         let special = [0.5, -0.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, -0.0];
         let zero_point = prop_oneof![-128..128_i32, any::<i32>()];
-        let strategy = (1..200_usize, 0.01..9.0_f32, zero_point, any::<bool>(), any::<u64>());
+        let strategy = (1..600_usize, 0.01..9.0_f32, zero_point, any::<bool>(), any::<u64>());
         check(kernels.level, cases, strategy, |(len, scale, zero_point, ties_to_even, seed)| {
             let mut values = Values::new(seed);
             let mut number = || match values.next() % 8 {
@@ -187,7 +187,7 @@ pub(crate) mod tests {
 
     /// Holds a level's kernel for DEQUANTIZE against the definition.
     pub(crate) fn holds_back(kernels: &Kernels, cases: u32) {
-        let strategy = (1..200_usize, 1e-4..9.0_f32, any::<i32>(), any::<u64>());
+        let strategy = (1..600_usize, 1e-4..9.0_f32, any::<i32>(), any::<u64>());
         check(kernels.level, cases, strategy, |(len, scale, zero_point, seed)| {
             let x = Values::new(seed).i8s(len);
             for zero_point in [zero_point, zero_point % 128] {

@@ -3,6 +3,8 @@
 //! The definitions work on real numbers `q − zero_point` in `f64`, which holds every sum of the
 //! tests exactly, and know nothing of folding, blocks or borders.
 
+pub(crate) mod shapes;
+
 use std::vec::Vec;
 
 use proptest::prelude::*;
@@ -49,14 +51,17 @@ impl Values {
         self.0 >> 8
     }
 
-    /// `len` values in `min..=max`: one seed in four gives only the two extremes.
+    /// `len` values in `min..=max`: one seed in four gives only the two extremes, one in sixteen the
+    /// least everywhere, and one the largest.
     pub(crate) fn integers(&mut self, len: usize, min: i64, max: i64) -> Vec<i64> {
-        let extreme = self.next().is_multiple_of(4);
+        let kind = self.next() % 16;
         let span = (max - min) as u64 + 1;
         (0..len)
-            .map(|_| match (extreme, self.next()) {
-                (true, bits) => [min, max][(bits % 2) as usize],
-                (false, bits) => min + (bits % span) as i64,
+            .map(|_| match (kind, self.next()) {
+                (0..4, bits) => [min, max][(bits % 2) as usize],
+                (4, _) => min,
+                (5, _) => max,
+                (_, bits) => min + (bits % span) as i64,
             })
             .collect()
     }
@@ -263,7 +268,8 @@ pub(crate) fn geometry() -> impl Strategy<Value = Geometry> {
     })
 }
 
-/// Output scales of a test, for `channels` or for all, under each rounding.
+/// Output scales of a test, for `channels` or for all, under each rounding: as those of most models,
+/// some of 1/2 and more, any that a file may have, or only extremes.
 #[derive(Debug)]
 pub(crate) struct Scales {
     multiplier: Vec<i32>,
@@ -275,10 +281,26 @@ pub(crate) struct Scales {
 impl Scales {
     pub(crate) fn new(values: &mut Values, channels: usize) -> Self {
         let len = if values.next().is_multiple_of(2) { 1 } else { channels };
-        let multiplier = values.i32s(len, 1 << 30, i64::from(i32::MAX));
-        let shift: Vec<i8> = values.integers(len, -12, 3).into_iter().map(|v| v as i8).collect();
+        let kind = values.next() % 8;
+        let [least, most] = match kind {
+            0..4 => [-12, -1],
+            4 => [-12, 3],
+            _ => [-31, 30],
+        };
+        let mut multiplier = values.i32s(len, 1 << 30, i64::from(i32::MAX));
+        let shift = values.integers(len, least, most);
+        let shift: Vec<i8> = shift.into_iter().map(|v| v as i8).collect();
+        if kind >= 6 {
+            for multiplier in &mut multiplier {
+                *multiplier = [0, 1 << 30, i32::MAX][(values.next() % 3) as usize];
+            }
+        }
         let scale = |(&m, &s): (&i32, &i8)| f64::from(m) * libm::exp2(f64::from(s) - 31.0);
-        let f64s: Vec<f64> = multiplier.iter().zip(&shift).map(scale).collect();
+        let mut f64s: Vec<f64> = multiplier.iter().zip(&shift).map(scale).collect();
+        if kind == 7 {
+            let unusual = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, -0.5, 1e-40, 3e38];
+            f64s[values.next() as usize % len] = unusual[(values.next() % 7) as usize];
+        }
         let f32s = f64s.iter().map(|&s| s as f32).collect();
         Self { multiplier, shift, f32s, f64s }
     }
@@ -300,9 +322,20 @@ impl Scales {
     }
 }
 
-/// A random output stage for int8.
+/// A Q0.31 multiplier and a shift: any that a file may have, or extremes.
+pub(crate) fn any_scale(values: &mut Values) -> (i32, i32) {
+    let multiplier = match values.next() % 4 {
+        0 => [0, 1 << 30, i32::MAX][(values.next() % 3) as usize],
+        1 => values.i32s(1, 0, i64::from(i32::MAX))[0],
+        _ => values.i32s(1, 1 << 30, i64::from(i32::MAX))[0],
+    };
+    (multiplier, values.i32s(1, -31, 30)[0])
+}
+
+/// A random output stage for int8, of the whole range as often as not.
 pub(crate) fn output_stage(values: &mut Values) -> Output {
-    let bounds = values.integers(2, -128, 127);
+    let whole = values.next().is_multiple_of(2);
+    let bounds = if whole { std::vec![-128, 127] } else { values.integers(2, -128, 127) };
     Output {
         output_offset: values.i32s(1, -128, 127)[0],
         activation_min: *bounds.iter().min().unwrap() as i32,
@@ -322,7 +355,9 @@ pub(crate) fn requantized(
         let channel = channels.next().unwrap();
         let acc = sum as i32 + bias[channel];
         let scaled = crate::requantize::Rescale::rescale(&requantize, acc, channel);
-        (scaled + output.output_offset).clamp(output.activation_min, output.activation_max)
+        scaled
+            .saturating_add(output.output_offset)
+            .clamp(output.activation_min, output.activation_max)
     };
     sums.iter().map(one).collect()
 }

@@ -196,22 +196,22 @@ pub(crate) mod tests {
     use crate::arch::Kernels;
     use crate::conv2d::conv2d_f32;
     use crate::pool::ActivationRange;
+    use crate::testing::shapes::convolution;
     use crate::testing::{Values, check, same_floats};
-    use crate::tiles::tests::shapes;
 
     /// A level's kernel.
     type Kernel<W> = fn(&TiledF32<'_, W>, &[f32], &mut [f32]) -> Result<(), Mismatch>;
 
     /// Holds a level's kernel for f32 against the definition.
     pub(crate) fn holds(kernels: &Kernels, cases: u32) {
-        check(kernels.level, cases, (shapes(), any::<u64>()), |(g, seed)| {
+        check(kernels.level, cases, (convolution(), any::<u64>()), |(g, seed)| {
             tiled(kernels.conv2d_tiled_f32, Values::floats, g, seed)
         });
     }
 
     /// Holds a level's kernel for f16 against the definition.
     pub(crate) fn holds_f16(kernels: &Kernels, cases: u32) {
-        check(kernels.level, cases, (shapes(), any::<u64>()), |(g, seed)| {
+        check(kernels.level, cases, (convolution(), any::<u64>()), |(g, seed)| {
             tiled(kernels.conv2d_tiled_f16, Values::halves, g, seed)
         });
     }

@@ -150,3 +150,13 @@ fn fold(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn products_in_tiles_are_the_definitions() {
+        for kernels in crate::arch::available() {
+            crate::batch_matmul::tests::holds(kernels, crate::testing::cases());
+        }
+    }
+}
