@@ -264,8 +264,10 @@ mod tests {
         }
     }
 
+    /// The profile is that of the firmware, so that the core library of it serves.
     const MANIFEST: &str = "[package]\nname = \"audited\"\nedition = \"2024\"\n[workspace]\n\
-                            [profile.release]\npanic = \"abort\"\nlto = true\n";
+                            [profile.release]\nopt-level = 3\nlto = \"fat\"\ncodegen-units = 1\n\
+                            panic = \"abort\"\ndebug = false\n";
     const PROGRAM: &str = "#![no_std]\n#![no_main]\n
         #[panic_handler] fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }
         static TABLE: [u32; 5] = [2, 3, 5, 7, 11];
@@ -293,8 +295,8 @@ mod tests {
         let program = PROGRAM.replace("LOOK_UP", look_up);
         std::fs::write(folder.path().join("src/main.rs"), program).unwrap();
         // The folder of the measurements, where the core library may have been built already.
-        let target_dir = crate::paths::build().join(target.folder());
-        let mut command = toolchain.build(target.triple, &target_dir, &[]);
+        let target_dir = crate::paths::build().join(target.folder);
+        let mut command = toolchain.build(target.triple, &target_dir, target.flags());
         let output = command.arg("--release").current_dir(&folder).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Some(Program::read(&target_dir.join(target.triple).join("release/audited")).unwrap())

@@ -70,7 +70,7 @@ pub fn build(
 ) -> Result<Built> {
     let toolchain = Toolchain::find(target.triple)?;
     say_fallback(toolchain, target);
-    let target_dir = paths::build().join(target.folder());
+    let target_dir = paths::build().join(target.folder);
     let io = |problem: std::io::Error| failed!("{}: {problem}", target_dir.display());
     fs::create_dir_all(&target_dir).map_err(io)?;
     // Until the programs are copied away, nobody else may build others in their place.
@@ -112,7 +112,7 @@ pub fn build_package(
 ) -> Result<PathBuf> {
     let toolchain = Toolchain::find(target.triple)?;
     say_fallback(toolchain, target);
-    let target_dir = paths::build().join(target.folder());
+    let target_dir = paths::build().join(target.folder);
     run_cargo(toolchain, target, &target_dir, package, arguments)?;
     Ok(target_dir.join(target.triple).join("release"))
 }
@@ -124,9 +124,7 @@ fn run_cargo(
     package: &Path,
     arguments: impl FnOnce(&mut Command),
 ) -> Result<()> {
-    let flags = target.cpu.map(|cpu| format!("target-cpu={cpu}"));
-    let flags: Vec<&str> = flags.iter().flat_map(|cpu| ["-C", cpu]).collect();
-    let mut command = toolchain.build(target.triple, target_dir, &flags);
+    let mut command = toolchain.build(target.triple, target_dir, target.flags());
     arguments(command.current_dir(package));
     let output =
         command.output().map_err(|problem| failed!("cargo cannot be started: {problem}"))?;

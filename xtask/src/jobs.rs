@@ -73,8 +73,7 @@ pub fn run_all(
 ) -> Vec<Option<Result<Measurement>>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (index, job) in jobs.iter().enumerate() {
-        match groups.iter_mut().find(|group| jobs[group[0]].target.folder() == job.target.folder())
-        {
+        match groups.iter_mut().find(|group| jobs[group[0]].target.folder == job.target.folder) {
             Some(group) => group.push(index),
             None => groups.push(vec![index]),
         }

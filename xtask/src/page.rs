@@ -11,6 +11,7 @@ use std::{
 use crate::{
     error::{Result, failed},
     paths, qemu,
+    targets::TARGETS,
     toolchain::Toolchain,
 };
 
@@ -69,9 +70,10 @@ pub fn run(page: &str, folder: &Path, toolchain: Toolchain) -> Result<String> {
     let config = fs::read_to_string(folder.join(".cargo/config.toml")).map_err(io)?;
     let triple = quoted(&config, "target = ").next().unwrap_or_default().to_owned();
     // A toolchain that brings flags of its own replaces the file's, which are handed to it instead.
-    let flags: Vec<&str> = quoted(&config, "rustflags = ").collect();
-    let target_dir = folder.join("target");
-    let mut build = toolchain.build(&triple, &target_dir, &flags);
+    let flags = quoted(&config, "rustflags = ").map(str::to_owned).collect();
+    // A folder of the measurements, where much of what is needed may have been built already.
+    let target_dir = paths::build().join(TARGETS[0].folder);
+    let mut build = toolchain.build(&triple, &target_dir, flags);
     let output = build.current_dir(folder).arg("--release").output().map_err(io)?;
     if !output.status.success() {
         return Err(failed!("the page's project: {}", String::from_utf8_lossy(&output.stderr)));

@@ -12,6 +12,9 @@ pub struct Target {
     /// `-C target-cpu`: the compiler orders instructions, and so uses registers, as it suits the
     /// processor.
     pub cpu: Option<&'static str>,
+    /// The folder that its programs are built in. Those of a folder share what is compiled for the
+    /// host, and are built one after the other: two folders keep two cores busy.
+    pub folder: &'static str,
     /// Boards with it, the one to be preferred first.
     pub boards: &'static [Board],
 }
@@ -71,10 +74,9 @@ impl Counter {
 }
 
 impl Target {
-    /// The folder that its programs are built in: targets with the same compiler's arguments share
-    /// it, and with it the core library.
-    pub fn folder(&self) -> String {
-        self.cpu.map_or(self.triple.to_owned(), |cpu| format!("{}-{cpu}", self.triple))
+    /// The compiler's arguments for its programs.
+    pub fn flags(&self) -> Vec<String> {
+        self.cpu.iter().flat_map(|cpu| ["-C".into(), format!("target-cpu={cpu}")]).collect()
     }
 }
 
@@ -120,6 +122,7 @@ pub const TARGETS: [Target; 7] = [
         title: "M0",
         triple: "thumbv6m-none-eabi",
         cpu: Some("cortex-m0"),
+        folder: "a",
         // A Cortex-M3 executes the same instructions where the M0's board has too little memory.
         boards: &[MICROBIT, AN385],
     },
@@ -128,6 +131,7 @@ pub const TARGETS: [Target; 7] = [
         title: "M3",
         triple: "thumbv7m-none-eabi",
         cpu: Some("cortex-m3"),
+        folder: "a",
         boards: &[AN385],
     },
     Target {
@@ -135,6 +139,7 @@ pub const TARGETS: [Target; 7] = [
         title: "M4",
         triple: "thumbv7em-none-eabihf",
         cpu: Some("cortex-m4"),
+        folder: "a",
         boards: &[AN386],
     },
     Target {
@@ -142,6 +147,7 @@ pub const TARGETS: [Target; 7] = [
         title: "M7",
         triple: "thumbv7em-none-eabihf",
         cpu: Some("cortex-m7"),
+        folder: "b",
         boards: &[AN500],
     },
     Target {
@@ -149,6 +155,7 @@ pub const TARGETS: [Target; 7] = [
         title: "M33",
         triple: "thumbv8m.main-none-eabihf",
         cpu: Some("cortex-m33"),
+        folder: "a",
         boards: &[AN505],
     },
     Target {
@@ -156,6 +163,7 @@ pub const TARGETS: [Target; 7] = [
         title: "M55",
         triple: "thumbv8m.main-none-eabihf",
         cpu: Some("cortex-m55"),
+        folder: "b",
         boards: &[AN547],
     },
     Target {
@@ -163,6 +171,7 @@ pub const TARGETS: [Target; 7] = [
         title: "RV32",
         triple: "riscv32imac-unknown-none-elf",
         cpu: None,
+        folder: "b",
         boards: &[VIRT],
     },
 ];

@@ -77,8 +77,7 @@ impl Toolchain {
 
     /// `cargo build` for the target, to which the package's own arguments are to be added. `flags`
     /// are the compiler's.
-    pub fn build(self, triple: &str, target_dir: &Path, flags: &[&str]) -> Command {
-        let mut flags = flags.to_vec();
+    pub fn build(self, triple: &str, target_dir: &Path, mut flags: Vec<String>) -> Command {
         let mut command = match self {
             Self::Active => {
                 let mut command = Command::new("cargo");
@@ -89,7 +88,8 @@ impl Toolchain {
                 command
             }
             Self::DebianBuildStd => {
-                flags.extend(["-C", "linker=ld.lld", "-C", "linker-flavor=ld.lld"]);
+                let linker = ["-C", "linker=ld.lld", "-C", "linker-flavor=ld.lld"];
+                flags.extend(linker.map(str::to_owned));
                 let mut command = Command::new(DEBIAN_CARGO);
                 for name in LEAKING {
                     command.env_remove(name);
@@ -167,7 +167,11 @@ mod tests {
 
     #[test]
     fn the_outer_cargo_does_not_decide_for_debian_s() {
-        let command = Toolchain::DebianBuildStd.build(TRIPLE, Path::new("out"), &["-C", "x=y"]);
+        let command = Toolchain::DebianBuildStd.build(
+            TRIPLE,
+            Path::new("out"),
+            vec!["-C".to_owned(), "x=y".to_owned()],
+        );
         let env = |name: &str| {
             command
                 .get_envs()
