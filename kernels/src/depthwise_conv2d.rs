@@ -43,7 +43,7 @@ pub struct DepthwiseConv2dI8<'a, R = Requantize<'a>> {
 impl<R: Rescale> DepthwiseConv2dI8<'_, R> {
     /// The same layer over an image of one row, where the image is one column: all numbers are where
     /// they were.
-    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    #[cfg(all(simd, not(target_arch = "aarch64")))]
     pub(crate) fn as_row(&self) -> Option<Self> {
         let Self { input, output, kernel, window, .. } = *self;
         let ([batches, input_h, input_w, channels], [output_batches, height, width, outputs]) =

@@ -69,7 +69,8 @@ fn whole_sum<const ROUNDING: u8>(p: &SumI8<'_>, operands: [Operand<'_, i8>; 2], 
     while count - i >= 16 {
         // SAFETY: there are sixteen elements from `i` on.
         unsafe {
-            let bytes = sum.of::<ROUNDING>([a, b].map(|x| v128_load(x.add(i).cast())));
+            let operands = [v128_load(a.add(i).cast()), v128_load(b.add(i).cast())];
+            let bytes = sum.of::<ROUNDING>(operands);
             v128_store(y.add(i).cast(), bytes);
         }
         i += 16;
@@ -101,7 +102,7 @@ impl Sum {
     /// Of sixteen elements each.
     #[inline(always)]
     fn of<const ROUNDING: u8>(&self, [a, b]: [v128; 2]) -> v128 {
-        let ([a_input, b_input], [a, b]) = (&self.inputs, [a, b]);
+        let [a_input, b_input] = &self.inputs;
         let (a, b) = (a_input.quarters::<ROUNDING>(a), b_input.quarters::<ROUNDING>(b));
         let mut sums = [i32x4_splat(0); 4];
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
@@ -125,13 +126,16 @@ impl Common {
     fn quarters<const ROUNDING: u8>(&self, x: v128) -> [v128; 4] {
         let (low, high) = (i16x8_extend_low_i8x16(x), i16x8_extend_high_i8x16(x));
         let (low, high) = (i16x8_add(low, self.offset), i16x8_add(high, self.offset));
-        let quarters = [
+        let mut quarters = [
             i32x4_extend_low_i16x8(low),
             i32x4_extend_high_i16x8(low),
             i32x4_extend_low_i16x8(high),
             i32x4_extend_high_i16x8(high),
         ];
-        quarters.map(|x| self.scale.apply::<ROUNDING>(i32x4_shl(x, self.left)))
+        for x in &mut quarters {
+            *x = self.scale.apply::<ROUNDING>(i32x4_shl(*x, self.left));
+        }
+        quarters
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) fn depthwise_conv2d_asymmetric_i8(
 
 /// Whether it could be done here.
 fn any(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<bool, Mismatch> {
+    // It is the outputs of a row that are computed together.
+    let p = &p.as_row().unwrap_or(*p);
     let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], .. } = *p;
     let ([batches, input_h, input_w, channels], [output_batches, height, width, _]) =
         (input, output);

@@ -109,9 +109,11 @@ unsafe fn product<const R: usize, const V: usize>(
     let mut sums = [[i32x4_splat(0); V]; R];
     for _ in 0..segments {
         for _ in 0..steps {
-            // SAFETY: there are `R` rows, of which each segment has this step.
-            let fours: [v128; R] =
-                core::array::from_fn(|r| unsafe { v128_load64_splat(x.add(r * stride).cast()) });
+            let mut fours = [i32x4_splat(0); R];
+            for (r, four) in fours.iter_mut().enumerate() {
+                // SAFETY: there are `R` rows, of which each segment has this step.
+                *four = unsafe { v128_load64_splat(x.add(r * stride).cast()) };
+            }
             for v in 0..V {
                 // SAFETY: a tile has sixteen outputs.
                 let weights = unsafe { i16x8_load_extend_i8x8(w.add(v * 8)) };

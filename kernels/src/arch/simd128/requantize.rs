@@ -10,7 +10,9 @@
 //! ```
 //!
 //! That loses nothing where results have 16 bits, as all have but those of layers whose sums can be
-//! beyond any int8; there, what is too large is cut off before.
+//! beyond any int8; there, what is too large is cut off before. Scales below 2^-17 belong to channels
+//! without weights, whose biases are as large as int32 has room for; their products are shifted by 16
+//! before the power of two is multiplied.
 
 use core::arch::wasm32::*;
 
@@ -30,6 +32,9 @@ const FLOAT64: u8 = 4;
 /// The shift that all lanes have in common.
 const COMMON: i32 = 16;
 
+/// The largest number before that shift, which leaves room for what rounds it.
+const LARGEST: i32 = 0x7FFE_0000;
+
 /// The largest product of an activation and a weight with its zero point.
 const PRODUCT: u64 = 128 * 255;
 
@@ -41,9 +46,9 @@ pub(super) struct Block {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Scales are below 1/2, and no sum's result has more than 16 bits.
+    /// Scales are from 2^-17 to below 1/2, and no sum's result has more than 16 bits.
     Ordinary,
-    /// Results may have more, or scales be larger.
+    /// Results may have more, or scales be smaller or larger.
     Any,
     /// What only the definition is made for.
     Rare,
@@ -54,12 +59,17 @@ enum Kind {
 struct Scales {
     /// Q0.31; or four f32; or two f64.
     factor: v128,
-    /// `2^(16 + shift)`, or 2^16 where the shift is to the left; or two more f64.
+    /// `2^(16 + shift)`, or 2^16 where the shift is to the left; for [`Scales::deep`] ones
+    /// `2^(32 + shift)`. Or two more f64.
     power: v128,
-    /// `2^(1 + shift)` where the shift is to the left, else 2.
-    twice: v128,
+    /// `2^shift` where the shift is to the left, else 1.
+    left: v128,
     /// The largest number that may be multiplied by `power`.
     limit: v128,
+    /// All ones where the shift is to the right by more than 16.
+    deep: v128,
+    /// What rounds the product under `single`: nothing where it is shifted further, which rounds.
+    round: v128,
 }
 
 impl Block {
@@ -71,9 +81,9 @@ impl Block {
         }
         this.kind = match stage.requantize {
             Requantize::Double(s) | Requantize::DoubleUp(s) => {
-                this.fixed::<false>(stage, s, channel, count)
+                this.fixed(stage, s, channel, count, stage.small)
             }
-            Requantize::Single(s) => this.fixed::<true>(stage, s, channel, count),
+            Requantize::Single(s) => this.fixed(stage, s, channel, count, true),
             Requantize::Float32(s) => {
                 let factors: [f32; BLOCK] = lanes(s, channel, count);
                 let most = factors.iter().fold(0.0, |most: f32, factor| most.max(factor.abs()));
@@ -99,18 +109,19 @@ impl Block {
         this
     }
 
-    /// Fixed-point scales.
-    fn fixed<const IS_SINGLE: bool>(
+    /// Fixed-point scales; whether sums are `small` enough for the ordinary ones.
+    fn fixed(
         &mut self,
         stage: &OutputStage<'_>,
         s: FixedScales<'_>,
         channel: usize,
         count: usize,
+        small: bool,
     ) -> Kind {
         let bound = stage.bound(PRODUCT);
         let mut multiplier: [i32; BLOCK] = lanes(s.multiplier, channel, count);
         let shift: [i8; BLOCK] = lanes(s.shift, channel, count);
-        let [mut power, mut twice, mut limit] = [[0; BLOCK]; 3];
+        let [mut power, mut left, mut limit, mut deep, mut round] = [[0; BLOCK]; 5];
         let (mut largest, mut smallest) = (i32::from(i8::MIN), i32::from(i8::MAX));
         for i in 0..count {
             let shift = i32::from(shift[i]);
@@ -119,36 +130,34 @@ impl Block {
             let shift = if none { -COMMON } else { shift };
             multiplier[i] = if none { 0 } else { multiplier[i] };
             (largest, smallest) = (largest.max(shift), smallest.min(shift));
-            let (left, right) = if IS_SINGLE { (0, shift) } else { (shift.max(0), shift.min(0)) };
-            let bits = (COMMON + right).clamp(0, 30);
+            deep[i] = if shift < -COMMON { -1 } else { 0 };
+            let bits = if shift < -COMMON { 2 * COMMON + shift } else { COMMON + shift.min(0) };
             power[i] = 1_i32.wrapping_shl(bits as u32);
-            twice[i] = 2_i32.wrapping_shl(left as u32);
-            limit[i] = if IS_SINGLE { i32::MAX >> bits } else { 0x7FFE_0000 >> bits };
+            left[i] = 1_i32.wrapping_shl(shift.max(0) as u32);
+            limit[i] = LARGEST >> bits;
+            round[i] = if shift < 0 { 0 } else { 1 << 30 };
         }
         let normal = |m: &i32| *m == 0 || *m >= 1 << 30;
-        if smallest < -COMMON || !multiplier[..count].iter().all(normal) {
+        if !multiplier[..count].iter().all(normal) {
             return Kind::Rare;
         }
-        let vectors = multiplier.as_chunks().0.iter().zip(power.as_chunks().0);
-        let vectors = vectors.zip(twice.as_chunks().0).zip(limit.as_chunks().0);
-        for (scales, (((multiplier, power), twice), limit)) in self.scales.iter_mut().zip(vectors) {
-            let [factor, power, twice, limit] = [multiplier, power, twice, limit].map(vector);
-            *scales = Scales { factor, power, twice, limit };
-        }
-        let shifted = |bound: u64, shift: i32| bound.saturating_mul(1 << shift.clamp(0, 63));
-        if IS_SINGLE {
-            return match shifted(bound, COMMON + largest) {
-                ..0x7FFF_FFFF => Kind::Ordinary,
-                // Larger results than those of 32 bits would wrap.
-                _ if largest <= 0 => Kind::Any,
-                _ if largest <= 30 - COMMON && shifted(bound, largest) < 1 << 31 => Kind::Any,
-                _ => Kind::Rare,
+        let of = |numbers: &[i32; BLOCK], i: usize| vector(&numbers.as_chunks().0[i]);
+        for (i, scales) in self.scales.iter_mut().enumerate() {
+            *scales = Scales {
+                factor: of(&multiplier, i),
+                power: of(&power, i),
+                left: of(&left, i),
+                limit: of(&limit, i),
+                deep: of(&deep, i),
+                round: of(&round, i),
             };
         }
-        match shifted(bound, COMMON + largest) {
-            ..0x7FFE_0000 if largest < 0 && stage.small => Kind::Ordinary,
-            _ if shifted(bound, 1 + largest.max(0)) < 1 << 31 => Kind::Any,
-            _ => Kind::Rare,
+        let shifted = |bound: u64, shift: i32| bound.saturating_mul(1 << shift.clamp(0, 63));
+        let within = shifted(bound, COMMON + largest) < LARGEST as u64;
+        match smallest >= -COMMON && largest < 0 && within && small {
+            true => Kind::Ordinary,
+            false if shifted(bound, largest.max(0)) < 1 << 31 => Kind::Any,
+            false => Kind::Rare,
         }
     }
 
@@ -174,6 +183,9 @@ impl Block {
             }
             (Requantize::Double(_), _) => {
                 self.rows::<DOUBLE, false>(stage, acc, y, channel, count);
+            }
+            (Requantize::DoubleUp(_), Kind::Ordinary) => {
+                self.rows::<DOUBLE_UP, true>(stage, acc, y, channel, count)
             }
             (Requantize::DoubleUp(_), _) => {
                 self.rows::<DOUBLE_UP, false>(stage, acc, y, channel, count)
@@ -293,7 +305,7 @@ impl Last {
 impl Scales {
     fn zero() -> Self {
         let zero = i32x4_splat(0);
-        Self { factor: zero, power: zero, twice: zero, limit: zero }
+        Self { factor: zero, power: zero, left: zero, limit: zero, deep: zero, round: zero }
     }
 
     /// Four sums scaled; what is beyond 16 bits stays beyond those of a byte and an offset.
@@ -310,32 +322,47 @@ impl Scales {
                 let high = round_away(f64x2_mul(f64x2_convert_low_i32x4(high), self.power));
                 i32x4_shuffle::<0, 2, 4, 6>(low, high)
             }
+            _ if !ORDINARY => self.apply_any::<ROUNDING>(acc),
             SINGLE => {
-                let acc = if ORDINARY { acc } else { self.limited(acc) };
                 let acc = i32x4_mul(acc, self.power);
                 i32x4_shr(high_halves(acc, self.factor, i64x2_splat(1 << 46)), 15)
             }
             _ => {
-                let twice = if ORDINARY { i32x4_shl(acc, 1) } else { i32x4_mul(acc, self.twice) };
-                let high = high_halves(twice, self.factor, i64x2_splat(1 << 31));
-                let high = if ORDINARY { high } else { self.limited(high) };
+                let high = high_halves(i32x4_shl(acc, 1), self.factor, i64x2_splat(1 << 31));
                 let high = i32x4_mul(high, self.power);
                 let half = i32x4_splat(1 << (COMMON - 1));
-                // Half away from zero is half up after one less for negative numbers.
-                let half = match ROUNDING {
-                    DOUBLE => i32x4_add(half, i32x4_shr(high, 31)),
-                    _ => half,
-                };
+                let half = i32x4_add(half, sign::<ROUNDING>(high));
                 i32x4_shr(i32x4_add(high, half), COMMON as u32)
             }
         }
     }
 
-    /// Numbers no larger than `power` can multiply.
+    /// The same with any fixed-point scales. Under `single` a product that is shifted further is not
+    /// rounded before, so that what is left is `double_up`.
     #[inline(always)]
-    fn limited(&self, x: v128) -> v128 {
-        i32x4_max(i32x4_min(x, self.limit), i32x4_neg(self.limit))
+    fn apply_any<const ROUNDING: u8>(&self, acc: v128) -> v128 {
+        let acc = i32x4_mul(acc, self.left);
+        let round = if ROUNDING == SINGLE { self.round } else { i32x4_splat(1 << 30) };
+        let low = i64x2_extmul_low_i32x4(acc, self.factor);
+        let high = i64x2_extmul_high_i32x4(acc, self.factor);
+        let low = u64x2_shr(i64x2_add(low, i64x2_extend_low_i32x4(round)), 31);
+        let high = u64x2_shr(i64x2_add(high, i64x2_extend_high_i32x4(round)), 31);
+        let product = i32x4_shuffle::<0, 2, 4, 6>(low, high);
+        let sign = sign::<ROUNDING>(product);
+        let deep = i32x4_shr(i32x4_add(product, sign), COMMON as u32);
+        let x = v128_bitselect(deep, product, self.deep);
+        // No larger than `power` can multiply.
+        let x = i32x4_max(i32x4_min(x, self.limit), i32x4_neg(self.limit));
+        let half = i32x4_add(i32x4_splat(1 << (COMMON - 1)), v128_andnot(sign, self.deep));
+        i32x4_shr(i32x4_add(i32x4_mul(x, self.power), half), COMMON as u32)
     }
+}
+
+/// What is added before numbers are rounded half up: half away from zero is half up after one less
+/// for negative numbers.
+#[inline(always)]
+fn sign<const ROUNDING: u8>(of: v128) -> v128 {
+    if ROUNDING == DOUBLE { i32x4_shr(of, 31) } else { i32x4_splat(0) }
 }
 
 /// The high halves of `a × b + round`, in 64 bits.
