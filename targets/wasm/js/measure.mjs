@@ -9,29 +9,42 @@ export function measure(body, { warm = 3e8, budget = 1e9 } = {}) {
   return { min: times[0], median: times[times.length >> 1], runs: times.length };
 }
 
-/** The times of calls that take `budget` in all, at least three. */
-export function repeat(body, budget) {
+// The processor's time, which is counted in microseconds.
+const used = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) * 1000;
+};
+
+/**
+ * The times of calls that take `budget` in all, at least one; each after `prepare`, which is not
+ * timed. A call of a millisecond and more counts with the processor's time where that is less: others
+ * may have had the processor meanwhile.
+ */
+export function repeat(body, budget, prepare = () => {}) {
   const times = [];
   const end = now() + budget;
-  for (let before = now(); before < end || times.length < 3; ) {
+  for (let after = now(); after < end || times.length < 1; ) {
+    prepare();
+    const [usedBefore, before] = [used(), now()];
     body();
-    const after = now();
-    times.push(after - before);
-    before = after;
+    after = now();
+    const time = after - before;
+    times.push(time < 1e6 ? time : Math.min(time, used() - usedBefore));
   }
   return times;
 }
 
-/** The least time of each operator of a model, over `runs` runs. */
-export function perLayer(model, runs = 300) {
+/** The least time of each operator of a model over a second's runs, at least one; each after `prepare`. */
+export function perLayer(model, prepare) {
   const least = model.info.operators.map(() => Infinity);
-  for (let run = 0; run < runs; run += 1) {
+  const run = () => {
     let more = true;
     for (let op = 0; more; op += 1) {
       const before = now();
       more = model.step();
       least[op] = Math.min(least[op], now() - before);
     }
-  }
+  };
+  repeat(run, 1e9, prepare);
   return least.map((min, op) => ({ operator: model.info.operators[op], min }));
 }
