@@ -5,6 +5,10 @@ use super::Level;
 /// Multiply-accumulates of int8 by the instructions that a level's products are made of: `rounds` times
 /// ten, of registers, none of which waits for another. Returns how many that are, for a caller that
 /// measures how long it takes; `None` where the processor does not have them or they are not known.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "which instructions to count is not known elsewhere")
+)]
 pub fn int8_products(level: Level, rounds: u32) -> Option<u64> {
     super::of(level)?;
     #[cfg(target_arch = "x86_64")]
@@ -14,6 +18,10 @@ pub fn int8_products(level: Level, rounds: u32) -> Option<u64> {
 }
 
 /// The same of f32.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "which instructions to count is not known elsewhere")
+)]
 pub fn f32_products(level: Level, rounds: u32) -> Option<u64> {
     super::of(level)?;
     #[cfg(target_arch = "x86_64")]

@@ -10,15 +10,20 @@ mod mean;
 mod pool;
 mod softmax;
 
-use super::{Kernels, MulI8};
-use crate::Mismatch;
-use crate::average_pool_2d::AveragePool2d;
-use crate::broadcast::{Operand, Walk};
-use crate::max_pool_2d::MaxPool2d;
-use crate::quantize::{Dequantize, Quantize};
-use crate::reduce_quantized::SumQuantized;
-use crate::requantize::Requantize;
-use crate::softmax::SoftmaxI8;
+use super::Kernels;
+// The types of arguments: only functions with features of their own are written out.
+#[cfg(target_arch = "x86_64")]
+use {
+    super::MulI8,
+    crate::Mismatch,
+    crate::average_pool_2d::AveragePool2d,
+    crate::broadcast::{Operand, Walk},
+    crate::max_pool_2d::MaxPool2d,
+    crate::quantize::{Dequantize, Quantize},
+    crate::reduce_quantized::SumQuantized,
+    crate::requantize::Requantize,
+    crate::softmax::SoftmaxI8,
+};
 
 /// The kernels of this folder as a table for each list of features, for a level to take over what it
 /// has nothing better for.
