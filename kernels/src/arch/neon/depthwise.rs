@@ -8,6 +8,8 @@
 //!    widened, [`Widening`]; with them rows are brought together, [`super::super::neon_dot`];
 //! 3. keep the weights of a 3×3 kernel in registers.
 //!
+//! An image of one column is taken as one of one row.
+//!
 //! What channels there are behind the last sixteen begin within them: those are computed twice.
 
 use core::arch::aarch64::*;
@@ -18,14 +20,15 @@ use crate::Mismatch;
 use crate::arch::output::OutputStage;
 use crate::convolve::volume;
 use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
-use crate::window::Taps;
+use crate::window::{Taps, Window};
 
 /// Most rows of taps that are multiplied at once.
 pub(in crate::arch) const ROWS: usize = 4;
 
-/// Rows and columns of the largest kernel.
+/// Rows and columns of the largest kernel, and columns of one that has one row.
 const TALL: usize = 8;
 const WIDE: usize = 7;
+const LONG: usize = 16;
 
 /// Groups of [`ROWS`] rows of the largest kernel.
 const GROUPS: usize = TALL / ROWS;
@@ -197,6 +200,7 @@ unsafe fn any<C: Columns>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<bool, Mismatch> {
+    let p = &turned(p);
     let DepthwiseConv2dI8 { input, output, kernel: [kernel_h, kernel_w], window, .. } = *p;
     let ([batches, input_h, input_w, channels], [output_batches, height, width, _]) =
         (input, output);
@@ -208,7 +212,7 @@ unsafe fn any<C: Columns>(
     if !stage.fits()
         || [kernel_h, kernel_w, window.stride_w].contains(&0)
         || kernel_h > TALL
-        || kernel_w > WIDE
+        || kernel_w > if kernel_h == 1 { LONG } else { WIDE }
         || reach.max(window.stride_w) > BAND / 2
         || image.checked_mul(batches) != Some(x.len())
         || out.checked_mul(batches) != Some(y.len())
@@ -230,6 +234,8 @@ unsafe fn any<C: Columns>(
                 match (kernel_h, kernel_w, C::HEIGHT) {
                     (3, 3, 1) => layer.channels::<C, 3, 3, true>(x, y, first, count),
                     (3, 3, _) => layer.channels::<C, 1, 3, true>(x, y, first, count),
+                    // There are no rows to bring together.
+                    (1, ..) => layer.channels::<Widening, 1, LONG, false>(x, y, first, count),
                     (_, _, 1) => layer.channels::<C, TALL, WIDE, false>(x, y, first, count),
                     _ => layer.channels::<C, GROUPS, WIDE, false>(x, y, first, count),
                 }
@@ -238,6 +244,26 @@ unsafe fn any<C: Columns>(
         }
     }
     Ok(true)
+}
+
+/// An image of one column as one of one row, which is the same in memory: neighbouring positions of a row
+/// share columns, and a row of outputs has work of its own.
+fn turned<'a>(p: &DepthwiseConv2dI8<'a>) -> DepthwiseConv2dI8<'a> {
+    let DepthwiseConv2dI8 { input, output, kernel, window, .. } = *p;
+    if [input[2], output[2], kernel[1]] != [1; 3] || window.pad_left != 0 {
+        return *p;
+    }
+    let turn = |[n, h, w, c]: [usize; 4]| [n, w, h, c];
+    let window = Window {
+        stride_h: window.stride_w,
+        stride_w: window.stride_h,
+        dilation_h: window.dilation_w,
+        dilation_w: window.dilation_h,
+        pad_top: window.pad_left,
+        pad_left: window.pad_top,
+    };
+    let kernel = [kernel[1], kernel[0]];
+    DepthwiseConv2dI8 { input: turn(input), output: turn(output), kernel, window, ..*p }
 }
 
 /// A convolution whose shapes fit.
@@ -456,6 +482,54 @@ unsafe fn inner_columns<C: Columns, const COUNT: usize>(
                 *start = start.wrapping_add(*step);
             }
             column.write(C::column(taps));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::vec;
+
+    use super::*;
+    use crate::testing::{Scales, Values, output_stage};
+
+    proptest! {
+        #[test]
+        fn images_of_one_column_give_what_the_definition_gives(
+            [height, out_h, taps, channels] in [1..40_usize, 1..40, 1..20, 1..40],
+            [stride, dilation, pad] in [1..4_usize, 1..3, 0..5],
+            seed: u64,
+        ) {
+            let mut values = Values::new(seed);
+            let x = values.i8s(height * channels);
+            let weights = values.i8s(taps * channels);
+            let bias = values.i32s(channels, -30_000, 30_000);
+            let scales = Scales::new(&mut values, channels);
+            let p = DepthwiseConv2dI8 {
+                input: [1, height, 1, channels],
+                output: [1, out_h, 1, channels],
+                kernel: [taps, 1],
+                window: Window {
+                    stride_h: stride,
+                    dilation_h: dilation,
+                    pad_top: pad,
+                    ..Window::UNIT
+                },
+                weights: &weights,
+                weights_zero_point: values.i32s(1, -128, 127)[0],
+                input_zero_point: values.i32s(1, -128, 127)[0],
+                bias: &bias,
+                requantize: scales.all()[0],
+                output_stage: output_stage(&mut values),
+            };
+            let mut expected = vec![1; out_h * channels];
+            depthwise_conv2d::portable_asymmetric(&p, &x, &mut expected).unwrap();
+            for kernels in crate::arch::available() {
+                let mut y = vec![2; out_h * channels];
+                prop_assert_eq!((kernels.depthwise_conv2d_asymmetric_i8)(&p, &x, &mut y), Ok(()));
+                prop_assert_eq!(&y, &expected, "{:?}", kernels.level);
+            }
         }
     }
 }
