@@ -90,9 +90,10 @@ fn int8_layer<'k>(kernels: &'k Kernels, layer: &Layer) -> Box<dyn FnMut() + 'k> 
     let output_stage = Output { output_offset: -128, activation_min: -128, activation_max: 127 };
     let mut tiles = Aligned::new(0_i8, 0);
     if kind == Kind::Conv2d {
-        let bytes = tiles::bytes(channels, layer.filter()).expect("it is small");
+        let activations = kernels.tiles.expect("levels without are left out");
+        let bytes = tiles::bytes(activations, channels, layer.filter()).expect("it is small");
         tiles = Aligned::new(0_i8, bytes);
-        tiles::pack(&weights, layer.filter(), tiles.all()).expect("rows are whole");
+        tiles::pack(activations, &weights, layer.filter(), tiles.all()).expect("rows are whole");
     }
     Box::new(move || {
         let requantize = Requantize::Double(FixedScales { multiplier: &multiplier, shift: &shift });

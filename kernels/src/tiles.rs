@@ -16,7 +16,9 @@
 //! behind the last are zero.
 //!
 //! Some instructions multiply unsigned activations by signed weights. Where tiles are
-//! [`Activations::Unsigned`], an activation counts as `x + 128` and the bias makes up for it.
+//! [`Activations::Unsigned`], an activation counts as `x + 128` and the bias makes up for it. Some take
+//! eight activations at a time: tiles that are [`Activations::Eights`] have 8 columns, all else is the
+//! same.
 
 use crate::Mismatch;
 use crate::arch;
@@ -28,28 +30,46 @@ use crate::window::Window;
 /// Rows of a tile.
 pub const OUTPUTS: usize = 16;
 
-/// Columns of a tile.
+/// Columns of a tile, but for [`Activations::Eights`], where they are twice as many.
 pub const STEP: usize = 4;
 
-/// Weights of a tile.
+/// Weights of a tile of [`STEP`] columns.
 pub const TILE: usize = OUTPUTS * STEP;
 
 /// How a kernel reads activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub enum Activations {
-    /// As they are.
+    /// As they are, four at a time.
     Signed,
-    /// As `x + 128`, in `[0, 255]`.
+    /// As `x + 128`, in `[0, 255]`, four at a time.
     Unsigned,
+    /// As they are, eight at a time. Kernels that do so take [`Activations::Signed`], too.
+    Eights,
 }
 
 impl Activations {
     /// What is added to an activation.
     pub const fn offset(self) -> i32 {
         match self {
-            Self::Signed => 0,
+            Self::Signed | Self::Eights => 0,
             Self::Unsigned => 128,
+        }
+    }
+
+    /// How many are read at a time, which is the columns of a tile.
+    pub const fn step(self) -> usize {
+        match self {
+            Self::Signed | Self::Unsigned => STEP,
+            Self::Eights => 2 * STEP,
+        }
+    }
+
+    /// The same, four at a time.
+    pub const fn fours(self) -> Self {
+        match self {
+            Self::Signed | Self::Eights => Self::Signed,
+            Self::Unsigned => Self::Unsigned,
         }
     }
 }
@@ -75,30 +95,46 @@ pub struct Tiled<'a, K> {
     pub layer: K,
 }
 
-/// Bytes of the tiles of `outputs` filters of `depth` weights; `None` where they exceed memory.
-pub fn bytes(outputs: usize, depth: usize) -> Option<usize> {
-    outputs.div_ceil(OUTPUTS).checked_mul(depth.div_ceil(STEP))?.checked_mul(TILE)
+/// Bytes of the tiles of `outputs` filters of `depth` weights, to be multiplied with `activations`;
+/// `None` where they exceed memory.
+pub fn bytes(activations: Activations, outputs: usize, depth: usize) -> Option<usize> {
+    let columns = depth.checked_next_multiple_of(activations.step())?;
+    outputs.div_ceil(OUTPUTS).checked_mul(OUTPUTS)?.checked_mul(columns)
 }
 
-/// Puts `weights`, rows of `depth`, into tiles.
+/// Puts `weights`, rows of `depth`, into tiles, to be multiplied with `activations`.
 ///
 /// # Errors
 ///
 /// [`Mismatch`] where the weights are no whole rows, or `tiles` does not have the [`bytes`] of them.
-pub fn pack(weights: &[i8], depth: usize, tiles: &mut [i8]) -> Result<(), Mismatch> {
+pub fn pack(
+    activations: Activations,
+    weights: &[i8],
+    depth: usize,
+    tiles: &mut [i8],
+) -> Result<(), Mismatch> {
     let outputs = weights.len().checked_div(depth).ok_or(Mismatch)?;
     if outputs.checked_mul(depth) != Some(weights.len())
-        || bytes(outputs, depth) != Some(tiles.len())
+        || bytes(activations, outputs, depth) != Some(tiles.len())
     {
         return Err(Mismatch);
     }
     tiles.fill(0);
-    let block_bytes = depth.div_ceil(STEP) * TILE;
+    match activations {
+        Activations::Signed | Activations::Unsigned => fill::<STEP>(weights, depth, tiles),
+        Activations::Eights => fill::<{ 2 * STEP }>(weights, depth, tiles),
+    }
+    Ok(())
+}
+
+/// [`pack`] into tiles of `N` columns, which are zero.
+fn fill<const N: usize>(weights: &[i8], depth: usize, tiles: &mut [i8]) {
+    let block_bytes = depth.next_multiple_of(N) * OUTPUTS;
     let rows = weights.chunks(depth * OUTPUTS);
-    for (rows, block) in rows.zip(tiles.chunks_exact_mut(block_bytes.max(TILE))) {
+    for (rows, block) in rows.zip(tiles.chunks_exact_mut(block_bytes.max(1))) {
         for (o, row) in rows.chunks_exact(depth.max(1)).enumerate() {
-            let mut columns = block.as_chunks_mut::<STEP>().0.iter_mut().skip(o).step_by(OUTPUTS);
-            let (steps, last) = row.as_chunks::<STEP>();
+            let mut columns = block.as_chunks_mut::<N>().0.iter_mut().skip(o).step_by(OUTPUTS);
+            let (steps, last) = row.as_chunks::<N>();
             for (step, column) in steps.iter().zip(columns.by_ref()) {
                 *column = *step;
             }
@@ -107,7 +143,6 @@ pub fn pack(weights: &[i8], depth: usize, tiles: &mut [i8]) -> Result<(), Mismat
             }
         }
     }
-    Ok(())
 }
 
 impl<R> Tiled<'_, Conv2dI8<'_, R>> {
@@ -129,7 +164,8 @@ impl<R> Tiled<'_, Conv2dI8<'_, R>> {
         let filter = kernel_h.checked_mul(kernel_w).and_then(|taps| taps.checked_mul(depth));
         let filter = filter.ok_or(Mismatch)?;
         let weights = filter.checked_mul(channels).ok_or(Mismatch)?;
-        if bytes(channels, filter) != Some(self.weights.tiles.len())
+        let Tiles { tiles, activations } = self.weights;
+        if bytes(activations, channels, filter) != Some(tiles.len())
             || self.layer.bias.len() != channels
         {
             return Err(Mismatch);
@@ -194,8 +230,9 @@ fn sums<R>(
     let ([kernel_h, kernel_w], [.., depth]) = (p.layer.kernel, p.layer.input);
     let offset = p.weights.activations.offset();
     let outside = p.layer.input_zero_point as i8;
-    let block_bytes = plan.filter.div_ceil(STEP) * TILE;
-    let tiles = p.weights.tiles.get(block * block_bytes..).ok_or(Mismatch)?.as_chunks::<TILE>().0;
+    let step = p.weights.activations.step();
+    let block_bytes = plan.filter.next_multiple_of(step) * OUTPUTS;
+    let tiles = p.weights.tiles.get(block * block_bytes..).ok_or(Mismatch)?;
     let (mut accs, mut sum, mut k) = ([0_i32; OUTPUTS], 0_i32, 0);
     for tap_y in 0..kernel_h {
         for tap_x in 0..kernel_w {
@@ -203,8 +240,8 @@ fn sums<R>(
             for channel in 0..depth {
                 let x = run.map_or(Some(&outside), |run| run.get(channel)).ok_or(Mismatch)?;
                 let x = i32::from(*x) + offset;
-                let tile = tiles.get(k / STEP).ok_or(Mismatch)?;
-                let column = tile.iter().skip(k % STEP).step_by(STEP);
+                let tile = tiles.get(k / step * step * OUTPUTS..).ok_or(Mismatch)?;
+                let column = tile.iter().skip(k % step).step_by(step);
                 for (acc, w) in accs.iter_mut().zip(column) {
                     *acc = acc.wrapping_add(x * i32::from(*w));
                 }
@@ -230,6 +267,8 @@ pub(crate) mod tests {
     use crate::testing::shapes::convolution;
     use crate::testing::{Scales, Values, check, output_stage};
 
+    const ALL: [Activations; 3] = [Activations::Signed, Activations::Unsigned, Activations::Eights];
+
     /// A random layer over `g`, plain and in tiles.
     pub(crate) struct Case {
         pub geometry: Geometry,
@@ -250,8 +289,8 @@ pub(crate) mod tests {
             let ([.., depth], [.., channels]) = (g.input, g.output);
             let filter = g.kernel[0] * g.kernel[1] * depth;
             let weights = values.i8s(filter * channels);
-            let mut tiles = vec![77; bytes(channels, filter).unwrap()];
-            pack(&weights, filter, &mut tiles).unwrap();
+            let mut tiles = vec![77; bytes(activations, channels, filter).unwrap()];
+            pack(activations, &weights, filter, &mut tiles).unwrap();
             let symmetric = values.next().is_multiple_of(2);
             let weights_zero_point = if symmetric { 0 } else { values.i32s(1, -128, 127)[0] };
             let input_zero_point = values.i32s(1, -128, 127)[0];
@@ -308,12 +347,16 @@ pub(crate) mod tests {
         }
     }
 
-    /// Holds a level's kernel against the definition.
+    /// Holds a level's kernel against the definition, with all tiles that it is for.
     pub(crate) fn holds(kernels: &Kernels, cases: u32) {
-        let activations = kernels.tiles.unwrap_or(Activations::Signed);
-        check(kernels.level, cases, (convolution(), any::<u64>()), |(g, seed)| {
-            conv2d_tiled_i8(kernels.conv2d_tiled_i8, activations, g, seed)
-        });
+        let best = kernels.tiles.unwrap_or(Activations::Signed);
+        let mut all = vec![best, best.fours()];
+        all.dedup();
+        for activations in all {
+            check(kernels.level, cases, (convolution(), any::<u64>()), |(g, seed)| {
+                conv2d_tiled_i8(kernels.conv2d_tiled_i8, activations, g, seed)
+            });
+        }
     }
 
     fn conv2d_tiled_i8(
@@ -336,15 +379,17 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn tiles_hold_each_weight_where_the_picture_says(
-            outputs in 1..40_usize, depth in 1..20_usize, seed: u64,
+            outputs in 1..40_usize, depth in 1..20_usize, deep: bool, seed: u64,
         ) {
             let weights = Values::new(seed).i8s(outputs * depth);
-            let mut tiles = vec![1; bytes(outputs, depth).unwrap()];
-            pack(&weights, depth, &mut tiles).unwrap();
-            let blocks = tiles.chunks(depth.div_ceil(4) * 64).enumerate();
+            let (activations, n) =
+                if deep { (Activations::Eights, 8) } else { (Activations::Signed, 4) };
+            let mut tiles = vec![1; bytes(activations, outputs, depth).unwrap()];
+            pack(activations, &weights, depth, &mut tiles).unwrap();
+            let blocks = tiles.chunks(depth.div_ceil(n) * 16 * n).enumerate();
             for (block, tiles) in blocks {
                 for (i, &w) in tiles.iter().enumerate() {
-                    let (row, column) = (block * 16 + i % 64 / 4, i / 64 * 4 + i % 4);
+                    let (row, column) = (block * 16 + i % (16 * n) / n, i / (16 * n) * n + i % n);
                     let inside = row < outputs && column < depth;
                     prop_assert_eq!(w, if inside { weights[row * depth + column] } else { 0 });
                 }
@@ -352,18 +397,21 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn tiles_give_what_plain_weights_give(g in convolution(), unsigned: bool, seed: u64) {
-            let activations =
-                if unsigned { Activations::Unsigned } else { Activations::Signed };
+        fn tiles_give_what_plain_weights_give(
+            g in convolution(),
+            activations in prop::sample::select(ALL.as_slice()),
+            seed: u64,
+        ) {
             conv2d_tiled_i8(|p, x, y| portable(p, x, y), activations, g, seed)?;
         }
     }
 
     #[test]
     fn lengths_that_do_not_fit_are_refused() {
-        assert_eq!(pack(&[0; 6], 4, &mut [0; 64]), Err(Mismatch));
-        assert_eq!(pack(&[0; 8], 4, &mut [0; 63]), Err(Mismatch));
-        assert_eq!(pack(&[], 0, &mut []), Err(Mismatch));
+        assert_eq!(pack(Activations::Signed, &[0; 6], 4, &mut [0; 64]), Err(Mismatch));
+        assert_eq!(pack(Activations::Signed, &[0; 8], 4, &mut [0; 63]), Err(Mismatch));
+        assert_eq!(pack(Activations::Eights, &[0; 8], 4, &mut [0; 64]), Err(Mismatch));
+        assert_eq!(pack(Activations::Signed, &[], 0, &mut []), Err(Mismatch));
         let g = Geometry {
             input: [1, 2, 2, 3],
             output: [1, 2, 2, 5],

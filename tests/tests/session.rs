@@ -162,7 +162,7 @@ fn answers(file: &[u8]) -> Vec<u8> {
 #[test]
 fn packed_weights_give_the_same_answers_and_are_packed_once() {
     let plain = digits().file;
-    for activations in [Activations::Signed, Activations::Unsigned] {
+    for activations in [Activations::Signed, Activations::Unsigned, Activations::Eights] {
         let packed = pack_for(activations, plain.as_slice()).unwrap().unwrap();
         assert_ne!(packed.as_slice(), plain.as_slice());
         assert_eq!(answers(packed.as_slice()), answers(plain.as_slice()));

@@ -56,13 +56,13 @@ enum Target {
     /// x86-64 with AVX2, AVX-VNNI or AVX-512 VNNI
     #[value(name = "x86-64-vnni")]
     X86Vnni,
-    /// 64-bit Arm; its levels read the same tiles
+    /// 64-bit Arm, all of them
     #[value(name = "aarch64-neon")]
     Aarch64Neon,
-    /// 64-bit Arm with SDOT
+    /// 64-bit Arm with SDOT; the same file as of aarch64-neon
     #[value(name = "aarch64-dot")]
     Aarch64Dot,
-    /// 64-bit Arm with SMMLA
+    /// 64-bit Arm with SMMLA: weights that no other level reads
     #[value(name = "aarch64-i8mm")]
     Aarch64I8mm,
     /// Coral's Edge TPU, with Coral's compiler, which has to be installed. The uncompiled model
@@ -76,7 +76,8 @@ impl Target {
     fn activations(self) -> Option<Activations> {
         match self {
             Self::X86Vnni => Some(Activations::Unsigned),
-            Self::Aarch64Neon | Self::Aarch64Dot | Self::Aarch64I8mm => Some(Activations::Signed),
+            Self::Aarch64Neon | Self::Aarch64Dot => Some(Activations::Signed),
+            Self::Aarch64I8mm => Some(Activations::Eights),
             Self::EdgeTpu => None,
         }
     }

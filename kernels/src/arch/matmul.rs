@@ -1,6 +1,6 @@
 //! BATCH_MATMUL of int8 as the product that convolutions are: `w` is put into tiles while it runs.
 //!
-//! A block of columns of `w` becomes the tiles of as many filters, on the stack; the rows of `x` are the
+//! A block of columns of `w` becomes the tiles of as many filters, four columns each, on the stack; the rows of `x` are the
 //! pixels of an image, of which a filter takes one. Tiles cost about as much as a few rows of the
 //! product: fewer rows are left to the definition, as are sums that are too long for the stack.
 
@@ -33,7 +33,9 @@ pub(crate) fn batch_matmul_with(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     let BatchMatMulShape { m, k, n, adj_x, adj_y, .. } = p.shape;
-    let Some(activations) = kernels.tiles else { return batch_matmul::portable(p, x, w, y) };
+    let Some(activations) = kernels.tiles.map(Activations::fours) else {
+        return batch_matmul::portable(p, x, w, y);
+    };
     if adj_x || m < FEWEST || !(1..=DEPTH).contains(&k) || n == 0 {
         return batch_matmul::portable(p, x, w, y);
     }
@@ -45,9 +47,9 @@ pub(crate) fn batch_matmul_with(
         let w = &w[source(batch, &p.shape.batches, &p.shape.w_batches) * (k * n)..][..k * n];
         for first in (0..n).step_by(COLUMNS) {
             let columns = (n - first).min(COLUMNS);
-            let tiles = &mut tiles[..tiles::bytes(columns, k).ok_or(Mismatch)?];
+            let tiles = &mut tiles[..tiles::bytes(activations, columns, k).ok_or(Mismatch)?];
             if adj_y {
-                tiles::pack(&w[first * k..][..columns * k], k, tiles)?;
+                tiles::pack(activations, &w[first * k..][..columns * k], k, tiles)?;
             } else {
                 pack_columns(w, [k, n], first, columns, tiles);
             }

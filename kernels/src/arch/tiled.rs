@@ -10,7 +10,7 @@ use super::output::{BLOCK, OutputStage, lanes};
 use super::windows::{LINE, PANEL, Panel, Windows};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
-use crate::tiles::{self, Activations, OUTPUTS, STEP, TILE, Tiled};
+use crate::tiles::{self, Activations, OUTPUTS, STEP, Tiled};
 
 /// Most rows whose sums are held at once.
 pub(super) const MOST: usize = 16;
@@ -36,9 +36,9 @@ elements!(i8, u8, i16);
 
 /// Rows of activations, as the products read them.
 ///
-/// A row is `segments` runs of `steps` × [`STEP`] activations, which begin `pitch` elements apart;
-/// rows begin `stride` elements apart. A matrix has one segment; the windows of an image have one for
-/// each row of taps, and overlap.
+/// A row is `segments` runs of `steps` × [`STEP`] activations, which begin `pitch` elements apart, and
+/// are whole steps of the [`Isa`]; rows begin `stride` elements apart. A matrix has one segment; the
+/// windows of an image have one for each row of taps, and overlap.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a, E = u8> {
     /// From the first row on; it holds the last one's last run, [`Rows::fit`].
@@ -138,7 +138,7 @@ pub(super) trait Isa {
     ) -> usize {
         // SAFETY: as the caller says.
         let taken = unsafe { Self::multiply(rows, tiles, bias, outputs, acc) };
-        take_off(&rows, zero_point, taken, acc);
+        take_off(&rows, zero_point, outputs, &mut acc[..taken]);
         taken
     }
 
@@ -261,7 +261,7 @@ pub(super) unsafe fn product<I: Isa, const LINES: usize>(
     if count.checked_mul(depth) != Some(x.len())
         || count.checked_mul(channels) != Some(y.len())
         || channels != bias.len()
-        || tiles::bytes(channels, depth) != Some(p.weights.tiles.len())
+        || tiles::bytes(I::ACTIVATIONS, channels, depth) != Some(p.weights.tiles.len())
         || depth == 0
         || p.weights.activations != I::ACTIVATIONS
         || !stage.fits()
@@ -290,7 +290,7 @@ pub(super) unsafe fn windows<I: Isa>(
     let plan = p.plan()?;
     let stage = OutputStage::new(requantize, output_stage, bias, plan.filter);
     let (Some(windows), true, true) =
-        (Windows::new::<I::Element>(&plan), p.weights.activations == I::ACTIVATIONS, stage.fits())
+        (Windows::new::<I>(&plan), p.weights.activations == I::ACTIVATIONS, stage.fits())
     else {
         return tiles::portable(p, x, y);
     };
@@ -378,7 +378,7 @@ impl Layer<'_> {
         y: &mut [i8],
     ) {
         let Conv2dI8 { bias, weights_zero_point, output: [.., channels], .. } = self.p.layer;
-        let block_bytes = self.filter.div_ceil(STEP) * TILE;
+        let block_bytes = self.filter.next_multiple_of(I::ACTIVATIONS.step()) * OUTPUTS;
         // As many rows as are summed at once: of one row all of it would take longer than the product.
         let most = (0..groups).map(|i| group(i).0.count).max().unwrap_or(0).min(MOST);
         let mut acc = [const { MaybeUninit::uninit() }; MOST];
@@ -424,19 +424,23 @@ impl Layer<'_> {
     }
 }
 
-/// Takes off what the weights' zero point has added over the first rows: of models that were uint8.
+/// Takes off what the weights' zero point has added to the first outputs of the first rows: of models
+/// that were uint8.
 #[inline(always)]
 pub(super) fn take_off<E: Element>(
     rows: &Rows<'_, E>,
     zero_point: i32,
-    count: usize,
+    outputs: usize,
     acc: &mut Sums,
 ) {
-    for (row, acc) in acc.iter_mut().enumerate().take(count) {
+    for (row, acc) in acc.iter_mut().enumerate() {
         // What the row is padded with is zero.
         let taken = rows.sum(row).wrapping_mul(zero_point);
-        for acc in acc {
-            *acc = acc.wrapping_sub(taken);
+        let (blocks, _) = acc.as_chunks_mut::<OUTPUTS>();
+        for block in &mut blocks[..outputs.div_ceil(OUTPUTS)] {
+            for acc in block {
+                *acc = acc.wrapping_sub(taken);
+            }
         }
     }
 }

@@ -9,13 +9,16 @@ use core::mem::MaybeUninit;
 
 use super::tiled::{Element, Isa, Rows};
 use crate::convolve::Plan;
-use crate::tiles::STEP;
+use crate::tiles::{Activations, STEP};
 
 /// Bytes of a band, and of copied windows: either fits the first cache, beside the tiles.
 pub(super) const PANEL: usize = 1 << 15;
 
 /// Activations that are copied at once, and so may be read and written behind the last.
 const CHUNK: usize = 16;
+
+/// Activations of the largest step, to which a window that is copied is filled up.
+const LARGEST_STEP: usize = Activations::Eights.step();
 
 /// Bytes of a line of the cache.
 pub(super) const LINE: usize = 64;
@@ -38,6 +41,7 @@ impl<E: Element, const LINES: usize> Panel<E, LINES> {
     /// Activations that it is for.
     const MOST: usize = {
         assert!(align_of::<E>() <= LINE && CHUNK * size_of::<E>() <= LINE);
+        assert!(LINE.is_multiple_of(LARGEST_STEP * size_of::<E>()));
         LINES * LINE / size_of::<E>()
     };
 
@@ -67,7 +71,8 @@ impl<E: Element, const LINES: usize> Panel<E, LINES> {
 
     /// Whether it holds a row of so many activations.
     pub fn fits(depth: usize) -> bool {
-        depth <= Self::MOST - STEP
+        // Filled up to whole steps, too.
+        depth <= Self::MOST
     }
 
     /// Copies the first rows of a matrix, of which there are `count` of `depth`: as many as fit, of
@@ -83,7 +88,7 @@ impl<E: Element, const LINES: usize> Panel<E, LINES> {
         count: usize,
         depth: usize,
     ) -> Rows<'_, E> {
-        let stride = depth.next_multiple_of(STEP);
+        let stride = depth.next_multiple_of(I::ACTIVATIONS.step());
         let count = if count * stride <= Self::MOST { count } else { Self::MOST / stride };
         let x = &x[..count * depth];
         let to = &mut self.all()[..count * stride];
@@ -134,7 +139,8 @@ pub(super) struct Band {
 
 impl Windows {
     /// `None` where a window is too large for the stack, or the layer has groups.
-    pub fn new<E: Element>(plan: &Plan) -> Option<Self> {
+    pub fn new<I: Isa>(plan: &Plan) -> Option<Self> {
+        let (most, step) = (Panel::<I::Element>::MOST, I::ACTIVATIONS.step());
         let Plan { kernel_h, kernel_w, depth, filter, groups, window, output, .. } = *plan;
         let [_, height, width, _] = output;
         if groups != 1 || [window.stride_h, window.stride_w].contains(&0) {
@@ -143,17 +149,17 @@ impl Windows {
         let span = |taps: usize, dilation: usize| (taps - 1).checked_mul(dilation)?.checked_add(1);
         let reach_h = span(kernel_h, window.dilation_h)?;
         let reach_w = span(kernel_w, window.dilation_w)?;
-        let input_columns = Panel::<E>::MOST.checked_div(reach_h.checked_mul(depth)?)?;
-        let stride = filter.next_multiple_of(STEP);
-        if input_columns < reach_w || stride > Panel::<E>::MOST || kernel_h * kernel_w > RUNS {
+        let input_columns = most.checked_div(reach_h.checked_mul(depth)?)?;
+        let stride = filter.next_multiple_of(step);
+        if input_columns < reach_w || stride > most || kernel_h * kernel_w > RUNS {
             return None;
         }
         let columns = ((input_columns - reach_w) / window.stride_w + 1).min(width);
         let pitch = ((columns.max(1) - 1) * window.stride_w + reach_w) * depth;
-        let rows = ((Panel::<E>::MOST / pitch - reach_h) / window.stride_h + 1).min(height);
+        let rows = ((most / pitch - reach_h) / window.stride_h + 1).min(height);
         let in_place =
-            window.dilation_w == 1 && (kernel_w * depth).is_multiple_of(STEP) && columns >= FEW;
-        let most = (Panel::<E>::MOST / stride).max(1);
+            window.dilation_w == 1 && (kernel_w * depth).is_multiple_of(step) && columns >= FEW;
+        let most = (most / stride).max(1);
         Some(Self { plan: *plan, reach: [reach_h, reach_w], rows, columns, in_place, most, stride })
     }
 
@@ -329,7 +335,7 @@ impl<E: Copy + Default> Runs<'_, E> {
         let Self { x, step, starts, run } = *self;
         let chunks = if CHUNKS == 0 { run.div_ceil(CHUNK) } else { CHUNKS };
         let filter = starts.len() * run;
-        assert!(stride - filter < STEP && stride <= to.len());
+        assert!(stride - filter < LARGEST_STEP && stride <= to.len());
         let last = starts.iter().max().copied().unwrap_or(0);
         let reads = (count - 1) * step + last + chunks * CHUNK;
         // The last run's chunks end at most a chunk behind the window.
@@ -352,9 +358,9 @@ impl<E: Copy + Default> Runs<'_, E> {
             // What is left of the last step, over which the last chunk may have been copied. All of a
             // step is written, as the next window is still to come.
             if filter < stride
-                && let Some(step) = to[at..].first_chunk_mut::<STEP>()
+                && let Some(step) = to[at..].first_chunk_mut::<LARGEST_STEP>()
             {
-                *step = [MaybeUninit::new(E::default()); STEP];
+                *step = [MaybeUninit::new(E::default()); LARGEST_STEP];
             }
         }
     }

@@ -175,8 +175,6 @@ proptest! {
         let Geometry { input, output, kernel, window } = g;
         let filter = kernel[0] * kernel[1] * depth;
         let mut n = Numbers::new(seed, channels, filter);
-        let mut tiles = vec![0; tiles::bytes(channels, filter).unwrap()];
-        tiles::pack(&n.weights, filter, &mut tiles).unwrap();
         let layer = Conv2dI8 {
             input, output, kernel, window, weights: &[], weights_zero_point: 3,
             input_zero_point: -5, bias: &n.bias, requantize: n.scales.all()[0],
@@ -185,6 +183,8 @@ proptest! {
         let x = n.values.i8s(input.iter().product());
         for kernels in arch::available() {
             let activations = kernels.tiles.unwrap_or(Activations::Signed);
+            let mut tiles = vec![0; tiles::bytes(activations, channels, filter).unwrap()];
+            tiles::pack(activations, &n.weights, filter, &mut tiles).unwrap();
             let p = Tiled { weights: Tiles { tiles: &tiles, activations }, layer };
             let most = same(&mut threads, kernels.conv2d_tiled_i8, &p, &x);
             if single {

@@ -121,7 +121,7 @@ enum Source<'m> {
     /// The old file.
     File,
     /// These weights, in tiles.
-    Tiles(Weights<'m>),
+    Tiles(Weights<'m>, Activations),
     /// These weights, rows of so many, in tiles.
     Floats(&'m [f32], usize),
     /// The same as bits of f16.
@@ -198,13 +198,15 @@ impl<'m> Packer<'m> {
             }
             _ => return None,
         }
-        let activations = activations?;
+        // Of one row of activations there are no pairs.
+        let one_row = record.output(0).ok()?.len() == outputs;
+        let activations = activations.map(|it| if one_row { it.fours() } else { it })?;
         let plain = match weights.stored_dtype() {
             DType::U8 => Plain::I4(linear::packed(&record, false).ok()?.0, unpacked.len()),
             _ => Plain::I8(record.constant(1).ok()?),
         };
         let bias: &[i32] = record.constant(2).ok()?;
-        let bytes = u32::try_from(tiles::bytes(outputs, depth)?).ok()?;
+        let bytes = u32::try_from(tiles::bytes(activations, outputs, depth)?).ok()?;
         // In one go, or not at all.
         let room = usize::from(NO_TENSOR).checked_sub(self.tensors.len())? >= 2;
         if !room {
@@ -217,7 +219,8 @@ impl<'m> Packer<'m> {
         }
         let index = usize::from(unpacked.index());
         let TensorRecord { dtype, rank, shape, .. } = self.tensors.get(index)?.record;
-        let tensor = self.replace(op, 1, Source::Tiles(weights), bytes, activations.into())?;
+        let source = Source::Tiles(weights, activations);
+        let tensor = self.replace(op, 1, source, bytes, activations.into())?;
         tensor.record = TensorRecord { dtype, rank, shape, ..tensor.record };
         Some(())
     }
@@ -354,10 +357,11 @@ impl<'m> Packer<'m> {
                     fill(to, 0, from.and_then(|from| from.get(..to.len())).unwrap_or_default());
                 }
                 (Source::File, None) => {}
-                (Source::Tiles(weights), _) => {
+                (Source::Tiles(weights, activations), _) => {
                     let tiles = <[i8]>::mut_from_bytes(to).unwrap_or_default();
                     // The tiles have the bytes that were asked for.
-                    let _packed = tiles::pack(&weights.plain.weights(), weights.depth, tiles);
+                    let plain = weights.plain.weights();
+                    let _packed = tiles::pack(activations, &plain, weights.depth, tiles);
                 }
                 (Source::Floats(plain, depth), _) => {
                     let tiles = <[f32]>::mut_from_bytes(to).unwrap_or_default();

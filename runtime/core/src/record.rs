@@ -116,7 +116,9 @@ impl<'m> Record<'m> {
         let info = self.tensor(index).ok_or(missing)?;
         match info.layout {
             Layout::Plain => Ok(info),
-            Layout::Tiles | Layout::UnsignedTiles => Err(OperatorError::Layout(index as u8)),
+            Layout::Tiles | Layout::UnsignedTiles | Layout::DeepTiles => {
+                Err(OperatorError::Layout(index as u8))
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     record::Record,
 };
 
-use systole_kernels::{tiles, tiles_f32};
+use systole_kernels::{tiles, tiles::Activations, tiles_f32};
 
 /// The most outputs that an operator of this version has, but for DELEGATE; each is compared with all
 /// operands.
@@ -169,14 +169,14 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     }
     let bytes = match layout {
         Layout::Plain => info.len().checked_mul(dtype.size()),
-        Layout::Tiles | Layout::UnsignedTiles => {
+        Layout::Tiles | Layout::UnsignedTiles | Layout::DeepTiles => {
             if record.storage != Storage::Constant as u8 {
                 return Err(Bad::Unknown);
             }
             let [outputs, depth] = info.filters().ok_or(Bad::Shape)?;
-            match (dtype, layout) {
-                (crate::DType::I8, _) => tiles::bytes(outputs, depth),
-                (crate::DType::F32 | crate::DType::F16, Layout::Tiles) => {
+            match (dtype, layout.activations()) {
+                (crate::DType::I8, Some(activations)) => tiles::bytes(activations, outputs, depth),
+                (crate::DType::F32 | crate::DType::F16, Some(Activations::Signed)) => {
                     tiles_f32::len(outputs, depth).and_then(|len| len.checked_mul(dtype.size()))
                 }
                 _ => return Err(Bad::Unknown),

@@ -123,7 +123,7 @@ impl<D: Dot<A>, const A: usize> Isa for Avx<D, A> {
                 return D::multiply(rows, tiles, zero_point, bias, outputs, acc);
             }
             let taken = D::multiply(rows, tiles, 0, bias, outputs, acc);
-            tiled::take_off(&rows, zero_point, taken, acc);
+            tiled::take_off(&rows, zero_point, outputs, &mut acc[..taken]);
             taken
         }
     }

@@ -30,7 +30,7 @@ use core::arch::aarch64::*;
 use super::Product;
 use crate::arch::output::BLOCK;
 use crate::arch::tiled::{Rows, Sums};
-use crate::tiles::{OUTPUTS, STEP, TILE};
+use crate::tiles::{Activations, OUTPUTS, STEP, TILE};
 
 /// Outputs of a vector of weights.
 const LANES: usize = OUTPUTS / 4;
@@ -110,6 +110,10 @@ impl Dot for Pairs {
 }
 
 impl Product for Pairs {
+    const ACTIVATIONS: Activations = Activations::Signed;
+
+    const ROWS: usize = <Self as Dot>::ROWS;
+
     #[inline(always)]
     unsafe fn multiply(
         rows: Rows<'_, i8>,

@@ -64,6 +64,12 @@ fn depthwise_conv2d_asymmetric_i8(
 
 /// What a level multiplies rows of activations by tiles with.
 pub(super) trait Product {
+    /// [`Isa::ACTIVATIONS`], signed ones.
+    const ACTIVATIONS: Activations;
+
+    /// [`Isa::ROWS`].
+    const ROWS: usize;
+
     /// [`Isa::multiply`].
     ///
     /// # Safety
@@ -82,7 +88,9 @@ pub(super) trait Product {
 pub(super) struct Neon<P>(PhantomData<P>);
 
 impl<P: Product> Isa for Neon<P> {
-    const ACTIVATIONS: Activations = Activations::Signed;
+    const ACTIVATIONS: Activations = P::ACTIVATIONS;
+
+    const ROWS: usize = P::ROWS;
 
     type Element = i8;
 

@@ -9,6 +9,7 @@ use crate::arch::neon::Product;
 use crate::arch::neon::gemm::{self, Dot};
 use crate::arch::output::BLOCK;
 use crate::arch::tiled::{Rows, Sums};
+use crate::tiles::Activations;
 
 /// Products of bytes added in 32 bits.
 pub(in crate::arch) struct Sdot;
@@ -36,6 +37,10 @@ impl Dot for Sdot {
 }
 
 impl Product for Sdot {
+    const ACTIVATIONS: Activations = Activations::Signed;
+
+    const ROWS: usize = <Self as Dot>::ROWS;
+
     #[inline(always)]
     unsafe fn multiply(
         rows: Rows<'_, i8>,

@@ -39,13 +39,18 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&KERNELS)
 }
 
-fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+/// Also of levels with more instructions, for tiles that are not theirs.
+pub(super) fn conv2d_tiled_i8(
+    p: &Tiled<'_, Conv2dI8<'_>>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
     #[target_feature(enable = "neon,dotprod")]
     fn compiled(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
         // SAFETY: this is compiled for the instructions.
         unsafe { tiled::conv2d_tiled_i8::<Neon<Sdot>>(p, x, y) }
     }
-    // SAFETY: `kernels` has seen the instructions; nothing else leads here.
+    // SAFETY: the tables that lead here are given out where the processor has the instructions.
     unsafe { compiled(p, x, y) }
 }
 

@@ -1,33 +1,49 @@
-//! Products of rows of activations by tiles of weights: `gemm-i8-4x16c8/neon_i8mm`.
+//! Products of rows of activations by tiles of weights: `gemm-i8-6x16c8/neon_i8mm`.
 //!
 //! `smmla` multiplies two rows of eight activations by eight weights of two outputs, and adds to a
-//! matrix of 2 by 2: twice the products of `sdot`. Two steps of a tile make its operands, of which each
-//! zip makes two outputs:
+//! matrix of 2 by 2: twice the products of `sdot`. Tiles are eight deep, [`Activations::Eights`], so
+//! that an eighth of one is an operand as it is. Rows are loaded in pairs, eight bytes of each into a
+//! half of a register. Six rows by sixteen outputs are 24 registers, their activations 3 more:
 //!
 //! ```text
-//!  step 0  a0..3 b0..3 c0..3 d0..3         zip    a0..3 a4..7 b0..3 b4..7
-//!  step 1  a4..7 b4..7 c4..7 d4..7          ►     c0..3 c4..7 d0..3 d4..7
+//!                  tile    w0       w1      …      w7      2 outputs each, 8 deep
+//!                        ┌────────┬────────┬─────┬────────┐
+//!  rows 0, 1   x         │ a0 a1  │ a2 a3  │  …  │    a15 │
+//!                        │ b0 b1  │ b2 b3  │     │    b15 │
+//!  rows 2, 3   x         │ c0 c1  │   …    │     │        │
+//!  rows 4, 5   x         │ e0 e1  │        │     │    f15 │
+//!                        └────────┴────────┴─────┴────────┘
 //! ```
 //!
-//! Rows are brought together in pairs, eight bytes of each. Four rows by sixteen outputs are 16
-//! registers; sixteen deep there are 4 loads and 4 zips of activations, 16 loads of weights, which the
-//! compiler pairs, 16 zips of them, and 32 `smmla`. Six rows would leave none for what is zipped. One row
-//! is left to `sdot`.
+//! A step is 6 loads of activations, 8 of weights, which the compiler pairs, and 24 `smmla`. In the end
+//! a zip of two matrices makes four outputs of a row. Where rows are odd the last one is its own
+//! neighbour, which costs nothing but the products.
 
 use core::arch::aarch64::*;
 
-use super::smmla::smmla;
+use super::smmla::{load_pair, smmla};
 use crate::arch::neon::Product;
-use crate::arch::neon::gemm as loops;
-use crate::arch::neon_dot::Sdot;
 use crate::arch::output::BLOCK;
 use crate::arch::tiled::{Rows, Sums};
-use crate::tiles::{OUTPUTS, STEP, TILE};
+use crate::tiles::{Activations, OUTPUTS, STEP, TILE};
+
+/// Most rows whose sums are held at once.
+const ROWS: usize = 6;
+
+/// Activations of a row that are multiplied at once.
+const EIGHT: usize = Activations::Eights.step();
+
+/// Weights of a vector: those of two outputs.
+const VECTOR: usize = 2 * EIGHT;
 
 /// Products of small matrices.
 pub(super) struct Smmla;
 
 impl Product for Smmla {
+    const ACTIVATIONS: Activations = Activations::Eights;
+
+    const ROWS: usize = ROWS;
+
     #[inline(always)]
     unsafe fn multiply(
         rows: Rows<'_, i8>,
@@ -46,7 +62,7 @@ impl Product for Smmla {
 /// # Safety
 ///
 /// As there.
-#[target_feature(enable = "neon,dotprod,i8mm")]
+#[target_feature(enable = "neon,i8mm")]
 unsafe fn multiply(
     rows: Rows<'_, i8>,
     tiles: &[i8],
@@ -54,36 +70,31 @@ unsafe fn multiply(
     outputs: usize,
     acc: &mut Sums,
 ) -> usize {
-    let taken = match rows.count {
-        count @ 0..=1 => count,
-        2 | 3 => 2,
-        _ => 4,
-    };
+    let taken = rows.count.min(ROWS);
     let block = rows.segments * rows.steps * TILE;
-    // SAFETY: as the caller says; there are so many rows.
-    unsafe {
-        if taken < 2 {
-            return loops::multiply::<Sdot>(rows, tiles, bias, outputs, acc);
+    for (i, bias) in bias.as_chunks::<OUTPUTS>().0.iter().enumerate() {
+        let left = outputs.saturating_sub(i * OUTPUTS);
+        if left == 0 {
+            break;
         }
-        for (i, bias) in bias.as_chunks::<OUTPUTS>().0.iter().enumerate() {
-            let left = outputs.saturating_sub(i * OUTPUTS);
-            if left == 0 {
-                break;
-            }
-            let tiles = tiles.as_ptr().wrapping_add(i * block);
+        let tiles = tiles.as_ptr().wrapping_add(i * block);
+        // SAFETY: as the caller says; there are so many rows, and the tiles of all outputs.
+        unsafe {
             match (taken, left > OUTPUTS / 2) {
-                (2, true) => product::<1, 4>(rows, tiles, bias, i, acc),
-                (2, false) => product::<1, 2>(rows, tiles, bias, i, acc),
-                (_, true) => product::<2, 4>(rows, tiles, bias, i, acc),
-                (_, false) => product::<2, 2>(rows, tiles, bias, i, acc),
+                (..=2, true) => product::<1, 8>(rows, tiles, bias, i, acc),
+                (..=2, false) => product::<1, 4>(rows, tiles, bias, i, acc),
+                (3..=4, true) => product::<2, 8>(rows, tiles, bias, i, acc),
+                (3..=4, false) => product::<2, 4>(rows, tiles, bias, i, acc),
+                (_, true) => product::<3, 8>(rows, tiles, bias, i, acc),
+                (_, false) => product::<3, 4>(rows, tiles, bias, i, acc),
             }
         }
     }
     taken
 }
 
-/// The sums of the first `P` pairs of rows by `V` vectors of the outputs of block `i`, whose tiles begin
-/// at `w`.
+/// The sums of the first `P` pairs of rows, of which the last row may be missing, by `V` vectors of the
+/// outputs of block `i`, whose tiles begin at `w`.
 ///
 /// # Safety
 ///
@@ -97,91 +108,49 @@ unsafe fn product<const P: usize, const V: usize>(
     i: usize,
     acc: &mut Sums,
 ) {
-    let Rows { x, stride, segments, pitch, steps, .. } = rows;
-    let mut x = x.as_ptr();
+    let Rows { x, count, stride, segments, pitch, steps } = rows;
+    let mut pairs = [[x.as_ptr(); 2]; P];
+    for (p, [first, second]) in pairs.iter_mut().enumerate() {
+        *first = first.wrapping_add(2 * p * stride);
+        *second = first.wrapping_add(if 2 * p + 1 < count { stride } else { 0 });
+    }
+    let next = pitch.wrapping_sub(steps * STEP);
     // SAFETY: all pointers are to the steps of rows and of tiles that there are, and to sums.
     unsafe {
-        // Of each pair of rows and each vector of outputs: two outputs each.
-        let mut sums = [[[vdupq_n_s32(0); 2]; V]; P];
+        // Of each pair of rows and each vector of weights: two outputs.
+        let mut sums = [[vdupq_n_s32(0); V]; P];
         for v in 0..V {
-            let bias = vreinterpretq_s64_s32(vld1q_s32(bias.as_ptr().add(4 * v)));
-            let twice = [vdupq_laneq_s64::<0>(bias), vdupq_laneq_s64::<1>(bias)];
+            let bias = bias.as_ptr().add(2 * v).cast::<i64>().read_unaligned();
             for pair in &mut sums {
-                pair[v] = twice.map(|bias| vreinterpretq_s32_s64(bias));
+                pair[v] = vreinterpretq_s32_s64(vdupq_n_s64(bias));
             }
         }
         for _ in 0..segments {
-            for _ in 0..steps / 4 {
-                let mut pairs = [[vdupq_n_s8(0); 2]; P];
-                for (p, pair) in pairs.iter_mut().enumerate() {
-                    let a = vreinterpretq_s64_s8(vld1q_s8(x.wrapping_add(2 * p * stride)));
-                    let b = vreinterpretq_s64_s8(vld1q_s8(x.wrapping_add((2 * p + 1) * stride)));
-                    *pair = [vzip1q_s64(a, b), vzip2q_s64(a, b)].map(|x| vreinterpretq_s8_s64(x));
+            for _ in 0..steps * STEP / EIGHT {
+                let mut x = [vdupq_n_s8(0); P];
+                for (x, [first, second]) in x.iter_mut().zip(&mut pairs) {
+                    *x = load_pair(first, second);
                 }
-                two_steps(&mut sums, &pairs.map(|[pair, _]| pair), w, TILE);
-                two_steps(&mut sums, &pairs.map(|[_, pair]| pair), w.wrapping_add(2 * TILE), TILE);
-                (x, w) = (x.wrapping_add(4 * STEP), w.wrapping_add(4 * TILE));
-            }
-            // What is left: two steps, and one, of which the other half is zero.
-            if steps & 2 != 0 {
-                let mut pairs = [vdupq_n_s8(0); P];
-                for (p, pair) in pairs.iter_mut().enumerate() {
-                    let a = vld1_s8(x.wrapping_add(2 * p * stride));
-                    *pair = vcombine_s8(a, vld1_s8(x.wrapping_add((2 * p + 1) * stride)));
+                for v in 0..V {
+                    let w = vld1q_s8(w.wrapping_add(v * VECTOR));
+                    for (pair, x) in sums.iter_mut().zip(&x) {
+                        pair[v] = smmla(pair[v], *x, w);
+                    }
                 }
-                two_steps(&mut sums, &pairs, w, TILE);
-                (x, w) = (x.wrapping_add(2 * STEP), w.wrapping_add(2 * TILE));
+                w = w.wrapping_add(OUTPUTS * EIGHT);
             }
-            if steps & 1 != 0 {
-                let mut pairs = [vdupq_n_s8(0); P];
-                for (p, pair) in pairs.iter_mut().enumerate() {
-                    let a = x.wrapping_add(2 * p * stride).cast::<i32>().read_unaligned();
-                    let b = x.wrapping_add((2 * p + 1) * stride).cast::<i32>().read_unaligned();
-                    let four = vsetq_lane_s32::<2>(b, vsetq_lane_s32::<0>(a, vdupq_n_s32(0)));
-                    *pair = vreinterpretq_s8_s32(four);
-                }
-                // The weights of the same step again, by zero.
-                two_steps(&mut sums, &pairs, w, 0);
-                (x, w) = (x.wrapping_add(STEP), w.wrapping_add(TILE));
+            for row in pairs.as_flattened_mut() {
+                *row = row.wrapping_add(next);
             }
-            x = x.wrapping_add(pitch).wrapping_sub(steps * STEP);
         }
-        for (pair, rows) in sums.into_iter().zip(acc.as_chunks_mut::<2>().0) {
-            for (v, [low, high]) in pair.into_iter().enumerate() {
-                let (low, high) = (vreinterpretq_s64_s32(low), vreinterpretq_s64_s32(high));
+        for (pair, rows) in sums.into_iter().zip(acc.chunks_mut(2)) {
+            for (v, [low, high]) in pair.as_chunks().0.iter().enumerate() {
+                let (low, high) = (vreinterpretq_s64_s32(*low), vreinterpretq_s64_s32(*high));
                 let sums = [vzip1q_s64(low, high), vzip2q_s64(low, high)];
                 for (row, sum) in rows.iter_mut().zip(sums) {
                     let to = row[i * OUTPUTS..].as_mut_ptr().add(4 * v);
                     vst1q_s32(to, vreinterpretq_s32_s64(sum));
                 }
-            }
-        }
-    }
-}
-
-/// Adds two steps: of `P` pairs of rows eight activations each, by `V` vectors of weights at `w` and
-/// `next` bytes further on.
-///
-/// # Safety
-///
-/// The processor has the instructions, and the vectors are there.
-#[inline]
-#[target_feature(enable = "neon,i8mm")]
-unsafe fn two_steps<const P: usize, const V: usize>(
-    sums: &mut [[[int32x4_t; 2]; V]; P],
-    x: &[int8x16_t; P],
-    w: *const i8,
-    next: usize,
-) {
-    for v in 0..V {
-        // SAFETY: as the caller says.
-        unsafe {
-            let first = vreinterpretq_s32_s8(vld1q_s8(w.wrapping_add(16 * v)));
-            let second = vreinterpretq_s32_s8(vld1q_s8(w.wrapping_add(next + 16 * v)));
-            let low = vreinterpretq_s8_s32(vzip1q_s32(first, second));
-            let high = vreinterpretq_s8_s32(vzip2q_s32(first, second));
-            for (pair, x) in sums.iter_mut().zip(x) {
-                pair[v] = [smmla(pair[v][0], *x, low), smmla(pair[v][1], *x, high)];
             }
         }
     }

@@ -15,7 +15,7 @@ use gemm::Smmla;
 
 static KERNELS: Kernels = Kernels {
     level: Level::NeonI8mm,
-    tiles: Some(Activations::Signed),
+    tiles: Some(Activations::Eights),
     float_tiles: true,
     conv2d_tiled_i8,
     depthwise_conv2d_i8: neon_dot::depthwise_conv2d_i8,
@@ -43,6 +43,10 @@ fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Resul
         // SAFETY: this is compiled for the instructions.
         unsafe { tiled::conv2d_tiled_i8::<Neon<Smmla>>(p, x, y) }
     }
-    // SAFETY: `kernels` has seen the instructions; nothing else leads here.
-    unsafe { compiled(p, x, y) }
+    match p.weights.activations {
+        // Of files that were packed for all levels.
+        Activations::Signed => neon_dot::conv2d_tiled_i8(p, x, y),
+        // SAFETY: `kernels` has seen the instructions; nothing else leads here.
+        Activations::Unsigned | Activations::Eights => unsafe { compiled(p, x, y) },
+    }
 }

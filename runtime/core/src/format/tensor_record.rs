@@ -34,6 +34,8 @@ pub enum Layout {
     Tiles = 1,
     /// Tiles that are multiplied with `x + 128`; the operator's bias makes up for it.
     UnsignedTiles = 2,
+    /// Tiles of twice as many columns, for products of small matrices.
+    DeepTiles = 3,
 }
 
 impl Layout {
@@ -43,6 +45,7 @@ impl Layout {
             0 => Self::Plain,
             1 => Self::Tiles,
             2 => Self::UnsignedTiles,
+            3 => Self::DeepTiles,
             _ => return None,
         })
     }
@@ -53,6 +56,7 @@ impl Layout {
             Self::Plain => None,
             Self::Tiles => Some(Activations::Signed),
             Self::UnsignedTiles => Some(Activations::Unsigned),
+            Self::DeepTiles => Some(Activations::Eights),
         }
     }
 }
@@ -62,6 +66,7 @@ impl From<Activations> for Layout {
         match activations {
             Activations::Signed => Self::Tiles,
             Activations::Unsigned => Self::UnsignedTiles,
+            Activations::Eights => Self::DeepTiles,
         }
     }
 }
