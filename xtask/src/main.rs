@@ -4,6 +4,7 @@
 //! stderr. 2: wrong usage.
 #![forbid(unsafe_code)]
 
+mod aarch64;
 mod accuracy;
 mod applications;
 mod audit;
@@ -60,6 +61,8 @@ enum Command {
     Accuracy(accuracy::Arguments),
     /// Write docs/benchmarks/x86-64.md: latency on this computer, beside other runtimes
     Latency(latency::Arguments),
+    /// Write docs/benchmarks/aarch64.md: instructions of each level, counted by QEMU; compare goldens
+    Aarch64(aarch64::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Table(arguments) => table::command(&arguments),
         Command::Accuracy(arguments) => accuracy::command(&arguments),
         Command::Latency(arguments) => latency::command(&arguments),
+        Command::Aarch64(arguments) => aarch64::command(&arguments),
     };
     match done {
         Ok(text) => {

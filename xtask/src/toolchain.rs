@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 pub enum Toolchain {
     /// The active toolchain has the target: `cargo build --target`, as any user does.
     Active,
+    /// Debian's toolchain has the target.
+    Debian,
     /// Debian's toolchain builds the core library too.
     DebianBuildStd,
 }
@@ -52,8 +54,23 @@ impl Toolchain {
     /// # Errors
     /// Where there is none: what would help.
     pub fn find(triple: &str) -> Result<Self> {
-        let found = Found { active: active_has(triple), debian: debian_has(triple) };
+        let found = Found { active: has("rustc", triple), debian: debian_has(triple) };
         Self::choose(found, triple)
+    }
+
+    /// Looks for a toolchain that has the standard library of the target `triple`.
+    ///
+    /// # Errors
+    /// Where there is none: what would help.
+    pub fn find_std(triple: &str) -> Result<Self> {
+        match (has("rustc", triple), has(DEBIAN_RUSTC, triple)) {
+            (true, _) => Ok(Self::Active),
+            (false, true) => Ok(Self::Debian),
+            (false, false) => Err(Error::Failed(format!(
+                "no toolchain for {triple}; run `rustup target add {triple}`, or on Debian \
+                 `apt-get install rustc-web cargo-web` and its library of the target, as .ci/run does"
+            ))),
+        }
     }
 
     fn choose(found: Found, triple: &str) -> Result<Self> {
@@ -71,7 +88,16 @@ impl Toolchain {
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active toolchain",
+            Self::Debian => "Debian's rustc",
             Self::DebianBuildStd => "Debian's rustc, core library built from source",
+        }
+    }
+
+    /// Its compiler.
+    pub fn rustc(self) -> &'static str {
+        match self {
+            Self::Active => "rustc",
+            Self::Debian | Self::DebianBuildStd => DEBIAN_RUSTC,
         }
     }
 
@@ -87,16 +113,19 @@ impl Toolchain {
                 command.arg("build");
                 command
             }
-            Self::DebianBuildStd => {
-                let linker = ["-C", "linker=ld.lld", "-C", "linker-flavor=ld.lld"];
-                flags.extend(linker.map(str::to_owned));
+            Self::Debian | Self::DebianBuildStd => {
                 let mut command = Command::new(DEBIAN_CARGO);
                 for name in LEAKING {
                     command.env_remove(name);
                 }
-                // RUSTC_BOOTSTRAP is for -Zbuild-std alone; the code stays on stable features.
                 command.env("RUSTC", DEBIAN_RUSTC).env("RUSTDOC", "/usr/bin/rustdoc");
-                command.env("RUSTC_BOOTSTRAP", "1").args(["build", "-Zbuild-std=core"]);
+                command.arg("build");
+                if self == Self::DebianBuildStd {
+                    let linker = ["-C", "linker=ld.lld", "-C", "linker-flavor=ld.lld"];
+                    flags.extend(linker.map(str::to_owned));
+                    // RUSTC_BOOTSTRAP is for -Zbuild-std alone; the code stays on stable features.
+                    command.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=core");
+                }
                 command
             }
         };
@@ -107,8 +136,9 @@ impl Toolchain {
     }
 }
 
-fn active_has(triple: &str) -> bool {
-    let mut command = Command::new("rustc");
+/// Whether a compiler has the core library of the target.
+fn has(rustc: &str, triple: &str) -> bool {
+    let mut command = Command::new(rustc);
     command.args(["--print", "target-libdir", "--target", triple]).env("RUSTUP_AUTO_INSTALL", "0");
     let Ok(output) = command.output() else { return false };
     let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
@@ -161,8 +191,8 @@ mod tests {
 
     #[test]
     fn the_host_is_a_target_that_the_active_toolchain_has() {
-        assert!(active_has(&format!("{}-unknown-linux-gnu", std::env::consts::ARCH)));
-        assert!(!active_has("no-such-target"));
+        assert!(has("rustc", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)));
+        assert!(!has("rustc", "no-such-target"));
     }
 
     #[test]
