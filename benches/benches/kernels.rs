@@ -50,10 +50,12 @@ impl<T: Copy> Aligned<T> {
     }
 }
 
+/// Runs so many rounds of a level's instructions, and says how many multiply-accumulates those are.
+type Products = fn(Level, u32) -> Option<u64>;
+
 fn peaks(c: &mut Criterion) {
     const ROUNDS: u32 = 100_000;
-    let kinds: [(&str, fn(Level, u32) -> Option<u64>); 2] =
-        [("int8", peak::int8_products), ("f32", peak::f32_products)];
+    let kinds: [(&str, Products); 2] = [("int8", peak::int8_products), ("f32", peak::f32_products)];
     for kernels in arch::available() {
         let level = kernels.level;
         for (kind, products) in kinds {
