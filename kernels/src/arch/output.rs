@@ -1,5 +1,10 @@
 //! The output stage of int8 layers, for any instruction set with vectors: what of it is not vectors.
 
+use core::ops::RangeInclusive;
+
+use super::SumI8;
+use crate::add::InputScale;
+use crate::broadcast::{Operand, Walk};
 use crate::requantize::{Output, Requantize, Rescale};
 
 /// Channels that are requantized at once.
@@ -64,7 +69,6 @@ impl<'a> OutputStage<'a> {
 
     /// The least and the largest shift of these channels' scales, if these are fixed-point numbers in
     /// their range, as those of valid files are.
-    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub fn shifts(&self, channel: usize, count: usize) -> Option<[i8; 2]> {
         match self.requantize {
@@ -88,10 +92,8 @@ impl<'a> OutputStage<'a> {
     #[inline(always)]
     pub fn ordinary(&self, channel: usize, count: usize) -> bool {
         match self.requantize {
-            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
-                let shifts = part(s.shift, channel, count);
-                let [least, most] = extremes(shifts);
-                !shifts.is_empty() && least >= -31 && most < 31
+            Requantize::Double(_) | Requantize::DoubleUp(_) | Requantize::Single(_) => {
+                self.shifts(channel, count).is_some()
             }
             Requantize::Float32(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
             Requantize::Float64(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
@@ -148,4 +150,34 @@ pub(super) fn lanes<T: Copy + Default, const N: usize>(
         *to = *from;
     }
     lanes
+}
+
+impl SumI8<'_> {
+    /// The output stage of a sum whose operands and output have `count` elements each, one behind the
+    /// other, and whose numbers vectors have room for: operands have nine bits and are shifted to the
+    /// left by one of `left_shifts`, then only to the right. `None` of others.
+    pub(super) fn whole(
+        &self,
+        walk: &Walk<2>,
+        operands: &[Operand<'_, i8>; 2],
+        count: usize,
+        left_shifts: RangeInclusive<u32>,
+    ) -> Option<OutputStage<'_>> {
+        let fits = |operand: &Operand<'_, i8>| match operand {
+            Operand::Buffer(x) => x.len() == count,
+            Operand::Output => true,
+        };
+        let headroom = |scale: &InputScale| {
+            (-128..=128).contains(&scale.offset)
+                && (-31..=0).contains(&scale.shift)
+                && scale.multiplier >= 0
+        };
+        let stage = OutputStage::new(self.requantize, self.scales.output, &[0], 0);
+        let whole = walk.whole == [true; 2] && walk.len() == count && operands.iter().all(fits);
+        let ordinary = left_shifts.contains(&self.scales.left_shift)
+            && [&self.scales.a, &self.scales.b].into_iter().all(headroom)
+            && stage.fits()
+            && stage.ordinary(0, 1);
+        (whole && ordinary).then_some(stage)
+    }
 }

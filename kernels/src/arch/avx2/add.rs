@@ -18,7 +18,6 @@ use super::requantize::{BYTES, DOUBLE, DOUBLE_UP, Last, SINGLE, Scales, in_order
 use crate::Mismatch;
 use crate::add::InputScale;
 use crate::arch::SumI8;
-use crate::arch::output::OutputStage;
 use crate::broadcast::{Operand, Walk};
 use crate::requantize::Requantize;
 
@@ -31,25 +30,10 @@ pub(in crate::arch) fn sum_i8(
     operands: [Operand<'_, i8>; 2],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let count = y.len();
-    let fits = |operand: &Operand<'_, i8>| match operand {
-        Operand::Buffer(x) => x.len() == count,
-        Operand::Output => true,
-    };
-    let headroom = |scale: &InputScale| {
-        (-128..=128).contains(&scale.offset)
-            && (-31..=0).contains(&scale.shift)
-            && scale.multiplier >= 0
-    };
-    let stage = OutputStage::new(p.requantize, p.scales.output, &[0], 0);
-    let whole = walk.whole == [true; 2] && walk.len() == count && operands.iter().all(fits);
     // The sum of two numbers of 28 bits has 29.
-    let ordinary = LEFT_SHIFTS.contains(&p.scales.left_shift)
-        && [&p.scales.a, &p.scales.b].into_iter().all(headroom)
-        && stage.fits()
-        && stage.ordinary(0, 1)
-        && stage.below_half(0, 1);
-    if !whole || !ordinary {
+    let stage =
+        p.whole(walk, &operands, y.len(), LEFT_SHIFTS).filter(|stage| stage.below_half(0, 1));
+    if stage.is_none() {
         return crate::arch::sum_i8(p, walk, operands, y);
     }
     // SAFETY: the table that this function is reached through is given out where the processor has

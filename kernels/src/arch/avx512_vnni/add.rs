@@ -10,7 +10,6 @@ use super::requantize::{DOUBLE, DOUBLE_UP, Last, SINGLE, Scales, high_halves};
 use crate::Mismatch;
 use crate::add::InputScale;
 use crate::arch::SumI8;
-use crate::arch::output::OutputStage;
 use crate::broadcast::{Operand, Walk};
 use crate::requantize::Requantize;
 
@@ -20,26 +19,11 @@ pub(super) fn sum_i8(
     operands: [Operand<'_, i8>; 2],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let count = y.len();
-    let fits = |operand: &Operand<'_, i8>| match operand {
-        Operand::Buffer(x) => x.len() == count,
-        Operand::Output => true,
-    };
-    let headroom = |scale: &InputScale| {
-        (-128..=128).contains(&scale.offset)
-            && (-31..=0).contains(&scale.shift)
-            && scale.multiplier >= 0
-    };
-    let stage = OutputStage::new(p.requantize, p.scales.output, &[0], 0);
-    let whole = walk.whole == [true; 2] && walk.len() == count && operands.iter().all(fits);
     // The sum of two numbers of 28 bits has 29.
-    let ordinary = p.scales.left_shift <= 20
-        && [&p.scales.a, &p.scales.b].into_iter().all(headroom)
-        && stage.fits()
-        && stage.ordinary(0, 1);
-    if !whole || !ordinary {
+    let stage = p.whole(walk, &operands, y.len(), 0..=20);
+    let Some(stage) = stage else {
         return super::super::kernels::sum_i8(p, walk, operands, y);
-    }
+    };
     // SAFETY: the table that this function is reached through is given out where the processor has
     // the instructions.
     unsafe {
