@@ -251,13 +251,7 @@ impl Windows {
     /// many. They are neighbours in the output.
     pub fn parts(&self, band: &Band) -> impl Iterator<Item = (usize, usize)> + use<> {
         let [_, _, width, _] = self.plan.output;
-        let Band { rows, columns, .. } = *band;
-        let most = self.most;
-        // Rows that are whole follow each other.
-        let run = if columns == width { rows * columns } else { columns };
-        (0..rows * columns).step_by(run.max(1)).flat_map(move |start| {
-            (0..run).step_by(most).map(move |i| (start + i, most.min(run - i)))
-        })
+        parts([band.rows, band.columns], width, self.most)
     }
 
     /// Copies `count` windows from the band's window `first` on to the stack, and the position of the
@@ -269,29 +263,11 @@ impl Windows {
         image: &[E],
         panel: &'p mut Panel<E>,
     ) -> (Rows<'p, E>, usize) {
-        let Plan { kernel_h, kernel_w, depth, window, output, .. } = self.plan;
-        let [_, _, width, _] = output;
+        let [_, _, width, _] = self.plan.output;
         let stride = self.stride;
-        let (taps, run) =
-            if window.dilation_w == 1 { (1, kernel_w * depth) } else { (kernel_w, depth) };
-        // Where the runs of a window begin, from the first tap.
-        let mut starts = [0; RUNS];
-        let starts = &mut starts[..kernel_h * taps];
-        for (i, start) in starts.iter_mut().enumerate() {
-            *start =
-                i / taps * window.dilation_h * band.pitch + i % taps * window.dilation_w * depth;
-        }
-        let (mut row, mut column) = (first / band.columns, first % band.columns);
-        let mut to = &mut panel.all()[..count * stride + CHUNK];
-        let mut left = count;
-        while left > 0 {
-            let windows = left.min(band.columns - column);
-            let start = row * window.stride_h * band.pitch + column * window.stride_w * depth;
-            let from = Runs { x: &image[start..], step: window.stride_w * depth, starts, run };
-            from.copy::<CHUNK>(windows, stride, to);
-            to = &mut to[windows * stride..];
-            (row, column, left) = (row + 1, 0, left - windows);
-        }
+        let to = &mut panel.all()[..count * stride + CHUNK];
+        let band_image = BandImage { plan: &self.plan, columns: band.columns, pitch: band.pitch };
+        band_image.gather::<E, CHUNK>((first, count), image, stride, to);
         let position =
             (band.row + first / band.columns) * width + band.column + first % band.columns;
         // SAFETY: the windows have been written one behind the other, each as a whole.
@@ -300,22 +276,84 @@ impl Windows {
     }
 }
 
+/// Parts of at most `most` of a band's windows, which has so many rows and columns of them: the first,
+/// as its number in the band, and how many. They are neighbours in an output of `width` columns.
+pub(super) fn parts(
+    [rows, columns]: [usize; 2],
+    width: usize,
+    most: usize,
+) -> impl Iterator<Item = (usize, usize)> {
+    // Rows that are whole follow each other.
+    let run = if columns == width { rows * columns } else { columns };
+    (0..rows * columns)
+        .step_by(run.max(1))
+        .flat_map(move |start| (0..run).step_by(most).map(move |i| (start + i, most.min(run - i))))
+}
+
+/// The part of an image that a band's windows see.
+pub(super) struct BandImage<'a> {
+    pub plan: &'a Plan,
+    /// Windows of a row.
+    pub columns: usize,
+    /// Elements of a row.
+    pub pitch: usize,
+}
+
+impl BandImage<'_> {
+    /// Runs of a window's row of taps, and elements of a run.
+    pub fn runs(plan: &Plan) -> [usize; 2] {
+        let Plan { kernel_w, depth, window, .. } = *plan;
+        if window.dilation_w == 1 { [1, kernel_w * depth] } else { [kernel_w, depth] }
+    }
+
+    /// Copies `count` windows from window `first` on, `stride` elements each, one behind the other, as
+    /// [`Runs::copy`] does. They have at most [`RUNS`] runs each.
+    pub fn gather<E: Copy + Default, const CHUNK: usize>(
+        &self,
+        (first, count): (usize, usize),
+        image: &[E],
+        stride: usize,
+        mut to: &mut [MaybeUninit<E>],
+    ) {
+        let Plan { kernel_h, depth, window, .. } = *self.plan;
+        let [taps, run] = Self::runs(self.plan);
+        let step = window.stride_w * depth;
+        // Where the runs of a window begin, from the first tap.
+        let mut starts = [0; RUNS];
+        let starts = &mut starts[..kernel_h * taps];
+        for (i, start) in starts.iter_mut().enumerate() {
+            *start =
+                i / taps * window.dilation_h * self.pitch + i % taps * window.dilation_w * depth;
+        }
+        let (mut row, mut column) = (first / self.columns, first % self.columns);
+        let mut left = count;
+        while left > 0 {
+            let windows = left.min(self.columns - column);
+            let start = row * window.stride_h * self.pitch + column * step;
+            let from = Runs { x: &image[start..], step, starts, run };
+            from.copy::<CHUNK>(windows, stride, to);
+            to = &mut to[windows * stride..];
+            (row, column, left) = (row + 1, 0, left - windows);
+        }
+    }
+}
+
 /// The windows of a row of outputs, of which each is the same runs of activations.
-pub(super) struct Runs<'a, E> {
+struct Runs<'a, E> {
     /// From the first run of the first window on.
-    pub x: &'a [E],
+    x: &'a [E],
     /// From one window to the next.
-    pub step: usize,
+    step: usize,
     /// Where the runs begin, from the first.
-    pub starts: &'a [usize],
+    starts: &'a [usize],
     /// Activations of a run.
-    pub run: usize,
+    run: usize,
 }
 
 impl<E: Copy + Default> Runs<'_, E> {
     /// Copies `count` windows, `stride` elements each, `CHUNK` at once; a chunk may be read behind the
     /// last window's last run, and another written behind the window.
-    pub fn copy<const CHUNK: usize>(&self, count: usize, stride: usize, to: &mut [MaybeUninit<E>]) {
+    fn copy<const CHUNK: usize>(&self, count: usize, stride: usize, to: &mut [MaybeUninit<E>]) {
         match self.run.div_ceil(CHUNK) {
             1 => self.copy_chunks::<CHUNK, 1>(count, stride, to),
             2 => self.copy_chunks::<CHUNK, 2>(count, stride, to),

@@ -9,7 +9,7 @@
 use core::mem::MaybeUninit;
 
 use super::tiled_f32::Rows;
-use super::windows::{RUNS, Runs};
+use super::windows::{BandImage, RUNS, parts};
 use crate::convolve::Plan;
 
 /// Elements of a band: they fit the second cache, beside the tiles.
@@ -176,7 +176,7 @@ impl Windows {
     /// Whether windows are to be copied by [`Windows::gather`], from a band that is a copy itself.
     pub fn gathers(&self) -> bool {
         let Plan { kernel_h, filter, .. } = self.plan;
-        let [taps, run] = self.runs();
+        let [taps, run] = BandImage::runs(&self.plan);
         self.copied
             && run < LONG
             && kernel_h * taps > 1
@@ -184,23 +184,11 @@ impl Windows {
             && kernel_h * taps <= RUNS
     }
 
-    /// Runs of a row of taps, and elements of a run.
-    fn runs(&self) -> [usize; 2] {
-        let Plan { kernel_w, depth, window, .. } = self.plan;
-        if window.dilation_w == 1 { [1, kernel_w * depth] } else { [kernel_w, depth] }
-    }
-
     /// Parts of a band's windows that are copied at once: the first, as its number in the band, and how
     /// many. They are neighbours in the output.
     pub fn parts(&self, band: &Band) -> impl Iterator<Item = (usize, usize)> + use<> {
         let [_, _, width, _] = self.plan.output;
-        let Band { rows, columns, .. } = *band;
-        let most = (GATHERED / self.plan.filter).max(1);
-        // Rows that are whole follow each other.
-        let run = if columns == width { rows * columns } else { columns };
-        (0..rows * columns).step_by(run).flat_map(move |start| {
-            (0..run).step_by(most).map(move |i| (start + i, most.min(run - i)))
-        })
+        parts([band.rows, band.columns], width, (GATHERED / self.plan.filter).max(1))
     }
 
     /// Copies `count` windows from the band's window `first` on, and the position of that.
@@ -211,25 +199,10 @@ impl Windows {
         image: &[f32],
         panel: &'p mut Gathered,
     ) -> (Rows<'p>, usize) {
-        let Plan { kernel_h, filter, window, depth, output: [_, _, width, _], .. } = self.plan;
-        let ([taps, run], step) = (self.runs(), window.stride_w * depth);
-        // Where the runs of a window begin, from the first tap.
-        let mut starts = [0; RUNS];
-        let starts = &mut starts[..kernel_h * taps];
-        for (i, start) in starts.iter_mut().enumerate() {
-            *start =
-                i / taps * window.dilation_h * band.pitch + i % taps * window.dilation_w * depth;
-        }
-        let (mut row, mut column) = (first / band.columns, first % band.columns);
-        let (mut to, mut left) = (&mut panel.0[..count * filter + CHUNK], count);
-        while left > 0 {
-            let windows = left.min(band.columns - column);
-            let start = row * window.stride_h * band.pitch + column * step;
-            let from = Runs { x: &image[start..], step, starts, run };
-            from.copy::<CHUNK>(windows, filter, to);
-            to = &mut to[windows * filter..];
-            (row, column, left) = (row + 1, 0, left - windows);
-        }
+        let Plan { filter, output: [_, _, width, _], .. } = self.plan;
+        let band_image = BandImage { plan: &self.plan, columns: band.columns, pitch: band.pitch };
+        let to = &mut panel.0[..count * filter + CHUNK];
+        band_image.gather::<f32, CHUNK>((first, count), image, filter, to);
         // SAFETY: the windows have been written one behind the other, each as a whole.
         let x = unsafe { panel.0[..count * filter].assume_init_ref() };
         let position = (band.row + first / band.columns) * width + band.column;
