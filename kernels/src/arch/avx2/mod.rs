@@ -4,6 +4,7 @@
 //! processor does not have the instructions.
 
 pub(super) mod add;
+mod columns;
 pub(super) mod copy;
 pub(super) mod depthwise;
 pub(super) mod dot;
