@@ -9,18 +9,15 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use systole_converter::npz::{self, Array};
+use systole_converter::npz;
 use systole_tests::{
-    PEER_TOLERANCE, compare_within, repository, shared,
-    tflite::{installed, simulated_edgetpu},
+    repository, shared,
+    tflite::{check, library_and_models, simulated_edgetpu},
 };
 use systole_tflite::{
     Abi, Delegate, DeviceChoice, EdgeTpu, EdgeTpuOptions, Error, Failure, Interpreter, Library,
     Model, Options, Performance,
 };
-
-/// Samples of each golden that are run.
-const SAMPLES: usize = 4;
 
 type Outcome = Result<(), Failed>;
 
@@ -33,16 +30,7 @@ fn main() {
         Trial::test("devices_are_listed", devices_are_listed),
         Trial::test("no_device", no_device),
     ];
-    let library = library();
-    if let Err(problem) = &library {
-        println!("SKIPPED: tests that run TFLite, because {problem}");
-        println!("         (`.ci/run tflite` installs it where there is pip)");
-    }
-    let models = shared().map(|folder| folder.join("models"));
-    if models.is_none() {
-        println!("SKIPPED: tests with real models, because there is no folder ../shared");
-        println!("         (SYSTOLE_SHARED names another place)");
-    }
+    let (library, models) = library_and_models();
     let skip = library.is_err();
     let mut add = |name: &str, test: fn(&Library) -> Outcome| {
         let library = library.clone().ok();
@@ -60,11 +48,6 @@ fn main() {
         trials.extend(compiled(library, &models));
     }
     libtest_mimic::run(&arguments, trials).exit();
-}
-
-/// TFLite's library, also where `.ci/run` puts it.
-fn library() -> Result<Library, systole_tflite::LoadError> {
-    Library::load(installed().as_deref())
 }
 
 fn digits(library: &Library) -> Result<Model, Error> {
@@ -255,33 +238,6 @@ fn run_goldens(library: &Library, path: &Path, options: impl FnOnce() -> Options
     let model = Model::from_file(library, path)?;
     let mut interpreter = Interpreter::new(&model, options())?;
     check(&mut interpreter, &golden("inputs.npz")?, &golden("outputs.npz")?)
-}
-
-fn check(interpreter: &mut Interpreter, inputs: &[Array], goldens: &[Array]) -> Outcome {
-    let samples = inputs.first().map_or(0, |array| array.shape[0]).min(SAMPLES);
-    for sample in 0..samples {
-        let _ = interpreter.reset_state();
-        for index in 0..interpreter.input_count() {
-            let name = interpreter.input(index)?.name();
-            let array = inputs.iter().find(|array| array.name == name).or(inputs.get(index));
-            let bytes = array.and_then(|array| array.sample(sample)).ok_or("no such sample")?;
-            let mut input = interpreter.input_mut(index)?;
-            input.bytes_mut()?.copy_from_slice(bytes);
-        }
-        interpreter.invoke()?;
-        for (index, golden) in goldens.iter().enumerate() {
-            let named = |&at: &usize| {
-                interpreter.output(at).is_ok_and(|output| output.name() == golden.name)
-            };
-            let at = (0..interpreter.output_count()).find(named).unwrap_or(index);
-            let bytes = interpreter.output(at)?.bytes()?.to_vec();
-            let Some(want) = golden.sample(sample) else { continue };
-            let array = |bytes: &[u8]| Array { bytes: bytes.to_vec(), ..golden.clone() };
-            compare_within(&array(&bytes), &array(want), PEER_TOLERANCE)
-                .map_err(|problem| format!("sample {sample}: {problem}"))?;
-        }
-    }
-    Ok(())
 }
 
 /// Models compiled for the Edge TPU, on the simulated one.

@@ -10,15 +10,12 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use systole_converter::npz::{self, Array};
 use systole_tests::{
-    PEER_TOLERANCE, compare_within, repository, shared,
-    tflite::{installed, simulated_edgetpu, systole_delegate},
+    PEER_TOLERANCE, compare_within, repository,
+    tflite::{check, library_and_models, simulated_edgetpu, systole_delegate},
 };
 use systole_tflite::{Abi, Delegate, Error, Interpreter, Library, Model, Options};
 
 type Outcome = Result<(), Failed>;
-
-/// Samples of each golden that are run.
-const SAMPLES: usize = 4;
 
 /// Models that TFLite itself refuses, with or without a delegate.
 const NO_MODEL: &[&str] =
@@ -35,16 +32,7 @@ const UNCLAIMED: &[&str] = &[
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials = vec![Trial::test("options_are_refused", options_are_refused)];
-    let library = Library::load(installed().as_deref());
-    if let Err(problem) = &library {
-        println!("SKIPPED: tests that run TFLite, because {problem}");
-        println!("         (`.ci/run tflite` installs it where there is pip)");
-    }
-    let models = shared().map(|folder| folder.join("models"));
-    if models.is_none() {
-        println!("SKIPPED: tests with real models, because there is no folder ../shared");
-        println!("         (SYSTOLE_SHARED names another place)");
-    }
+    let (library, models) = library_and_models();
     if let Ok(library) = &library {
         trials.extend(operators(library));
         if let Some(models) = models {
@@ -315,32 +303,4 @@ fn operator(library: &Library, path: &Path) -> Outcome {
         return Err(format!("not claimed: {why:?}").into());
     }
     check(&mut interpreter, &numbered("in."), &goldens)
-}
-
-/// Runs the first samples and compares outputs with goldens.
-fn check(interpreter: &mut Interpreter, inputs: &[Array], goldens: &[Array]) -> Outcome {
-    let samples = inputs.first().map_or(0, |array| array.shape[0]).min(SAMPLES);
-    for sample in 0..samples {
-        let _ = interpreter.reset_state();
-        for index in 0..interpreter.input_count() {
-            let name = interpreter.input(index)?.name();
-            let array = inputs.iter().find(|array| array.name == name).or(inputs.get(index));
-            let bytes = array.and_then(|array| array.sample(sample)).ok_or("no such sample")?;
-            let mut input = interpreter.input_mut(index)?;
-            input.bytes_mut()?.copy_from_slice(bytes);
-        }
-        interpreter.invoke()?;
-        for (index, golden) in goldens.iter().enumerate() {
-            let named = |&at: &usize| {
-                interpreter.output(at).is_ok_and(|output| output.name() == golden.name)
-            };
-            let at = (0..interpreter.output_count()).find(named).unwrap_or(index);
-            let bytes = interpreter.output(at)?.bytes()?.to_vec();
-            let Some(want) = golden.sample(sample) else { continue };
-            let array = |bytes: &[u8]| Array { bytes: bytes.to_vec(), ..golden.clone() };
-            compare_within(&array(&bytes), &array(want), PEER_TOLERANCE)
-                .map_err(|problem| format!("sample {sample}: {problem}"))?;
-        }
-    }
-    Ok(())
 }

@@ -18,8 +18,8 @@ use systole_engine::{
     Abi, Backend, EdgeTpuDevice, EdgeTpuOptions, Engine, Error, Options, Place, VendorDelegate,
 };
 use systole_tests::{
-    FLOAT_TOLERANCE, PEER_TOLERANCE, compare_within, repository, shared,
-    tflite::{installed, simulated_edgetpu},
+    FLOAT_TOLERANCE, PEER_TOLERANCE, compare_within, repository,
+    tflite::{installed, library_and_models, simulated_edgetpu},
 };
 use systole_tflite::{Failure, Library};
 
@@ -37,16 +37,7 @@ type Outcome = Result<(), Failed>;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let library = Library::load(installed().as_deref());
-    if let Err(problem) = &library {
-        println!("SKIPPED: tests that run TFLite, because {problem}");
-        println!("         (`.ci/run tflite` installs it where there is pip)");
-    }
-    let models = shared().map(|folder| folder.join("models"));
-    if models.is_none() {
-        println!("SKIPPED: tests with real models, because there is no folder ../shared");
-        println!("         (SYSTOLE_SHARED names another place)");
-    }
+    let (library, models) = library_and_models();
     let mut trials = vec![
         Trial::test("systole_file_in_a_few_lines", systole_file),
         Trial::test("float_model_on_our_kernels", float_model),
