@@ -321,25 +321,19 @@ fn layers(model: &Model<'_>, run: &Run, board: &Board) -> Result<Vec<Layer>> {
         return Err(failed!("the firmware did not measure its readings"));
     };
     let readings: Vec<u64> = run.readings.counts("layer").map(count).collect();
-    if readings.len() != model.operator_count() + 1 {
-        return Err(failed!(
-            "{} readings for {} operators",
-            readings.len(),
-            model.operator_count()
-        ));
+    let steps: Vec<u16> = model.steps().collect();
+    if readings.len() != steps.len() + 1 {
+        return Err(failed!("{} readings for {} steps", readings.len(), steps.len()));
     }
-    let layer = |(index, pair): (usize, &[u64])| {
-        let operator = model.operator(u16::try_from(index).ok()?)?;
-        Some(Layer {
-            operator: operator.opcode().name(),
-            instructions: pair
-                .last()?
-                .saturating_sub(*pair.first()?)
-                .saturating_sub(second - first),
-            macs: macs::of(&operator),
-        })
+    let layer = |(index, times): (u16, u16)| {
+        let operator = model.operator(index)?;
+        let of_it = readings.windows(2).zip(&steps).filter(|&(_, &step)| step == index);
+        let taken = of_it.map(|(pair, _)| pair.iter().rev().copied().reduce(u64::saturating_sub));
+        let instructions = taken.flatten().map(|taken| taken.saturating_sub(second - first)).sum();
+        let macs = u64::from(times) * macs::of(&operator);
+        Some(Layer { operator: operator.opcode().name(), instructions, macs })
     };
-    Ok(readings.windows(2).enumerate().filter_map(layer).collect())
+    Ok((0..).zip(model.repetitions()).filter_map(layer).collect())
 }
 
 impl Measurement {

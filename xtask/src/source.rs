@@ -60,7 +60,7 @@ pub fn write(
     layers: bool,
 ) -> Result<String> {
     let include = format!("include_bytes!({:?})", path.display().to_string());
-    let readings = if layers { model.operator_count() + 1 } else { 0 };
+    let readings = if layers { model.steps().count() + 1 } else { 0 };
     let mut out = format!(
         "// Written by `cargo xtask measure`.\n\
          pub const SAMPLES: usize = {};\npub const LAYERS: usize = {readings};\n",

@@ -117,6 +117,8 @@ pub enum TensorRecordError {
     Bytes,
     /// The tensor lies outside the arena or the constants, or is misaligned.
     Place,
+    /// The tensor moves and is a constant, is named twice or out of order, or would not stay aligned.
+    Advance,
     /// The scale is negative, infinite or NaN, or the zero point is none of the type's values.
     Scale,
 }
@@ -293,6 +295,7 @@ impl core::fmt::Display for TensorRecordError {
             Self::Shape => "more than 6 dimensions, or dimensions that are 0, too large or missing",
             Self::Bytes => "its length does not fit its shape",
             Self::Place => "it lies outside the arena or the constants, or is misaligned",
+            Self::Advance => "it moves, but is a constant, out of order, or would be misaligned",
             Self::Scale => {
                 "its scale is negative, infinite or not a number, or its zero point out of range"
             }

@@ -19,16 +19,58 @@ pub struct Place {
     pub(crate) storage: Storage,
     pub(crate) offset: usize,
     pub(crate) bytes: usize,
+    /// How many bytes further it lies with each repetition of the operators around it.
+    pub(crate) advance: i32,
 }
 
 impl Place {
     /// `bytes` bytes of the arena from `offset` on.
     pub const fn arena(offset: usize, bytes: usize) -> Self {
-        Self { storage: Storage::Arena, offset, bytes }
+        Self { storage: Storage::Arena, offset, bytes, advance: 0 }
+    }
+
+    /// The place that it is in a repetition, the first of which is 0.
+    #[inline(always)]
+    pub(crate) const fn at(self, iteration: u16) -> Self {
+        let moved = (iteration as isize).wrapping_mul(self.advance as isize);
+        Self { offset: self.offset.wrapping_add_signed(moved), advance: 0, ..self }
     }
 
     fn end(&self) -> usize {
         self.offset.saturating_add(self.bytes)
+    }
+
+    /// Whether the two share a byte in any of `times` repetitions, in each of which they have moved.
+    pub(crate) fn meets(&self, other: &Self, times: u16) -> bool {
+        let last = times.saturating_sub(1);
+        if self.advance == other.advance || last == 0 {
+            return self.overlaps(other);
+        }
+        // The distance of their beginnings changes evenly: they meet between the repetition in which the
+        // one has come near enough, and that in which the other is past it.
+        let distance = |iteration: u16| {
+            let (a, b) = (self.at(iteration).offset, other.at(iteration).offset);
+            b as i64 - a as i64
+        };
+        let (mut near, mut past) = (0, last);
+        let closing = distance(last) < distance(0);
+        let is_near = |iteration| {
+            let distance = distance(iteration);
+            if closing { distance < self.bytes as i64 } else { distance > -(other.bytes as i64) }
+        };
+        if !is_near(last) {
+            return false;
+        }
+        // The first repetition that is near.
+        while near < past {
+            let middle = near + (past - near) / 2;
+            if is_near(middle) {
+                past = middle;
+            } else {
+                near = middle + 1;
+            }
+        }
+        self.at(near).overlaps(&other.at(near))
     }
 
     /// Whether the two share a byte.
@@ -49,6 +91,8 @@ pub struct Memory<'m, 'a, O = Only<0>> {
     /// What layers are divided among; the caller's thread alone where there are none.
     #[cfg(feature = "std")]
     threads: Option<&'a mut Threads>,
+    /// The repetition of the operators that are repeated, from 0.
+    iteration: u16,
     outputs: PhantomData<O>,
 }
 
@@ -79,12 +123,14 @@ pub struct Inputs<'a> {
     constants: &'a [u8],
     /// Parts of the arena, each with its offset.
     gaps: [(usize, &'a [u8]); 3],
+    iteration: u16,
 }
 
 impl<'a> Inputs<'a> {
     /// The elements of an input. Fails where an output overlaps it.
     #[inline(always)]
     pub fn get<T: Element>(&self, place: Place) -> Result<&'a [T], Mismatch> {
+        let place = place.at(self.iteration);
         let find = |base: usize, memory: &'a [u8]| {
             let start = place.offset.checked_sub(base)?;
             memory.get(start..start.checked_add(place.bytes)?)
@@ -123,8 +169,14 @@ impl<'m, 'a> Memory<'m, 'a> {
             arena,
             #[cfg(feature = "std")]
             threads: None,
+            iteration: 0,
             outputs: PhantomData,
         }
+    }
+
+    /// The same, in a repetition of operators that are repeated.
+    pub(crate) fn repeated(self, iteration: u16) -> Self {
+        Self { iteration, ..self }
     }
 
     /// The same, with threads for large layers.
@@ -140,6 +192,7 @@ impl<'m, 'a> Memory<'m, 'a> {
             arena: &mut *self.arena,
             #[cfg(feature = "std")]
             threads: self.threads.as_deref_mut(),
+            iteration: self.iteration,
             outputs: PhantomData,
         }
     }
@@ -152,11 +205,12 @@ impl<O: Outputs> Memory<'_, '_, O> {
         if !O::include(T::DTYPE) {
             return Err(Mismatch);
         }
+        let y = y.at(self.iteration);
         let (below, rest) = self.arena.split_at_mut_checked(y.offset).ok_or(Mismatch)?;
         let (y_bytes, above) = rest.split_at_mut_checked(y.bytes).ok_or(Mismatch)?;
         let y_elements = <[T]>::mut_from_bytes(y_bytes).map_err(|_| Mismatch)?;
         let gaps = [(0, &*below), (y.end(), &*above), (0, &[][..])];
-        Ok((y_elements, Inputs { constants: self.constants, gaps }))
+        Ok((y_elements, Inputs { constants: self.constants, gaps, iteration: self.iteration }))
     }
 
     /// Calls the kernel of a layer with one input, in parts where there are threads and it pays.
@@ -201,6 +255,7 @@ impl<O: Outputs> Memory<'_, '_, O> {
         if !O::include(T::DTYPE) {
             return Err(Mismatch);
         }
+        let (first, second) = (first.at(self.iteration), second.at(self.iteration));
         let swapped = second.offset < first.offset;
         let (low, high) = if swapped { (second, first) } else { (first, second) };
         let (below, rest) = self.arena.split_at_mut_checked(low.offset).ok_or(Mismatch)?;
@@ -214,18 +269,20 @@ impl<O: Outputs> Memory<'_, '_, O> {
         Ok((
             <[T]>::mut_from_bytes(first_bytes).map_err(|_| Mismatch)?,
             <[U]>::mut_from_bytes(second_bytes).map_err(|_| Mismatch)?,
-            Inputs { constants: self.constants, gaps },
+            Inputs { constants: self.constants, gaps, iteration: self.iteration },
         ))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
     use crate::Arena;
 
     fn arena(offset: usize, bytes: usize) -> Place {
-        Place { storage: Storage::Arena, offset, bytes }
+        Place::arena(offset, bytes)
     }
 
     #[test]
@@ -243,8 +300,24 @@ mod tests {
         assert_eq!(inputs.get::<u8>(arena(30, 2)).unwrap(), [30, 31]);
         assert_eq!(inputs.get::<u8>(arena(36, 2)).unwrap(), [36, 37]);
         assert_eq!(inputs.get::<u8>(arena(31, 2)), Err(Mismatch));
-        let constant = Place { storage: Storage::Constant, offset: 1, bytes: 1 };
+        let constant = Place { storage: Storage::Constant, ..arena(1, 1) };
         assert_eq!(inputs.get::<u8>(constant).unwrap(), [98]);
+    }
+
+    #[test]
+    fn places_that_move_meet_in_a_repetition_in_which_they_overlap() {
+        let steps = [-3, -1, 0, 1, 2, 7];
+        let places: Vec<Place> = (0..24)
+            .flat_map(|offset| steps.map(|advance| Place { advance, ..arena(40 + offset, 4) }))
+            .collect();
+        for a in &places {
+            for b in places.iter().take(steps.len() * 12) {
+                for times in [1, 2, 5] {
+                    let overlap = (0..times).any(|i| a.at(i).overlaps(&b.at(i)));
+                    assert_eq!(a.meets(b, times), overlap, "{a:?} {b:?} {times}");
+                }
+            }
+        }
     }
 
     #[test]

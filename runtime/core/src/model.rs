@@ -5,10 +5,11 @@ use systole_kernels::Shape;
 use crate::{
     DType, LoadError, Opcode, Operators, Quantization, Record,
     format::{
-        Entries, Entry, FLAG_UNSIGNED, Key, Layout, OPERATOR_BYTES, Storage, TENSOR_BYTES,
-        TensorRecord, u16_at, u32_at,
+        ADVANCE_BYTES, Entries, Entry, FLAG_UNSIGNED, Key, Layout, OPERATOR_BYTES, Storage,
+        TENSOR_BYTES, TensorRecord, u16_at, u32_at,
     },
     memory::Place,
+    ops::repeat,
     validate,
 };
 
@@ -22,6 +23,7 @@ pub struct Model<'m> {
     pub(crate) operands: &'m [u8],
     pub(crate) constants: &'m [u8],
     pub(crate) metadata: &'m [u8],
+    pub(crate) advances: &'m [u8],
     pub(crate) arena_bytes: u32,
     pub(crate) arena_lower_bound: u32,
     pub(crate) macs: u64,
@@ -101,11 +103,13 @@ impl<'m> Model<'m> {
     /// from the records themselves, unlike [`Model::macs`], which the file states. A valid file can
     /// ask for more than anyone has time for: compare before running one that nobody vouches for.
     pub fn work(&self) -> u64 {
-        let records = (0..self.operator_count() as u16).filter_map(|op| Record::new(self, op));
-        records.fold(0, |sum, record| {
+        let records = (0..self.operator_count() as u16).map(|op| Record::new(self, op));
+        records.zip(self.repetitions()).fold(0, |sum, (record, times)| {
+            let Some(record) = record else { return sum };
             let row =
                 Opcode::from_code(record.opcode()).and_then(|op| self.linked.find(op, &record));
-            sum.saturating_add(row.map_or(0, |row| (row.work)(&record)))
+            let work = row.map_or(0, |row| (row.work)(&record));
+            sum.saturating_add(work.saturating_mul(times.into()))
         })
     }
 
@@ -162,6 +166,50 @@ impl<'m> Model<'m> {
         TensorInfo::new(self, index, &record)
     }
 
+    /// How many bytes further a tensor lies with each repetition of the operators that use it, 0 for most.
+    fn advance(&self, index: u16) -> i32 {
+        let records = self.advances.as_chunks::<ADVANCE_BYTES>().0;
+        let tensor = |record: &[u8; ADVANCE_BYTES]| u16_at(record, 0).unwrap_or(0);
+        let found = records.binary_search_by_key(&index, tensor).ok();
+        let record = found.and_then(|at| records.get(at));
+        record.and_then(|record| u32_at(record, 4)).map_or(0, |bytes| bytes as i32)
+    }
+
+    /// How often each operator runs in an inference, in their order.
+    pub fn repetitions(&self) -> impl Iterator<Item = u16> + use<'_, 'm> {
+        let (mut left, mut times) = (0, 1);
+        (0..self.operator_count() as u16).map(move |op| {
+            let record = Record::new(self, op);
+            if let Some(repeat) = record.filter(|record| record.opcode() == Opcode::Repeat as u16) {
+                let repeat::Params { count, body } = repeat.params();
+                (left, times) = (body, count);
+                return 1;
+            }
+            if left == 0 {
+                return 1;
+            }
+            left -= 1;
+            times
+        })
+    }
+
+    /// The operators of an inference by their indices, those that are repeated as often as they run; with
+    /// a delegate, parts that stand in for it are passed over.
+    pub fn steps(&self) -> impl Iterator<Item = u16> + use<'_, 'm> {
+        let mut runs =
+            self.repetitions().enumerate().map(|(op, times)| (op as u16, times)).peekable();
+        core::iter::from_fn(move || {
+            let (first, times) = runs.next()?;
+            // Operators of one body follow each other, and no other body is right behind them.
+            let mut end = first + 1;
+            while times > 1 && runs.next_if(|&(_, next)| next == times).is_some() {
+                end += 1;
+            }
+            Some((0..times).flat_map(move |_| first..end))
+        })
+        .flatten()
+    }
+
     /// The operator with this index, in order of execution.
     pub fn operator(&'m self, index: u16) -> Option<Operator<'m>> {
         let record = Record::new(self, index)?;
@@ -212,6 +260,7 @@ impl<'m> TensorInfo<'m> {
                 },
                 offset: record.offset as usize,
                 bytes: record.bytes as usize,
+                advance: model.advance(index),
             },
             layout: Layout::from_code(record.layout)?,
             shape: Shape::new(dims)?,
@@ -306,6 +355,11 @@ impl<'m> TensorInfo<'m> {
     /// Bytes from the start of the arena, or of the constants section for a constant.
     pub fn offset(&self) -> usize {
         self.place.offset
+    }
+
+    /// How many bytes further it lies with each repetition of the operators that use it.
+    pub fn advance(&self) -> i32 {
+        self.place.advance
     }
 
     /// Length in bytes.

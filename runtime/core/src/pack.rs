@@ -126,8 +126,26 @@ enum Source<'m> {
     Floats(&'m [f32], usize),
     /// The same as bits of f16.
     Halves(&'m [u16], usize),
+    /// The bytes of another tensor, which took this one's place.
+    Like(u16),
     /// This bias, less what activations add that have something added to them.
     Bias(&'m [i32], Weights<'m>, Activations),
+}
+
+/// What a tensor became, as far as its weights do not say: its layout, and zero point and depth of the
+/// weights.
+type Kind = (u8, i32, usize);
+
+impl Source<'_> {
+    fn kind(&self) -> Kind {
+        match *self {
+            Self::File | Self::Like(_) => (Layout::Plain as u8, 0, 0),
+            Self::Tiles(weights, activations) | Self::Bias(_, weights, activations) => {
+                (Layout::from(activations) as u8, weights.zero_point, weights.depth)
+            }
+            Self::Floats(_, depth) | Self::Halves(_, depth) => (Layout::Tiles as u8, 0, depth),
+        }
+    }
 }
 
 /// A tensor of the new file.
@@ -143,6 +161,9 @@ struct Packer<'m> {
     tensors: Vec<Tensor<'m>>,
     /// Tensor indices.
     operands: Vec<u16>,
+    /// The tensors that took the place of one that several operators share, by that, the weights that it
+    /// belongs to, and what it became.
+    replaced: BTreeMap<(u16, u16, Kind), u16>,
 }
 
 impl<'m> Packer<'m> {
@@ -161,7 +182,7 @@ impl<'m> Packer<'m> {
                 tensor.uses += 1;
             }
         }
-        Self { model, tensors, operands }
+        Self { model, tensors, operands, replaced: BTreeMap::new() }
     }
 
     /// Decides to pack an operator's weights, if there are kernels for them.
@@ -251,19 +272,32 @@ impl<'m> Packer<'m> {
         bytes: u32,
         layout: Layout,
     ) -> Option<&mut Tensor<'m>> {
+        let weights = Record::new(self.model, op)?.operand(1)?;
         let start = usize::from(op) * format::OPERATOR_BYTES;
         let operator = self.model.operators.get(start..)?;
         let operand = self.operands.get_mut(u32_at(operator, 4)? as usize + input)?;
         let next = self.tensors.len() as u16;
-        let tensor = self.tensors.get_mut(usize::from(*operand))?;
+        let old = *operand;
+        let tensor = self.tensors.get_mut(usize::from(old))?;
         let record = TensorRecord { bytes, layout: layout as u8, ..tensor.record };
         let replaced = Tensor { record, source, uses: 1 };
+        // Bands of rows of one layer share its weights, and then its tiles.
+        let key = (old, weights, source.kind());
+        if let Some(&known) = self.replaced.get(&key) {
+            *operand = known;
+            tensor.uses -= 1;
+            if tensor.uses == 0 {
+                *tensor = Tensor { source: Source::Like(known), uses: 0, ..replaced };
+            }
+            return self.tensors.get_mut(usize::from(known));
+        }
         if tensor.uses == 1 {
             *tensor = replaced;
         } else {
             tensor.uses -= 1;
             *operand = next;
             self.tensors.push(replaced);
+            self.replaced.insert(key, next);
         }
         let index = usize::from(*operand);
         self.tensors.get_mut(index)
@@ -324,7 +358,7 @@ impl<'m> Packer<'m> {
         // Tensors of the same bytes in the old file share them in the new one.
         let mut known = BTreeMap::new();
         for Tensor { record, source, .. } in &mut self.tensors {
-            if record.storage != Storage::Constant as u8 {
+            if record.storage != Storage::Constant as u8 || matches!(source, Source::Like(_)) {
                 continue;
             }
             let start = end.next_multiple_of(LINE);
@@ -334,6 +368,15 @@ impl<'m> Packer<'m> {
             };
             if record.offset as usize == start {
                 end = start + record.bytes as usize;
+            }
+        }
+        for index in 0..self.tensors.len() {
+            let Some(Tensor { source: Source::Like(of), .. }) = self.tensors.get(index) else {
+                continue;
+            };
+            let like = self.tensors.get(usize::from(*of)).map(|tensor| tensor.record);
+            if let (Some(like), Some(tensor)) = (like, self.tensors.get_mut(index)) {
+                tensor.record = like;
             }
         }
         end
@@ -356,7 +399,7 @@ impl<'m> Packer<'m> {
                     let from = self.model.constants().get(old.offset as usize..);
                     fill(to, 0, from.and_then(|from| from.get(..to.len())).unwrap_or_default());
                 }
-                (Source::File, None) => {}
+                (Source::File, None) | (Source::Like(_), _) => {}
                 (Source::Tiles(weights, activations), _) => {
                     let tiles = <[i8]>::mut_from_bytes(to).unwrap_or_default();
                     // The tiles have the bytes that were asked for.

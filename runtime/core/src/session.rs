@@ -10,6 +10,7 @@ use crate::{
     SessionError, Tensor, TensorMut,
     format::{ALIGNMENT, Layout, Storage},
     memory::Memory,
+    ops::repeat,
 };
 
 /// A model and the arena that it runs in.
@@ -23,6 +24,8 @@ pub struct Session<'m, 'a> {
     arena: &'a mut [u8],
     /// The operator that [`Session::step`] executes next.
     next: u16,
+    /// The operators that are being repeated.
+    repeated: Option<Repeated>,
     /// All operators, where there is a heap; else each is decoded when it is executed.
     #[cfg(feature = "std")]
     decoded: DecodedOperators<'a>,
@@ -31,8 +34,18 @@ pub struct Session<'m, 'a> {
     threads: Option<Threads>,
 }
 
-/// The operators of a model in order; `None` for those of a delegate, and for what a valid model does
-/// not have.
+/// Operators that are repeated.
+#[derive(Debug, Clone, Copy)]
+struct Repeated {
+    first: u16,
+    last: u16,
+    count: u16,
+    /// The repetition that runs, from 0.
+    iteration: u16,
+}
+
+/// The operators of a model in order; `None` for REPEAT, for those of a delegate, and for what a valid model
+/// does not have.
 #[cfg(feature = "std")]
 struct DecodedOperators<'m>(alloc::vec::Vec<Option<Decoded<'m>>>);
 
@@ -41,7 +54,8 @@ impl<'m> DecodedOperators<'m> {
     fn new(model: &'m Model<'m>) -> Self {
         let operators = (0..model.operator_count() as u16).map(|op| model.operator(op));
         let decoded = operators.map(|operator| {
-            let operator = operator.filter(|operator| operator.opcode() != Opcode::Delegate)?;
+            let apart = [Opcode::Delegate, Opcode::Repeat];
+            let operator = operator.filter(|operator| !apart.contains(&operator.opcode()))?;
             (model.linked.find(operator.opcode(), operator.record())?.decode)(operator.record())
         });
         Self(decoded.collect())
@@ -71,6 +85,7 @@ impl<'m, 'a> Session<'m, 'a> {
             model,
             arena,
             next: 0,
+            repeated: None,
             #[cfg(feature = "std")]
             decoded: DecodedOperators::new(model),
             #[cfg(feature = "std")]
@@ -155,7 +170,7 @@ impl<'m, 'a> Session<'m, 'a> {
     /// # Errors
     /// None for a model that [`Model::from_bytes`] accepted.
     pub fn run(&mut self) -> Result<(), RunError> {
-        self.next = 0;
+        self.begin();
         while self.step()? {}
         Ok(())
     }
@@ -166,13 +181,18 @@ impl<'m, 'a> Session<'m, 'a> {
     /// [`RunFailure::Delegate`] where it fails, [`RunFailure::NoDelegate`] where it does not take a part
     /// that has no fallback.
     pub fn run_with(&mut self, delegate: &mut dyn Delegate) -> Result<(), RunError> {
-        self.next = 0;
+        self.begin();
         while self.step_with(delegate)? {}
         Ok(())
     }
 
+    fn begin(&mut self) {
+        self.next = 0;
+        self.repeated = None;
+    }
+
     /// Executes one operator; `Ok(true)` says that there are more. After the last one the next call
-    /// begins a new run. For schedulers that must not wait for a whole inference.
+    /// begins a new run. An operator that is repeated counts as often. For schedulers that must not wait for a whole inference.
     ///
     /// # Errors
     /// None for a model that [`Model::from_bytes`] accepted.
@@ -194,11 +214,22 @@ impl<'m, 'a> Session<'m, 'a> {
         if usize::from(self.next) < count {
             let op = self.next;
             let passed_over = self.execute(delegate).map_err(|why| RunError { op, why })?;
-            self.next = op.saturating_add(1).saturating_add(passed_over);
+            self.next = match &mut self.repeated {
+                Some(repeated) if repeated.last == op => {
+                    repeated.iteration += 1;
+                    if repeated.iteration < repeated.count {
+                        repeated.first
+                    } else {
+                        self.repeated = None;
+                        op.saturating_add(1)
+                    }
+                }
+                _ => op.saturating_add(1).saturating_add(passed_over),
+            };
         }
         let more = usize::from(self.next) < count;
         if !more {
-            self.next = 0;
+            self.begin();
         }
         Ok(more)
     }
@@ -207,8 +238,9 @@ impl<'m, 'a> Session<'m, 'a> {
     #[cfg(feature = "std")]
     fn execute(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
         let decoded = self.decoded.0.get(usize::from(self.next)).ok_or(RunFailure::Mismatch)?;
-        let Some(operator) = decoded else { return self.delegate(delegate) };
-        let memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let Some(operator) = decoded else { return self.control(delegate) };
+        let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
+        let memory = Memory::beside(self.model.constants(), &mut *self.arena).repeated(iteration);
         let mut memory = memory.with(self.threads.as_mut());
         operator(&mut memory).map_err(|_| RunFailure::Mismatch)?;
         Ok(0)
@@ -218,13 +250,27 @@ impl<'m, 'a> Session<'m, 'a> {
     #[cfg(not(feature = "std"))]
     fn execute(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
         let operator = self.model.operator(self.next).ok_or(RunFailure::Mismatch)?;
-        if operator.opcode() == Opcode::Delegate {
-            return self.delegate(delegate);
+        if matches!(operator.opcode(), Opcode::Delegate | Opcode::Repeat) {
+            return self.control(delegate);
         }
-        let mut memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
+        let memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let mut memory = memory.repeated(iteration);
         let row = self.model.linked.find(operator.opcode(), operator.record());
         let row = row.ok_or(RunFailure::Mismatch)?;
         (row.run)(operator.record(), &mut memory).map_err(|_| RunFailure::Mismatch)?;
+        Ok(0)
+    }
+
+    /// Executes the next operator, which no kernel does: it is for `delegate`, or repeats others.
+    fn control(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
+        let operator = self.model.operator(self.next).ok_or(RunFailure::Mismatch)?;
+        if operator.opcode() == Opcode::Delegate {
+            return self.delegate(delegate);
+        }
+        let repeat::Params { count, body } = operator.record().params();
+        let last = self.next.checked_add(body).ok_or(RunFailure::Mismatch)?;
+        self.repeated = Some(Repeated { first: self.next + 1, last, count, iteration: 0 });
         Ok(0)
     }
 

@@ -3,15 +3,16 @@
 //! Every record is decoded here exactly as it will be when the model runs, so what a run relies on
 //! has been seen to hold. Nothing in a file can make this loop: it walks each section once.
 
+use crate::ops::Operator as _;
 use crate::{
     LoadError, Model, Opcode, OperatorError, Operators, TensorInfo, TensorRecordError,
     error::TensorRecordError as Bad,
     format::{
-        self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Layout, MAGIC,
-        OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES, TensorRecord,
-        VERSION, u16_at, u32_at,
+        self, ADVANCE_BYTES, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Layout,
+        MAGIC, OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES,
+        TensorRecord, VERSION, u16_at, u32_at,
     },
-    ops::delegate,
+    ops::{delegate, repeat},
     record::Record,
 };
 
@@ -47,10 +48,11 @@ pub(crate) fn load_unsummed(
     for tensor in 0..model.tensor_count() as u16 {
         self::tensor(&model, tensor).map_err(|error| LoadError::Tensor { tensor, error })?;
     }
+    advances(&model)?;
     ports(&model)?;
     let mut operands = 0;
-    for op in 0..model.operator_count() as u16 {
-        operands += operator(&model, op, delegate)?;
+    for (op, times) in (0..model.operator_count() as u16).zip(model.repetitions()) {
+        operands += operator(&model, op, times, delegate)?;
         // Runs of operands do not overlap, so a small file cannot ask for much work here.
         if operands > model.operands.len() / 2 {
             return Err(LoadError::Section { kind: SectionKind::Operands as u16 });
@@ -88,7 +90,7 @@ fn sections<'m>(
     linked: Operators,
 ) -> Result<Model<'m>, LoadError> {
     // Indexed by kind code; 0 is no kind.
-    let mut found: [Option<&[u8]>; 9] = [None; 9];
+    let mut found: [Option<&[u8]>; 10] = [None; 10];
     for i in 0..usize::from(header.sections) {
         let entry = bytes.get(HEADER_BYTES + i * SECTION_BYTES..).and_then(Section::read);
         let section =
@@ -104,6 +106,7 @@ fn sections<'m>(
             SectionKind::Tensors => TENSOR_BYTES,
             SectionKind::Operators => OPERATOR_BYTES,
             SectionKind::Arenas => ARENA_BYTES,
+            SectionKind::Advances => ADVANCE_BYTES,
             SectionKind::Shapes => 4,
             SectionKind::Operands | SectionKind::Ports => 2,
             SectionKind::Constants | SectionKind::Metadata => 1,
@@ -140,6 +143,7 @@ fn sections<'m>(
         operands: section(SectionKind::Operands)?,
         constants: section(SectionKind::Constants)?,
         metadata: section(SectionKind::Metadata).unwrap_or_default(),
+        advances: section(SectionKind::Advances).unwrap_or_default(),
         arena_bytes: u32_at(arenas, 0).unwrap_or(0),
         arena_lower_bound: u32_at(arenas, 4).unwrap_or(0),
         macs: header.macs,
@@ -202,6 +206,23 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     Ok(())
 }
 
+/// Tensors that move are named once, in the order of their indices; they lie in the arena, and their
+/// elements stay aligned.
+fn advances(model: &Model<'_>) -> Result<(), LoadError> {
+    let mut next = 0;
+    for record in model.advances.as_chunks::<ADVANCE_BYTES>().0 {
+        let tensor = u16_at(record, 0).unwrap_or(0);
+        let invalid = LoadError::Tensor { tensor, error: Bad::Advance };
+        let info = model.tensor(tensor).filter(|_| usize::from(tensor) >= next).ok_or(invalid)?;
+        let aligned = (info.place.advance as isize) % (info.stored_dtype().size() as isize) == 0;
+        if info.place.storage != Storage::Arena || !aligned || u16_at(record, 2) != Some(0) {
+            return Err(invalid);
+        }
+        next = usize::from(tensor) + 1;
+    }
+    Ok(())
+}
+
 fn ports(model: &Model<'_>) -> Result<(), LoadError> {
     let count = model.input_count() + model.output_count();
     if model.ports.len() < 4 + 2 * count {
@@ -212,6 +233,7 @@ fn ports(model: &Model<'_>) -> Result<(), LoadError> {
         let valid = match model.tensor(tensor) {
             Some(info) => {
                 info.layout == Layout::Plain
+                    && info.place.advance == 0
                     && (i >= model.input_count() || info.place.storage == Storage::Arena)
             }
             None => false,
@@ -223,13 +245,17 @@ fn ports(model: &Model<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Checks an operator; counts its operands.
-fn operator(model: &Model<'_>, op: u16, delegated: bool) -> Result<usize, LoadError> {
+/// Checks an operator that runs `times` times; counts its operands.
+fn operator(model: &Model<'_>, op: u16, times: u16, delegated: bool) -> Result<usize, LoadError> {
     let start = usize::from(op) * OPERATOR_BYTES;
     let code = model.operators.get(start..).and_then(|bytes| u16_at(bytes, 0)).unwrap_or(0);
     let opcode = Opcode::from_code(code).ok_or(LoadError::UnknownOperator { op, opcode: code })?;
     let refuse = |error| LoadError::Operator { op, opcode, error };
     let record = Record::new(model, op).ok_or(refuse(OperatorError::OperandCount))?;
+    if opcode == Opcode::Repeat {
+        repeat(model, op, &record).map_err(refuse)?;
+        return Ok(0);
+    }
     let most = match opcode {
         Opcode::Delegate => delegate::MAX_OUTPUTS,
         _ => MAX_OUTPUTS,
@@ -241,7 +267,10 @@ fn operator(model: &Model<'_>, op: u16, delegated: bool) -> Result<usize, LoadEr
         let output = record.output(0).map_err(refuse)?.stored_dtype();
         return Err(LoadError::NotLinked { op, opcode, output });
     };
-    overlap(&record, opcode.in_place_inputs()).map_err(refuse)?;
+    overlap(&record, opcode.in_place_inputs(), times).map_err(refuse)?;
+    if times > 1 {
+        moves(model, &record, times).map_err(refuse)?;
+    }
     (row.validate)(&record).map_err(refuse)?;
     if opcode == Opcode::Delegate {
         let stand_ins = usize::from(record.params::<delegate::Params>().fallback);
@@ -255,9 +284,45 @@ fn operator(model: &Model<'_>, op: u16, delegated: bool) -> Result<usize, LoadEr
     Ok(record.input_count() + record.output_count())
 }
 
+/// What REPEAT repeats is there, and no other REPEAT nor a part for an accelerator is in it.
+fn repeat(model: &Model<'_>, op: u16, record: &Record<'_>) -> Result<(), OperatorError> {
+    repeat::Repeat::decode(record)?;
+    let body = usize::from(record.params::<repeat::Params>().body);
+    let first = usize::from(op) + 1;
+    if first + body > model.operator_count() {
+        return Err(OperatorError::Parameter(1));
+    }
+    let refused = [Opcode::Repeat as u16, Opcode::Delegate as u16];
+    for op in first..first + body {
+        if Record::new(model, op as u16).is_some_and(|it| refused.contains(&it.opcode())) {
+            return Err(OperatorError::Parameter(1));
+        }
+    }
+    Ok(())
+}
+
+/// Tensors that move stay in the arena in all of `times` repetitions.
+fn moves(model: &Model<'_>, record: &Record<'_>, times: u16) -> Result<(), OperatorError> {
+    for operand in 0..record.input_count() + record.output_count() {
+        let Some(info) = record.operand(operand).and_then(|tensor| model.tensor(tensor)) else {
+            continue;
+        };
+        if info.place.advance == 0 {
+            continue;
+        }
+        let last = i64::from(times) - 1;
+        let start = info.place.offset as i64 + last * i64::from(info.place.advance);
+        let limit = i64::from(model.arena_bytes) - info.place.bytes as i64;
+        if !(0..=limit).contains(&start) {
+            return Err(OperatorError::Operand(operand as u8));
+        }
+    }
+    Ok(())
+}
+
 /// Outputs are in the arena and share no byte with inputs or other outputs, but for the first
 /// output, which may lie exactly on one of the inputs `in_place`.
-fn overlap(record: &Record<'_>, in_place: &[usize]) -> Result<(), OperatorError> {
+fn overlap(record: &Record<'_>, in_place: &[usize], times: u16) -> Result<(), OperatorError> {
     for o in 0..record.output_count() {
         let output = record.output(o)?.place;
         if output.storage != Storage::Arena {
@@ -266,12 +331,12 @@ fn overlap(record: &Record<'_>, in_place: &[usize]) -> Result<(), OperatorError>
         for i in 0..record.input_count() {
             let Some(input) = record.given(i)? else { continue };
             let allowed = o == 0 && in_place.contains(&i) && input.place == output;
-            if input.place.overlaps(&output) && !allowed {
+            if input.place.meets(&output, times) && !allowed {
                 return Err(OperatorError::Overlap);
             }
         }
         for other in 0..o {
-            if record.output(other)?.place.overlaps(&output) {
+            if record.output(other)?.place.meets(&output, times) {
                 return Err(OperatorError::Overlap);
             }
         }

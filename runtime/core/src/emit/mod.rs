@@ -7,7 +7,7 @@
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 
-use crate::{LoadError, Model, ops};
+use crate::{LoadError, Model, Opcode, ops, ops::repeat};
 
 mod ports;
 mod writer;
@@ -40,6 +40,7 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
     let section = model.constants();
     let mut writer = Writer::new(section);
     let mut steps = String::new();
+    let mut body_left = 0;
     for index in 0..model.operator_count() as u16 {
         let Some(operator) = model.operator(index) else { break };
         // A machine that writes does not fail, and the records have been validated.
@@ -47,6 +48,17 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
         let _ = writeln!(steps, "        // {index}: {}", operator.opcode().name());
         steps.push_str(&core::mem::take(&mut writer.body));
         let _ = writeln!(steps, "        after({index});");
+        if operator.opcode() == Opcode::Repeat {
+            let repeat::Params { count, body } = operator.record().params();
+            let _ = writeln!(steps, "        for i in 0..{count}_usize {{");
+            body_left = body + 1;
+        }
+        if body_left > 0 {
+            body_left -= 1;
+            if body_left == 0 {
+                let _ = writeln!(steps, "        }}");
+            }
+        }
     }
     let ports = Ports::new(&model, &mut writer.source);
     let Options { name, visibility, file: bytes } = options;

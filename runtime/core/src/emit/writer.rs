@@ -61,7 +61,15 @@ impl<'c> Writer<'c> {
         y: &[Place],
     ) {
         let kernel = self.function(kernel);
-        let place = |place: &Place| format!("Place::arena({}, {})", place.offset, place.bytes);
+        // `i` counts the repetitions.
+        let place = |place: &Place| match place.advance {
+            0 => format!("Place::arena({}, {})", place.offset, place.bytes),
+            step => {
+                let sign = if step < 0 { '-' } else { '+' };
+                let step = step.unsigned_abs();
+                format!("Place::arena({} {sign} {step} * i, {})", place.offset, place.bytes)
+            }
+        };
         let (names, borrow) = match y {
             [y] => ("y", format!("output({})", place(y))),
             [first, second, ..] => {

@@ -82,6 +82,8 @@ pub enum SectionKind {
     Constants = 7,
     /// Names, labels and origin; may be stripped.
     Metadata = 8,
+    /// How far tensors move from one repetition of a program's part to the next.
+    Advances = 9,
 }
 
 impl SectionKind {
@@ -96,6 +98,7 @@ impl SectionKind {
             6 => Self::Arenas,
             7 => Self::Constants,
             8 => Self::Metadata,
+            9 => Self::Advances,
             _ => return None,
         })
     }

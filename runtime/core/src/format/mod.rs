@@ -30,6 +30,9 @@ pub const NO_TENSOR: u16 = 0xFFFF;
 /// Bytes of an arena record: size, lower bound, and 8 reserved bytes.
 pub const ARENA_BYTES: usize = 16;
 
+/// Bytes of an advance record: a tensor's index, 2 reserved bytes, and the advance.
+pub const ADVANCE_BYTES: usize = 8;
+
 /// The checksum of a file's bytes from offset 20 on: XXH32 with seed 0.
 pub fn checksum(bytes: &[u8]) -> u32 {
     xxhash_rust::xxh32::xxh32(bytes, 0)

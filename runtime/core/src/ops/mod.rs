@@ -168,6 +168,7 @@ registry! {
     96 GatherNd gather_nd "gather_nd" "Slices picked by tuples of indices.",
     97 Tile tile "tile" "A tensor repeated along its axes.",
     98 OneHot one_hot "one_hot" "One value where an index points, another elsewhere.",
+    201 Repeat repeat "repeat" "The next operators, several times, on tensors that move.",
     200 Delegate delegate "delegate" "A part that an accelerator computes.",
     20 Add add "add" "Sums, differences and squared differences of quantized tensors.",
     21 AddPowerOfTwo add_power_of_two "add_power_of_two" "Sums with scales that are powers of two.",
