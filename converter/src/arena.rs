@@ -1,5 +1,7 @@
 //! Which buffers the arena holds and for how long: views and in-place operators share one.
 
+use systole_core::{Opcode, format::Params, ops::repeat};
+
 use crate::{
     lower::{Program, SlotId, Source},
     planner::{self, Buffer},
@@ -46,9 +48,75 @@ pub fn plan(program: &Program, budget: usize) -> Layout {
         names.push(program.slots[slot].name.clone());
     }
     let plan = planner::place(&buffers, ALIGNMENT, budget);
-    let offsets =
-        owner.iter().map(|owner| buffer_of[owner.0].map(|buffer| plan.offsets[buffer])).collect();
+    let offsets = (0..owner.len())
+        .map(|slot| {
+            let buffer = buffer_of[owner[slot].0]?;
+            Some(plan.offsets[buffer] + program.offset(SlotId(slot)))
+        })
+        .collect();
     Layout { offsets, buffers, names, plan, in_place }
+}
+
+/// Which tensors are alive while which operators run, those that share memory counted once.
+#[derive(Debug)]
+pub struct Lives {
+    owner: Vec<SlotId>,
+    lives: Vec<Option<Life>>,
+    /// How many operands of operators, and ports, are in the bytes of each slot.
+    uses: Vec<usize>,
+}
+
+impl Lives {
+    /// The lives of a program's tensors, those that operators write over others in the same memory.
+    pub fn in_place(program: &Program) -> Self {
+        let mut this = Self::new(program);
+        share_in_place(program, &mut this.owner, &mut this.lives);
+        this
+    }
+
+    /// The lives of a program's tensors, each in its own memory.
+    pub fn new(program: &Program) -> Self {
+        let roots: Vec<SlotId> =
+            (0..program.slots.len()).map(|slot| program.root(SlotId(slot))).collect();
+        let mut uses = vec![0; program.slots.len()];
+        let operands = program
+            .instructions
+            .iter()
+            .flat_map(|it| it.inputs.iter().flatten().chain(&it.outputs));
+        for slot in operands.chain(&program.inputs).chain(&program.outputs) {
+            uses[roots[slot.0].0] += 1;
+        }
+        let lives = lives(program, &roots);
+        Self { owner: roots, lives, uses }
+    }
+
+    /// Bytes alive at some time from the operator `first` to `last`.
+    pub fn bytes(&self, program: &Program, first: usize, last: usize) -> usize {
+        let alive = |slot: &usize| {
+            let arena = program.slots[*slot].source == Source::Arena;
+            arena && self.lives[*slot].is_some_and(|life| life.first <= last && life.last >= first)
+        };
+        let sizes = (0..program.slots.len()).filter(alive).map(|slot| program.slots[slot].bytes());
+        sizes.map(|bytes| bytes.next_multiple_of(ALIGNMENT)).sum()
+    }
+
+    /// Whether a tensor is written by one operator and read by one, and is neither input nor output.
+    pub fn passes_on(&self, program: &Program, slot: SlotId) -> bool {
+        let root = program.root(slot);
+        root == slot && self.uses[root.0] == 2
+    }
+
+    /// The last operator that uses a tensor.
+    pub fn last(&self, program: &Program, slot: SlotId) -> usize {
+        self.lives[self.owner[program.root(slot).0].0].map_or(0, |life| life.last)
+    }
+
+    /// Whether nothing needs a tensor behind the operator `last`.
+    pub fn ends_with(&self, program: &Program, slot: SlotId, last: usize) -> bool {
+        let port = |slot: &SlotId| self.owner[program.root(*slot).0];
+        let owner = port(&slot);
+        self.last(program, slot) <= last && !program.outputs.iter().any(|it| port(it) == owner)
+    }
 }
 
 /// First and last operator during which a buffer holds something.
@@ -75,9 +143,19 @@ fn lives(program: &Program, owner: &[SlotId]) -> Vec<Option<Life>> {
     for &slot in &program.inputs {
         touch(slot, 0);
     }
+    // What operators use that are repeated has to last as long as they are.
+    let mut repeated = 0..0;
     for (step, instruction) in program.instructions.iter().enumerate() {
+        if instruction.opcode == Opcode::Repeat {
+            let body = repeat::Params::read(&instruction.params).body;
+            repeated = step + 1..step + 1 + usize::from(body);
+        }
         for &slot in instruction.inputs.iter().flatten().chain(&instruction.outputs) {
             touch(slot, step);
+            if repeated.contains(&step) {
+                touch(slot, repeated.start);
+                touch(slot, repeated.end - 1);
+            }
         }
     }
     let last = program.instructions.len().saturating_sub(1);
@@ -105,7 +183,11 @@ fn share_in_place(program: &Program, owner: &mut [SlotId], lives: &mut [Option<L
             let alone =
                 instruction.inputs.iter().flatten().filter(|slot| owner[slot.0] == to).count() == 1;
             let constant = matches!(program.slots[to.0].source, Source::Constant(_));
-            let whole = program.slots[input.0].bytes() == program.slots[to.0].bytes()
+            let rests =
+                |slot: SlotId| program.slots[slot.0].advance == 0 && program.offset(slot) == 0;
+            let whole = rests(input)
+                && rests(output)
+                && program.slots[input.0].bytes() == program.slots[to.0].bytes()
                 && program.slots[output.0].bytes() == program.slots[to.0].bytes();
             let (Some(life), Some(after)) = (lives[to.0], lives[from.0]) else { continue };
             let dead_after = life.last == step && !kept[to.0];

@@ -1,7 +1,8 @@
 //! From a graph to a file's bytes: lowering, memory plan, writing.
 
 use crate::{
-    arena::{self, Layout},
+    arena::Layout,
+    bands::{self, Chosen},
     error::{Result, bail, error},
     graph::Graph,
     lower::{self, Program},
@@ -18,6 +19,10 @@ pub struct Compiled {
     pub layout: Layout,
     /// The file.
     pub written: Written,
+    /// How many operators run on bands of rows.
+    pub banded: usize,
+    /// Bytes that an inference moves within line buffers.
+    pub moved: usize,
 }
 
 /// Compiles a graph as it is: passes have run before.
@@ -27,7 +32,8 @@ pub struct Compiled {
 pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
     let program = lower::lower(graph, options.matching.of(graph.format)?)?;
     check_limit(graph, &program, options.max_arena)?;
-    let layout = arena::plan(&program, options.plan_budget);
+    let Chosen { program, layout, banded, moved } =
+        bands::apply(program, options.memory, options.plan_budget)?;
     if layout.plan.arena_bytes > options.max_arena {
         bail!(
             TooLarge,
@@ -37,7 +43,7 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
         );
     }
     let written = write::write(&program, &layout, options)?;
-    Ok(Compiled { program, layout, written })
+    Ok(Compiled { program, layout, written, banded, moved })
 }
 
 /// Refuses at once what no plan can fit: a single tensor above the limit.

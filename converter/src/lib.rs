@@ -17,6 +17,7 @@
 
 pub mod arena;
 pub mod arena_map;
+pub mod bands;
 pub mod calibrate;
 pub mod compare;
 pub mod compile;
@@ -47,6 +48,6 @@ pub use convert::{
     Converted, Source, convert, convert_file, convert_source, import_file, load_file,
 };
 pub use error::{Class, Error, Result};
-pub use options::{Match, Names, Options};
+pub use options::{Match, Memory, Names, Options};
 pub use report::Report;
 pub use systole_core::AlignedBytes;

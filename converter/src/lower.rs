@@ -29,6 +29,8 @@ pub enum Source {
     Arena,
     /// The bytes of another slot: a view.
     View(SlotId),
+    /// Some bytes of another slot, from an offset on.
+    Part(SlotId, usize),
     /// The file.
     Constant(Arc<[u8]>),
 }
@@ -52,6 +54,8 @@ pub struct Slot {
     pub unsigned: bool,
     /// Where the bytes are.
     pub source: Source,
+    /// How many bytes further it lies with each repetition of the operators that use it.
+    pub advance: i32,
 }
 
 impl Slot {
@@ -97,8 +101,17 @@ impl Program {
     /// The slot that owns the bytes of `slot`.
     pub fn root(&self, slot: SlotId) -> SlotId {
         match self.slots[slot.0].source {
-            Source::View(of) => self.root(of),
+            Source::View(of) | Source::Part(of, _) => self.root(of),
             Source::Arena | Source::Constant(_) => slot,
+        }
+    }
+
+    /// Where `slot` begins in the slot that owns its bytes.
+    pub fn offset(&self, slot: SlotId) -> usize {
+        match self.slots[slot.0].source {
+            Source::View(of) => self.offset(of),
+            Source::Part(of, offset) => offset + self.offset(of),
+            Source::Arena | Source::Constant(_) => 0,
         }
     }
 
@@ -232,6 +245,7 @@ impl Lowering<'_> {
             zero_point: 0,
             unsigned: false,
             source: Source::Constant(Arc::from(elements.as_bytes())),
+            advance: 0,
         })
     }
 
@@ -252,6 +266,7 @@ impl Lowering<'_> {
             zero_point,
             unsigned: false,
             source: Source::Arena,
+            advance: 0,
         })
     }
 
@@ -395,6 +410,7 @@ impl Lowering<'_> {
         for slot in other.slots {
             let source = match slot.source {
                 Source::View(of) => Source::View(taken[of.0]),
+                Source::Part(of, offset) => Source::Part(taken[of.0], offset),
                 source => source,
             };
             self.program.slots.push(Slot { tensor: None, source, ..slot });
@@ -449,5 +465,6 @@ fn slot_of(id: TensorId, tensor: &Tensor, source: Source) -> Slot {
         zero_point,
         unsigned: tensor.unsigned,
         source,
+        advance: 0,
     }
 }

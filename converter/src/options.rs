@@ -54,6 +54,21 @@ impl Match {
     }
 }
 
+/// What memory a model's arena may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Memory {
+    /// What whole tensors need: the fastest on machines that have it.
+    #[default]
+    Whole,
+    /// As little as can be had without a cost: sums of a convolution and its input are computed where that
+    /// lies.
+    Sums,
+    /// As little as there is a way to.
+    Least,
+    /// So many bytes.
+    AtMost(usize),
+}
+
 /// Which names go into the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Names {
@@ -79,6 +94,8 @@ pub struct Options {
     pub max_arena: usize,
     /// The most work that one inference may take, see [`systole_core::Model::work`].
     pub max_work: u64,
+    /// How much memory it is to run in.
+    pub memory: Memory,
     /// Nodes that the memory planner may visit.
     pub plan_budget: usize,
     /// Whether shapes of a TFLite model follow from those of its inputs and constants: what the file
@@ -103,6 +120,7 @@ impl Default for Options {
             labels: Vec::new(),
             max_arena: 512 << 20,
             max_work: 1_000_000_000_000,
+            memory: Memory::default(),
             plan_budget: 1_000_000,
             infer_shapes: false,
             dimensions: Dimensions::default(),

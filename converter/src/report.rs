@@ -29,6 +29,10 @@ pub struct Report {
     pub imported: usize,
     /// Operators that write over an input.
     pub in_place: usize,
+    /// Operators that run on bands of rows.
+    pub banded: usize,
+    /// Bytes that an inference moves for them.
+    pub moved: usize,
     /// Tensors that are views of others.
     pub views: usize,
     /// What each pass changed.
@@ -62,6 +66,8 @@ impl Report {
             operators,
             imported,
             in_place: compiled.layout.in_place,
+            banded: compiled.banded,
+            moved: compiled.moved,
             views: slots.iter().filter(|slot| matches!(slot.source, Source::View(_))).count(),
             passes,
             mixed: None,
@@ -82,6 +88,8 @@ impl Report {
             "macs": self.macs,
             "operators": self.operators,
             "in_place": self.in_place,
+            "banded": self.banded,
+            "moved_bytes": self.moved,
             "views": self.views,
             "passes": passes,
             "mixed_precision": self.mixed.as_ref().map(Mixed::to_json),
@@ -122,6 +130,13 @@ impl std::fmt::Display for Report {
         }
         if !done.is_empty() {
             writeln!(f, "folded     {}", done.join(", "))?;
+        }
+        if self.banded > 0 {
+            writeln!(
+                f,
+                "bands      {} operators run on bands of rows; {} bytes are moved for them",
+                self.banded, self.moved
+            )?;
         }
         match &self.mixed {
             Some(mixed) => write!(f, "{mixed}"),

@@ -57,6 +57,7 @@ pub fn write(program: &Program, layout: &Layout, options: &Options) -> Result<Wr
         records
             .extend(tensor_record(slot, storage, offset, shapes.index(&slot.shape)?)?.to_bytes());
     }
+    let advances = advances(program, &tensors);
     let (operators, operands) = operators(program, &index)?;
 
     let ports: Vec<u8> = [program.inputs.len(), program.outputs.len()]
@@ -80,6 +81,7 @@ pub fn write(program: &Program, layout: &Layout, options: &Options) -> Result<Wr
         (SectionKind::Arenas, arenas.to_vec()),
         (SectionKind::Constants, constants),
         (SectionKind::Metadata, metadata(program, &tensors, options)),
+        (SectionKind::Advances, advances),
     ];
     let bytes = assemble(&sections, program.macs())?;
     Ok(Written { bytes, tensors, constant_bytes })
@@ -135,6 +137,20 @@ fn tensor_record(slot: &Slot, storage: Storage, offset: usize, shape: u32) -> Re
         arena: 0,
         layout: Arrangement::Plain as u8,
     })
+}
+
+/// The advances section: the tensors that move, and how far.
+fn advances(program: &Program, tensors: &[SlotId]) -> Vec<u8> {
+    let mut section = Vec::new();
+    for (index, slot) in tensors.iter().enumerate() {
+        let advance = program.slots[slot.0].advance;
+        if advance != 0 {
+            section.extend((index as u16).to_le_bytes());
+            section.extend([0; 2]);
+            section.extend(advance.to_le_bytes());
+        }
+    }
+    section
 }
 
 /// The operators and operands sections.
@@ -218,12 +234,15 @@ fn metadata(program: &Program, tensors: &[SlotId], options: &Options) -> Vec<u8>
     section
 }
 
-/// Header, section table and sections, with lengths and checksum filled in. Empty metadata is left
-/// out.
+/// Header, section table and sections, with lengths and checksum filled in. Of those that a file need not
+/// have, empty ones are left out.
 fn assemble(sections: &[(SectionKind, Vec<u8>)], macs: u64) -> Result<Vec<u8>> {
     let kept: Vec<_> = sections
         .iter()
-        .filter(|(kind, bytes)| *kind != SectionKind::Metadata || !bytes.is_empty())
+        .filter(|(kind, bytes)| {
+            let optional = matches!(kind, SectionKind::Metadata | SectionKind::Advances);
+            !optional || !bytes.is_empty()
+        })
         .collect();
     let mut file = vec![0; HEADER_BYTES + SECTION_BYTES * kept.len()];
     for (i, (kind, bytes)) in kept.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod hostile;
+pub mod networks;
 pub mod onnx;
 pub mod seeded;
 pub mod tflite;

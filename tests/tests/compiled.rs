@@ -10,7 +10,7 @@ use std::{
 };
 
 use systole_converter::{
-    AlignedBytes, Match, Options, convert_file,
+    AlignedBytes, Match, Memory, Options, convert_file,
     quantize::{Recipe, Scheme},
 };
 use systole_core::{Arena, DType, Model, Session, TensorInfo, emit, pack_for};
@@ -97,6 +97,16 @@ fn models() -> Vec<(String, AlignedBytes)> {
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy();
                 models.push((format!("{stem}::{}", matching.name()), converted.file));
             }
+        }
+    }
+    // Those that can run on bands of rows, so.
+    for path in folders.iter().flat_map(|folder| files(folder, "tflite")) {
+        let options = Options { memory: Memory::Least, ..Options::default() };
+        let Ok(converted) = convert_file(&path, &options) else { continue };
+        let few = converted.report.banded > 0 && converted.report.arena_bytes <= MAX_ARENA;
+        if few && seen.insert(converted.file.as_slice().to_vec()) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            models.push((format!("{stem}::bands"), converted.file));
         }
     }
     // Of ONNX the operators that TFLite has not.

@@ -3,7 +3,7 @@
 
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 use systole_converter::{
-    AlignedBytes, Class, Options, arena, convert, load_file,
+    AlignedBytes, Class, Memory, Options, arena, convert, convert_file, load_file,
     lower::{Instruction, Program, Slot, SlotId, Source},
     write,
 };
@@ -192,6 +192,7 @@ fn pools(side: usize, count: usize) -> AlignedBytes {
         zero_point: 0,
         unsigned: false,
         source: Source::Arena,
+        advance: 0,
     };
     let params = pool::Params {
         stride: [1, 1],
@@ -279,6 +280,57 @@ fn zero_points_outside_of_int8_are_refused() {
     let error = LoadError::Tensor { tensor: 0, error: TensorRecordError::Scale };
     assert_eq!(patched(SectionKind::Tensors, 20, &300_i16.to_le_bytes()), Some(error));
     assert_eq!(patched(SectionKind::Tensors, 20, &(-128_i16).to_le_bytes()), None);
+}
+
+/// What the loader says of a file of which a section has other bytes.
+fn changed(file: &AlignedBytes, kind: SectionKind, at: usize, bytes: &[u8]) -> Option<LoadError> {
+    let mut file = file.as_slice().to_vec();
+    let start = hostile::section(&file, kind).start + at;
+    file[start..start + bytes.len()].copy_from_slice(bytes);
+    hostile::seal(&mut file);
+    Model::from_bytes(AlignedBytes::from(&file[..]).as_slice()).err()
+}
+
+#[test]
+fn what_is_repeated_stays_in_the_file_and_in_the_arena() {
+    let path = systole_tests::repository().join("models/digits.tflite");
+    let options = Options { memory: Memory::Least, ..Options::default() };
+    let file = convert_file(&path, &options).expect("the model is bundled").file;
+    let model = Model::from_bytes(file.as_slice()).expect("it is valid");
+    let operators = model.operator_count() as u16;
+    let opcode = |op: u16| model.operator(op).expect("there are as many").opcode();
+    let op = (0..operators).find(|&op| opcode(op) == Opcode::Repeat).expect("bands are repeated");
+    let at = usize::from(op) * OPERATOR_BYTES + OPERATOR_BYTES - PARAMS_BYTES;
+    let refused = |at: usize, value: u16| match changed(
+        &file,
+        SectionKind::Operators,
+        at,
+        &value.to_le_bytes(),
+    ) {
+        Some(LoadError::Operator { op, error, .. }) => (op, error),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(at, 0), (op, OperatorError::Parameter(0)), "no repetition");
+    assert_eq!(refused(at + 2, 0), (op, OperatorError::Parameter(1)), "nothing is repeated");
+    assert_eq!(refused(at + 2, operators), (op, OperatorError::Parameter(1)), "past the end");
+    // So many more repetitions that the rows leave the arena.
+    let (left, error) = refused(at, u16::MAX);
+    let expected = matches!(error, OperatorError::Operand(_) | OperatorError::Overlap);
+    assert!(left > op && expected, "{left} {error:?}");
+    // A step that nothing is aligned to is one of bytes here; a tensor that is named twice is not.
+    let first = hostile::section(file.as_slice(), SectionKind::Advances).start;
+    let record: Vec<u8> = file.as_slice()[first..first + 8].to_vec();
+    let twice = changed(&file, SectionKind::Advances, 8, &record);
+    let tensor = u16::from_le_bytes([record[0], record[1]]);
+    let error = TensorRecordError::Advance;
+    assert_eq!(twice, Some(LoadError::Tensor { tensor, error }));
+    // Rows that are written and read one upon the other.
+    let mut overlapping = 0;
+    for at in (0..hostile::section(file.as_slice(), SectionKind::Advances).len()).step_by(8) {
+        let changed = changed(&file, SectionKind::Advances, at + 4, &(-1_i32).to_le_bytes());
+        overlapping += usize::from(matches!(changed, Some(LoadError::Operator { .. })));
+    }
+    assert!(overlapping > 0, "none of the changed steps was seen");
 }
 
 #[test]

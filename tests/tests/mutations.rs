@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use libtest_mimic::Trial;
-use systole_converter::{Options, convert_file};
+use systole_converter::{Memory, Options, convert_file};
 use systole_tests::{
     hostile::{self, Outcome},
     packed_digits, repository,
@@ -49,7 +49,9 @@ fn models() -> Vec<PathBuf> {
 fn trials(path: PathBuf) -> Vec<Trial> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let tflite = std::fs::read(&path).expect("the model is there");
-    let converted = convert_file(&path, &Options::default()).expect("the model converts");
+    // Those that can run on bands of rows do.
+    let options = Options { memory: Memory::Least, ..Options::default() };
+    let converted = convert_file(&path, &options).expect("the model converts");
     let systole = converted.file.as_slice().to_vec();
     let everywhere = (0..tflite.len()).collect::<Vec<_>>();
     let source = Trial::test(format!("{name}::tflite"), move || {

@@ -98,10 +98,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         let us = start.elapsed().as_secs_f64() * 1e6;
         if arguments.per_layer {
             run::load_sample(&mut session, &inputs, turn % samples)?;
-            for times in &mut layers {
+            let mut took = vec![0.0; layers.len()];
+            let mut more = !took.is_empty();
+            while more {
+                let operator = usize::from(session.next_operator());
                 let start = Instant::now();
-                session.step().map_err(|problem| failed(&problem))?;
-                times.0.push(start.elapsed().as_secs_f64() * 1e6);
+                more = session.step().map_err(|problem| failed(&problem))?;
+                took[operator] += start.elapsed().as_secs_f64() * 1e6;
+            }
+            for (times, us) in layers.iter_mut().zip(took) {
+                times.0.push(us);
             }
         }
         // The first run warms caches and is not counted.
@@ -171,10 +177,12 @@ fn figures(
     if let Some(layers) = layers {
         let rows: Vec<Value> = layers
             .iter()
+            .zip(model.repetitions())
             .enumerate()
-            .filter_map(|(index, times)| {
+            .filter_map(|(index, (times, repetitions))| {
                 let operator = model.operator(index as u16)?;
-                let mut row = times.to_value(systole_converter::macs::of(&operator));
+                let macs = systole_converter::macs::of(&operator);
+                let mut row = times.to_value(macs * u64::from(repetitions));
                 row["index"] = json!(index);
                 row["operator"] = json!(operator.opcode().name());
                 row["output"] = json!(operator.record().output(0).ok()?.shape().dims());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use systole_converter::{
-    Class, Error, Names, Options, Result, convert_source, edgetpu::compiler, import_file,
+    Class, Error, Memory, Names, Options, Result, convert_source, edgetpu::compiler, import_file,
 };
 use systole_core::pack_for;
 use systole_kernels::tiles::Activations;
@@ -34,11 +34,24 @@ pub(super) struct Arguments {
     /// file; or compile a quantized .tflite model for an accelerator
     #[arg(long, value_enum, value_name = "TARGET")]
     target: Option<Target>,
+    /// Fit the arena into so many bytes: operators run on bands of rows where they must. "min" asks
+    /// for as little as there is a way to, "sums" for what costs nothing
+    #[arg(long, value_name = "BYTES", value_parser = memory)]
+    ram: Option<Memory>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     quantization: quantize::Quantization,
+}
+
+/// The memory that --ram asks for.
+fn memory(text: &str) -> std::result::Result<Memory, String> {
+    match text {
+        "min" => Ok(Memory::Least),
+        "sums" => Ok(Memory::Sums),
+        _ => text.parse().map(Memory::AtMost).map_err(|_| "a number of bytes, min or sums".into()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -96,6 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         })?;
         options.labels = text.lines().map(str::to_owned).collect();
     }
+    options.memory = arguments.ram.unwrap_or_default();
     options.fallback.clone_from(&arguments.fallback);
     if arguments.target == Some(Target::EdgeTpu) {
         return compiled(arguments, options);

@@ -8,6 +8,7 @@ use systole_converter::{Class, Error, Result, arena_map, edgetpu, load_file};
 use systole_core::{
     DType, Model, Opcode, Operator, TensorInfo,
     format::{Key, NO_TENSOR, RoundingCode},
+    ops::repeat,
 };
 
 use super::{Conversion, to_json, write_whole};
@@ -150,6 +151,11 @@ fn operators(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
             let first = operands.first().copied().flatten().unwrap_or(NO_TENSOR);
             model.tensor(first).map_or_else(String::new, |info| format!("{:?}", info.shape()))
         };
+        if operator.opcode() == Opcode::Repeat {
+            let repeat::Params { count, body } = record.params();
+            writeln!(text, "{index:>4} repeat {count} times the next {body}")?;
+            continue;
+        }
         let rounding = match record.rounding() {
             Ok(RoundingCode::None) | Err(_) => "",
             Ok(rounding) => rounding.name(),
@@ -216,10 +222,11 @@ fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
             "bytes": info.bytes(),
         })
     };
-    let operator = |operator: Operator<'_>| {
+    let operator = |(operator, repetitions): (Operator<'_>, u16)| {
         let (inputs, outputs) = operands(&operator);
         json!({
             "operator": operator.opcode().name(),
+            "repetitions": repetitions,
             "rounding": operator.record().rounding().map_or("unknown", RoundingCode::name),
             "inputs": inputs,
             "outputs": outputs,
@@ -233,7 +240,7 @@ fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
         "arena_bytes": model.arena_bytes(),
         "arena_lower_bound": model.arena_lower_bound(),
         "macs": model.macs(),
-        "operators": model_operators(model).map(operator).collect::<Vec<_>>(),
+        "operators": model_operators(model).zip(model.repetitions()).map(operator).collect::<Vec<_>>(),
         "inputs": model.inputs().map(tensor).collect::<Vec<_>>(),
         "outputs": model.outputs().map(tensor).collect::<Vec<_>>(),
         "tensors": all.map(tensor).collect::<Vec<_>>(),

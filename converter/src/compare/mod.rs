@@ -93,9 +93,11 @@ fn values(model: &Model<'_>, inputs: &[Array], sample: usize) -> Result<HashMap<
     for info in model.inputs() {
         take(&session, info.index(), &mut values);
     }
-    for index in 0..model.operator_count() {
-        session.step().map_err(|problem| error!(InvalidGraph, "{problem}"))?;
-        for tensor in layer::written(model, index as u16) {
+    let mut more = model.operator_count() > 0;
+    while more {
+        let index = session.next_operator();
+        more = session.step().map_err(|problem| error!(InvalidGraph, "{problem}"))?;
+        for tensor in layer::written(model, index) {
             take(&session, tensor, &mut values);
         }
     }
