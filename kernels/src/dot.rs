@@ -4,6 +4,7 @@
 
 use core::slice::from_ref;
 
+use crate::Mismatch;
 use crate::arch;
 
 /// Output channels that are summed at once.
@@ -173,6 +174,28 @@ impl Arithmetic for I16 {
         }
         [acc0, acc1]
     }
+
+    #[inline(always)]
+    fn dots(self, x: [&[i16]; 2], w: [&[i8]; ROWS]) -> [[i32; ROWS]; 2] {
+        let mut sums = Default::default();
+        // No kernel of it fails.
+        let _done = arch::dots_i16(x, w, &mut sums);
+        sums
+    }
+}
+
+/// Writes `Σ x[p]·w[o]` to `sums[p][o]`; the runs have one length.
+///
+/// # Errors
+///
+/// None: kernels of a table have one form.
+pub(crate) fn dots_i16(
+    x: [&[i16]; 2],
+    w: [&[i8]; ROWS],
+    sums: &mut [[i32; ROWS]; 2],
+) -> Result<(), Mismatch> {
+    *sums = x.map(|x| I16.dot([0; ROWS], x, w));
+    Ok(())
 }
 
 /// int16 activations, int8 weights, int64 sums.
@@ -198,6 +221,20 @@ impl Arithmetic for I16Wide {
             acc1 = acc1.wrapping_add(i64::from(sum1));
         }
         [acc0, acc1]
+    }
+
+    #[inline(always)]
+    fn dots(self, [x0, x1]: [&[i16]; 2], [w0, w1]: [&[i8]; ROWS]) -> [[i64; ROWS]; 2] {
+        let mut accs = [[0_i64; ROWS]; 2];
+        let runs = x0.chunks(NARROW_RUN).zip(x1.chunks(NARROW_RUN));
+        let weights = w0.chunks(NARROW_RUN).zip(w1.chunks(NARROW_RUN));
+        for ((x0, x1), (w0, w1)) in runs.zip(weights) {
+            let sums = I16.dots([x0, x1], [w0, w1]);
+            for (acc, sum) in accs.iter_mut().flatten().zip(sums.iter().flatten()) {
+                *acc = acc.wrapping_add(i64::from(*sum));
+            }
+        }
+        accs
     }
 }
 
@@ -238,4 +275,34 @@ fn dots_f32([x0, x1]: [&[f32]; 2], [w0, w1]: [&[f32]; 2]) -> [[f32; 2]; 2] {
         acc11 += x1 * w1;
     }
     [[acc00, acc01], [acc10, acc11]]
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::arch::{DotsI16, Kernels};
+    use crate::testing::{Values, check};
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let strategy = (0..600_usize, any::<u64>(), any::<bool>());
+        check(kernels.level, cases, strategy, |(len, seed, extreme)| {
+            let mut values = Values::new(seed);
+            let mut x = [values.i16s(len), values.i16s(len)];
+            let mut w = [values.i8s(len), values.i8s(len)];
+            if extreme {
+                // 2^22 each: sums of 512 and more wrap.
+                x.iter_mut().for_each(|x| x.fill(i16::MIN));
+                w.iter_mut().for_each(|w| w.fill(i8::MIN));
+            }
+            let run = |kernel: DotsI16| {
+                let mut sums = [[7; ROWS]; 2];
+                kernel([&x[0], &x[1]], [&w[0], &w[1]], &mut sums).map(|()| sums)
+            };
+            prop_assert_eq!(run(kernels.dots_i16), run(dots_i16));
+            Ok(())
+        });
+    }
 }

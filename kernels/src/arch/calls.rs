@@ -118,6 +118,16 @@ pub(crate) fn sum_groups_i8<R: Rescale>(
     (kernels().sum_groups_i8)(&p, x, y)
 }
 
+/// [`crate::dot::dots_i16`].
+#[inline(always)]
+pub(crate) fn dots_i16(
+    x: [&[i16]; 2],
+    w: [&[i8]; 2],
+    sums: &mut [[i32; 2]; 2],
+) -> Result<(), Mismatch> {
+    (kernels().dots_i16)(x, w, sums)
+}
+
 /// [`crate::softmax::softmax_i8`].
 #[inline(always)]
 pub(crate) fn softmax_i8(p: &SoftmaxI8, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {

@@ -6,6 +6,7 @@ pub(crate) use crate::batch_matmul::portable as batch_matmul_i8;
 pub(crate) use crate::depthwise_conv2d::portable as depthwise_conv2d_i8;
 pub(crate) use crate::depthwise_conv2d::portable_asymmetric as depthwise_conv2d_asymmetric_i8;
 pub(crate) use crate::depthwise_conv2d::portable_f32 as depthwise_conv2d_f32;
+pub(crate) use crate::dot::dots_i16;
 pub(crate) use crate::lut::portable as lut_i8;
 pub(crate) use crate::max_pool_2d::portable as max_pool_2d_i8;
 pub(crate) use crate::reduce_quantized::portable as sum_groups_i8;

@@ -6,6 +6,7 @@ use crate::average_pool_2d::{self, AveragePool2d};
 use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
 use crate::depthwise_conv2d::{self, DepthwiseConv2dF32, DepthwiseConv2dI8};
+use crate::dot;
 use crate::lut::{self, LUT_I8_LENGTH};
 use crate::max_pool_2d::{self, MaxPool2d};
 use crate::mul::{Mul, mul};
@@ -42,6 +43,9 @@ pub type MaxPool2dI8 = fn(&MaxPool2d<i8>, &[i8], &mut [i8]) -> Result<(), Mismat
 
 /// See [`reduce_quantized::sum_i8`].
 pub type SumGroupsI8 = fn(&SumQuantized<Requantize<'_>>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`dot::dots_i16`].
+pub type DotsI16 = fn([&[i16]; 2], [&[i8]; 2], &mut [[i32; 2]; 2]) -> Result<(), Mismatch>;
 
 /// See [`softmax::softmax_i8`].
 pub type SoftmaxI8Kernel = fn(&SoftmaxI8, &[i8], &mut [i8]) -> Result<(), Mismatch>;
@@ -206,6 +210,8 @@ table! {
     /// SOFTMAX.
     softmax_i8: SoftmaxI8Kernel =
         |p, x, y| softmax::portable(p, x, y), crate::softmax::tests::holds;
+    /// Products of int16 by int8: two rows of activations by two of weights.
+    dots_i16: DotsI16 = dot::dots_i16, crate::dot::tests::holds;
 }
 
 /// The definitions as a table.

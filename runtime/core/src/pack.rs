@@ -122,6 +122,8 @@ enum Source<'m> {
     File,
     /// These weights, in tiles.
     Tiles(Weights<'m>, Activations),
+    /// These weights of four bits, each in a byte.
+    Unpacked(Int4<'m>),
     /// These weights, rows of so many, in tiles.
     Floats(&'m [f32], usize),
     /// The same as bits of f16.
@@ -136,16 +138,23 @@ enum Source<'m> {
 /// weights.
 type Kind = (u8, i32, usize);
 
+/// Element type, rank and dimensions of a tensor.
+type Form = (u8, u8, u32);
+
 impl Source<'_> {
     fn kind(&self) -> Kind {
         match *self {
-            Self::File | Self::Like(_) => (Layout::Plain as u8, 0, 0),
+            Self::File | Self::Like(_) | Self::Unpacked(_) => (Layout::Plain as u8, 0, 0),
             Self::Tiles(weights, activations) | Self::Bias(_, weights, activations) => {
                 (Layout::from(activations) as u8, weights.zero_point, weights.depth)
             }
             Self::Floats(_, depth) | Self::Halves(_, depth) => (Layout::Tiles as u8, 0, depth),
         }
     }
+}
+
+fn form(record: &TensorRecord) -> Form {
+    (record.dtype, record.rank, record.shape)
 }
 
 /// A tensor of the new file.
@@ -163,7 +172,7 @@ struct Packer<'m> {
     operands: Vec<u16>,
     /// The tensors that took the place of one that several operators share, by that, the weights that it
     /// belongs to, and what it became.
-    replaced: BTreeMap<(u16, u16, Kind), u16>,
+    replaced: BTreeMap<(u16, u16, Kind, Form), u16>,
 }
 
 impl<'m> Packer<'m> {
@@ -191,6 +200,7 @@ impl<'m> Packer<'m> {
         let zero_point = match Opcode::from_code(record.opcode())? {
             Opcode::Conv2d => record.params::<conv2d::Params>().weights_zero_point,
             Opcode::FullyConnected => record.params::<fully_connected::Params>().weights_zero_point,
+            Opcode::DepthwiseConv2d if activations.is_some() => return self.unpack(op, &record),
             _ => return None,
         };
         let (x, weights) = (record.input(0).ok()?, record.input(1).ok()?);
@@ -236,14 +246,26 @@ impl<'m> Packer<'m> {
         let weights = Weights { plain, zero_point: zero_point.into(), depth };
         if activations.offset() != 0 {
             let source = Source::Bias(bias, weights, activations);
-            self.replace(op, 2, source, size_of_val(bias) as u32, Layout::Plain)?;
+            self.replace(op, 2, source, size_of_val(bias) as u32, Layout::Plain, None)?;
         }
         let index = usize::from(unpacked.index());
-        let TensorRecord { dtype, rank, shape, .. } = self.tensors.get(index)?.record;
+        let form = form(&self.tensors.get(index)?.record);
         let source = Source::Tiles(weights, activations);
-        let tensor = self.replace(op, 1, source, bytes, activations.into())?;
-        tensor.record = TensorRecord { dtype, rank, shape, ..tensor.record };
-        Some(())
+        self.replace(op, 1, source, bytes, activations.into(), Some(form))
+    }
+
+    /// Decides to store weights of four bits of a depthwise convolution in bytes, which its kernels read.
+    fn unpack(&mut self, op: u16, record: &Record<'m>) -> Option<()> {
+        if record.input(1).ok()?.stored_dtype() != DType::U8 {
+            return None;
+        }
+        // What they become has the shape.
+        let (unpacked, _) = linear::weights(record).ok()?;
+        let (packed, _) = linear::packed(record, true).ok()?;
+        usize::from(NO_TENSOR).checked_sub(self.tensors.len()).filter(|&room| room >= 1)?;
+        let form = form(&self.tensors.get(usize::from(unpacked.index()))?.record);
+        let bytes = u32::try_from(unpacked.len()).ok()?;
+        self.replace(op, 1, Source::Unpacked(packed), bytes, Layout::Plain, Some(form))
     }
 
     /// Decides to pack the weights of an operator on floats, `count` in rows of `depth`, `size` bytes
@@ -259,11 +281,11 @@ impl<'m> Packer<'m> {
         let bytes = u32::try_from(packed.checked_mul(size)?).ok()?;
         // A new tensor at most.
         usize::from(NO_TENSOR).checked_sub(self.tensors.len()).filter(|&room| room >= 1)?;
-        self.replace(op, 1, source, bytes, Layout::Tiles).map(|_| ())
+        self.replace(op, 1, source, bytes, Layout::Tiles, None)
     }
 
     /// Gives an operator's input other bytes: those of its tensor, or of a new one where others use
-    /// it. The tensor that has them.
+    /// it; `shaped` where its type and shape become others, too.
     fn replace(
         &mut self,
         op: u16,
@@ -271,7 +293,8 @@ impl<'m> Packer<'m> {
         source: Source<'m>,
         bytes: u32,
         layout: Layout,
-    ) -> Option<&mut Tensor<'m>> {
+        shaped: Option<Form>,
+    ) -> Option<()> {
         let weights = Record::new(self.model, op)?.operand(1)?;
         let start = usize::from(op) * format::OPERATOR_BYTES;
         let operator = self.model.operators.get(start..)?;
@@ -279,17 +302,19 @@ impl<'m> Packer<'m> {
         let next = self.tensors.len() as u16;
         let old = *operand;
         let tensor = self.tensors.get_mut(usize::from(old))?;
-        let record = TensorRecord { bytes, layout: layout as u8, ..tensor.record };
+        let (dtype, rank, shape) = shaped.unwrap_or_else(|| form(&tensor.record));
+        let layout = layout as u8;
+        let record = TensorRecord { bytes, layout, dtype, rank, shape, ..tensor.record };
         let replaced = Tensor { record, source, uses: 1 };
         // Bands of rows of one layer share its weights, and then its tiles.
-        let key = (old, weights, source.kind());
+        let key = (old, weights, source.kind(), (dtype, rank, shape));
         if let Some(&known) = self.replaced.get(&key) {
             *operand = known;
             tensor.uses -= 1;
             if tensor.uses == 0 {
                 *tensor = Tensor { source: Source::Like(known), uses: 0, ..replaced };
             }
-            return self.tensors.get_mut(usize::from(known));
+            return Some(());
         }
         if tensor.uses == 1 {
             *tensor = replaced;
@@ -299,8 +324,7 @@ impl<'m> Packer<'m> {
             self.tensors.push(replaced);
             self.replaced.insert(key, next);
         }
-        let index = usize::from(*operand);
-        self.tensors.get_mut(index)
+        Some(())
     }
 
     /// The new file: the sections of the old one, but for tensors, operands and constants.
@@ -405,6 +429,11 @@ impl<'m> Packer<'m> {
                     // The tiles have the bytes that were asked for.
                     let plain = weights.plain.weights();
                     let _packed = tiles::pack(activations, &plain, weights.depth, tiles);
+                }
+                (Source::Unpacked(packed), _) => {
+                    let weights = <[i8]>::mut_from_bytes(to).unwrap_or_default();
+                    // There are as many as the operator's scratch memory holds.
+                    let _unpacked = packed.unpack(weights);
                 }
                 (Source::Floats(plain, depth), _) => {
                     let tiles = <[f32]>::mut_from_bytes(to).unwrap_or_default();

@@ -8,6 +8,7 @@
 mod elementwise;
 mod mean;
 mod pool;
+mod products;
 mod softmax;
 
 use super::Kernels;
@@ -67,6 +68,8 @@ macro_rules! kernels {
                 sum_groups_i8(p: &SumQuantized<Requantize<'_>>, x: &[i8], y: &mut [i8])
                     = mean::sum_groups_i8;
                 softmax_i8(p: &SoftmaxI8, x: &[i8], y: &mut [i8]) = softmax::softmax_i8;
+                dots_i16(x: [&[i16]; 2], w: [&[i8]; 2], sums: &mut [[i32; 2]; 2])
+                    = products::dots_i16;
             })*
         }
     };
