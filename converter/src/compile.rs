@@ -1,12 +1,13 @@
 //! From a graph to a file's bytes: lowering, memory plan, writing.
 
 use crate::{
-    arena::Layout,
+    arena::{self, Layout},
     bands::{self, Chosen},
     error::{Result, bail, error},
     graph::Graph,
     lower::{self, Program},
     options::Options,
+    order,
     write::{self, Written},
 };
 
@@ -19,6 +20,8 @@ pub struct Compiled {
     pub layout: Layout,
     /// The file.
     pub written: Written,
+    /// Whether no order of the operators, as a whole each, needs less.
+    pub any_order: bool,
     /// How many operators run on bands of rows.
     pub banded: usize,
     /// Bytes that an inference moves within line buffers.
@@ -32,6 +35,7 @@ pub struct Compiled {
 pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
     let program = lower::lower(graph, options.matching.of(graph.format)?)?;
     check_limit(graph, &program, options.max_arena)?;
+    let (program, least_of_all) = in_least_order(program, options.plan_budget);
     let Chosen { program, layout, banded, moved } =
         bands::apply(program, options.memory, options.plan_budget)?;
     if layout.plan.arena_bytes > options.max_arena {
@@ -43,7 +47,25 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
         );
     }
     let written = write::write(&program, &layout, options)?;
-    Ok(Compiled { program, layout, written, banded, moved })
+    let any_order =
+        banded == 0 && least_of_all.is_some_and(|least| layout.plan.arena_bytes <= least);
+    Ok(Compiled { program, layout, written, any_order, banded, moved })
+}
+
+/// The program in the order in which its arena is the smallest, if another than it has is better; and the
+/// least that any order needs, where that is known.
+fn in_least_order(program: Program, budget: usize) -> (Program, Option<usize>) {
+    // A state takes time by the number of operators.
+    let states = budget.checked_div(4 * (program.instructions.len() + 1)).unwrap_or(0);
+    let Some(order) = order::least(&program, states) else { return (program, None) };
+    let before = arena::plan(&program, budget).plan.arena_bytes;
+    if order.peak < before {
+        let reordered = order::reordered(&program, &order.order);
+        if arena::plan(&reordered, budget).plan.arena_bytes < before {
+            return (reordered, Some(order.peak));
+        }
+    }
+    (program, Some(order.peak))
 }
 
 /// Refuses at once what no plan can fit: a single tensor above the limit.

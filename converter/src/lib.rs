@@ -34,6 +34,7 @@ pub mod npz;
 pub mod onnx;
 pub mod ops;
 mod options;
+pub mod order;
 pub mod passes;
 pub mod planner;
 pub mod quantize;

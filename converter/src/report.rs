@@ -21,6 +21,8 @@ pub struct Report {
     pub arena_lower_bound: usize,
     /// Whether no smaller arena exists for this order of operators.
     pub arena_optimal: bool,
+    /// Whether none exists for any order of operators, as a whole each.
+    pub arena_optimal_in_any_order: bool,
     /// Multiply-accumulates.
     pub macs: u64,
     /// How many operators of each kind the file has.
@@ -62,6 +64,7 @@ impl Report {
             arena_bytes: plan.arena_bytes,
             arena_lower_bound: plan.lower_bound,
             arena_optimal: plan.optimal,
+            arena_optimal_in_any_order: compiled.any_order,
             macs: compiled.program.macs(),
             operators,
             imported,
@@ -85,6 +88,7 @@ impl Report {
             "arena_bytes": self.arena_bytes,
             "arena_lower_bound": self.arena_lower_bound,
             "arena_optimal": self.arena_optimal,
+            "arena_optimal_in_any_order": self.arena_optimal_in_any_order,
             "macs": self.macs,
             "operators": self.operators,
             "in_place": self.in_place,
@@ -115,7 +119,11 @@ impl std::fmt::Display for Report {
             "arena      {} bytes; lower bound {} (gap {percent:.1} %{})",
             self.arena_bytes,
             self.arena_lower_bound,
-            if self.arena_optimal { ", proved optimal" } else { "" }
+            match (self.arena_optimal, self.arena_optimal_in_any_order) {
+                (_, true) => ", proved optimal in any order",
+                (true, false) => ", proved optimal",
+                (false, false) => "",
+            }
         )?;
         writeln!(f, "work       {} multiply-accumulates", self.macs)?;
         let mut done: Vec<String> = Vec::new();

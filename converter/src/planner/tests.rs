@@ -215,3 +215,23 @@ fn thousands_of_buffers_are_placed_by_the_heuristics() {
     assert_eq!(check(&buffers, 16, &plan), Ok(()));
     assert!(plan.arena_bytes < 2 * plan.lower_bound);
 }
+
+/// Instances of sixty buffers, of which all are proved: in few steps, so that many meet, and in many.
+#[test]
+fn sixty_buffers_are_placed_and_no_smaller_arena_exists() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for steps in [1, 4] {
+        for instance in 0..50 {
+            let mut buffers = buffers(60..61).new_tree(&mut runner).unwrap().current();
+            for (i, buffer) in buffers.iter_mut().enumerate() {
+                let more = (buffer.last - buffer.first) * steps;
+                buffer.first = buffer.first * steps + i % steps;
+                buffer.last = buffer.first + more;
+            }
+            let plan = place(&buffers, 16, 5 * BUDGET);
+            assert_eq!(check(&buffers, 16, &plan), Ok(()));
+            assert!(plan.optimal, "instance {instance} of {steps}");
+        }
+    }
+}
