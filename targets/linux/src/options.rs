@@ -49,7 +49,8 @@ pub struct EdgeTpuDevice {
 pub struct Options {
     /// Who runs it.
     pub backend: Backend,
-    /// Threads for TFLite's kernels. Systole's use one.
+    /// Threads for Systole's kernels and for TFLite's, of which large layers take several: at least 1.
+    /// Of Systole's no number changes a result.
     pub threads: u16,
     /// Whether TFLite gives operators to XNNPACK, which is faster and rounds otherwise.
     pub xnnpack: bool,

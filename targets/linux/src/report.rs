@@ -6,8 +6,13 @@ use std::{fmt, path::PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {
-    /// Systole's kernels, of this level of instructions.
-    Systole(&'static str),
+    /// Systole's kernels.
+    Systole {
+        /// The level of instructions that they are for.
+        level: &'static str,
+        /// How many threads run large layers.
+        threads: usize,
+    },
     /// TFLite's own kernels, of this version.
     Tflite(String),
     /// An Edge TPU: which, and the version of its library.
@@ -24,7 +29,10 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Systole(level) => write!(f, "Systole's kernels ({level})"),
+            Self::Systole { level, threads: 0 | 1 } => write!(f, "Systole's kernels ({level})"),
+            Self::Systole { level, threads } => {
+                write!(f, "Systole's kernels ({level}, {threads} threads)")
+            }
             Self::Tflite(version) => write!(f, "TFLite {version}"),
             Self::EdgeTpu { device, version } => write!(f, "Edge TPU '{device}' ({version})"),
             Self::Delegate(library) => write!(f, "the delegate {}", library.display()),

@@ -96,17 +96,26 @@ impl Systole {
             read.inputs().map(|info| Port::of(&info)).collect(),
             read.outputs().map(|info| Port::of(&info)).collect(),
         );
-        let parts = parts(read, accelerator.as_ref());
-        let report = Report { model: file.path.clone(), parts, rejected };
+        let mut parts = parts(read, accelerator.as_ref());
         let arena = MutBorrow::new(AlignedBytes::zeroed(read.arena_bytes()));
         let running = Running::try_new(Memory { model, arena }, |memory| {
             Session::new(memory.model.borrow_dependent(), memory.arena.borrow_mut().as_mut_slice())
         });
         // The arena has the size and the alignment that the model asks for.
-        let running = running.map_err(|why| {
+        let mut running = running.map_err(|why| {
             let (path, why) = (file.path.clone(), why.to_string());
             Error::Unsuitable { path, backend: "Systole", why }
         })?;
+        let given = running.with_dependent_mut(|_, session| {
+            session.set_threads(options.threads.into());
+            session.threads()
+        });
+        for part in &mut parts {
+            if let Place::Systole { threads, .. } = &mut part.place {
+                *threads = given;
+            }
+        }
+        let report = Report { model: file.path.clone(), parts, rejected };
         let runner = Runner::Systole(Self { running, accelerator, path: file.path.clone() });
         Ok(Loaded { runner, inputs, outputs, report })
     }
@@ -216,7 +225,7 @@ fn parts(model: &Model<'_>, accelerator: Option<&Accelerator>) -> Vec<Part> {
     let accelerated = accelerator.map(|it| part(it.place.clone(), delegated));
     let mut parts: Vec<Part> = accelerated.into_iter().collect();
     if !own.is_empty() || parts.is_empty() {
-        parts.push(part(Place::Systole(arch::kernels().level.name()), own));
+        parts.push(part(Place::Systole { level: arch::kernels().level.name(), threads: 1 }, own));
     }
     parts
 }
