@@ -372,6 +372,7 @@ fn rules_name_the_limit_that_is_passed() {
         ("squeeze_i32", "int32, not int8"),
         ("strided_slice_i8_reversed", "strides other than 1"),
         ("split_i8_outer", "batch dimension"),
+        ("pad_i8_i64", "pads the batch dimension"),
         ("sum_i8_all", "batch dimension"),
         ("topk_v2_i8", "no such operator"),
         ("tanh_i16_0", "int16, not int8"),
@@ -379,5 +380,25 @@ fn rules_name_the_limit_that_is_passed() {
     ] {
         let why = why(name);
         assert!(why.iter().any(|why| why.contains(wanted)), "{name}: {why:?}");
+    }
+}
+
+/// Runtimes up to 12 have narrower limits than the table of later ones.
+#[test]
+fn what_older_runtimes_do_not_do_needs_a_later_one() {
+    for (name, runtime) in [
+        ("depthwise_conv_2d_i8_valid", 10),
+        ("depthwise_conv_2d_i8_dilated", 13),
+        ("mean_i8_global", 10),
+        ("pad_i8_nothing", 10),
+        ("pad_i8", 13),
+        ("squeeze_i8", 13),
+        ("transpose_conv_i8_fine", 13),
+    ] {
+        let path = repository().join(format!("tests/operators/{name}.tflite"));
+        let check = Check::new(&std::fs::read(&path).unwrap_or_else(|_| panic!("no {name}")));
+        let check = check.unwrap();
+        assert!(check.all_map(), "{name}: {check}");
+        assert_eq!(check.min_runtime_version, runtime, "{name}");
     }
 }

@@ -1,5 +1,10 @@
 //! What Coral publishes of the operators that its compiler maps: a row per operator, with the first
 //! runtime that has it, and its limits.
+//!
+//! Source: "TensorFlow models on the Edge TPU", sections "Model requirements" and "Supported operations"
+//! (coral.ai/docs/edgetpu/models-intro), the table for runtimes up to 14. Its first edition, for runtimes
+//! up to 12, had narrower limits for some operators ([`wider`]); the operators that came with runtime 13
+//! are in the release notes of google-coral/edgetpu, too.
 
 use tract_tflite::tflite::{ActivationFunctionType, BuiltinOperator, TensorType};
 
@@ -9,6 +14,9 @@ use super::{
 };
 /// The runtime that the oldest models need.
 pub(super) const FIRST_RUNTIME: u32 = 10;
+
+/// The runtime with wider limits for some operators.
+const WIDER_RUNTIME: u32 = 13;
 
 /// The longest vector that SOFTMAX takes.
 const LONGEST_SOFTMAX: i64 = 16_000;
@@ -108,7 +116,35 @@ pub(super) fn check(operator: &OperatorView<'_>) -> (u32, Vec<Reason>) {
     for limit in limits {
         limit(operator, &mut reasons);
     }
+    let runtime = if wider(operator) { runtime.max(WIDER_RUNTIME) } else { runtime };
     (runtime, reasons)
+}
+
+/// Whether an operator does what runtimes before [`WIDER_RUNTIME`] do not: dilated depthwise convolution,
+/// MEAN over channels, PAD along channels, and SQUEEZE of other dimensions than leading ones.
+fn wider(operator: &OperatorView<'_>) -> bool {
+    let rank = operator.input(0).map_or(0, |x| x.shape.len());
+    match operator.code {
+        BuiltinOperator::DEPTHWISE_CONV_2D => {
+            let options = operator.options.builtin_options_as_depthwise_conv_2_doptions();
+            options.is_some_and(|it| it.dilation_h_factor() > 1 || it.dilation_w_factor() > 1)
+        }
+        BuiltinOperator::MEAN => {
+            axes(operator).is_some_and(|axes| axes.contains(&rank.saturating_sub(1)))
+        }
+        BuiltinOperator::PAD => {
+            let padding = operator.input(1).and_then(TensorView::integers).unwrap_or_default();
+            padding.iter().skip(2 * rank.saturating_sub(1)).any(|&count| count != 0)
+        }
+        BuiltinOperator::SQUEEZE => {
+            let inner = |tensor: Option<&TensorView<'_>>| -> Vec<i32> {
+                let shape = tensor.map(|tensor| tensor.shape.iter().copied()).into_iter().flatten();
+                shape.skip_while(|&dim| dim == 1).collect()
+            };
+            inner(operator.input(0)) != inner(operator.outputs.first())
+        }
+        _ => false,
+    }
 }
 
 fn refuse(reasons: &mut Vec<Reason>, why: impl Into<String>, cure: &str) {

@@ -127,9 +127,21 @@ impl TensorView<'_> {
         quantization.and_then(|stated| stated.scale()).map_or(0, |scale| scale.len())
     }
 
-    /// The elements of an int32 constant.
+    /// The elements of a constant of int32 or int64; those of int64 that do not fit are the nearest that do.
     pub(super) fn integers(&self) -> Option<Vec<i32>> {
-        let data = self.data.filter(|_| self.kind() == TensorType::INT32)?;
-        Some(data.as_chunks::<4>().0.iter().map(|&bytes| i32::from_le_bytes(bytes)).collect())
+        let data = self.data?;
+        match self.kind() {
+            TensorType::INT32 => {
+                Some(data.as_chunks::<4>().0.iter().map(|&four| i32::from_le_bytes(four)).collect())
+            }
+            TensorType::INT64 => {
+                let nearest = |eight| {
+                    let number = i64::from_le_bytes(eight);
+                    i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })
+                };
+                Some(data.as_chunks::<8>().0.iter().map(|&eight| nearest(eight)).collect())
+            }
+            _ => None,
+        }
     }
 }
