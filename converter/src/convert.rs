@@ -8,7 +8,6 @@ use crate::{
     compile::{Compiled, compile},
     error::{Class, Error, Result, bail, error},
     graph::Graph,
-    onnx,
     options::Options,
     passes,
     report::Report,
@@ -44,8 +43,8 @@ pub struct Source {
 /// read.
 pub fn import_file(path: &Path, options: &Options) -> Result<Source> {
     let bytes = read(path)?;
-    let graph = if onnx::is_onnx(path) {
-        onnx::import(&bytes, path.parent(), options)
+    let graph = if is_onnx(path) {
+        import_onnx(&bytes, path, options)
     } else {
         tflite::import(&bytes, options)
     };
@@ -129,8 +128,8 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
     if tflite::is_tflite(&bytes) {
         return Ok(convert(&bytes, options).map_err(place)?.file);
     }
-    if onnx::is_onnx(path) {
-        let graph = onnx::import(&bytes, path.parent(), options).map_err(place)?;
+    if is_onnx(path) {
+        let graph = import_onnx(&bytes, path, options).map_err(place)?;
         let source = Source { graph, bytes: bytes.len() };
         return Ok(convert_source(source, options).map_err(place)?.file);
     }
@@ -139,6 +138,25 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
         "neither a .systole file (begins with SYSTOLE), nor a TFLite model (TFL3 at byte 4), nor an \
          ONNX model (NAME.onnx)"
     )))
+}
+
+/// Whether a file is taken for an ONNX model: by its name, since protobuf has no mark of its own.
+fn is_onnx(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+#[cfg(feature = "onnx")]
+fn import_onnx(bytes: &[u8], path: &Path, options: &Options) -> Result<Graph> {
+    crate::onnx::import(bytes, path.parent(), options)
+}
+
+#[cfg(not(feature = "onnx"))]
+fn import_onnx(_: &[u8], _: &Path, _: &Options) -> Result<Graph> {
+    bail!(
+        UnsupportedFeature,
+        "this program is built without the feature `onnx` of systole-converter: convert the model to a \
+         .systole file with `systole convert`"
+    )
 }
 
 /// Refuses models that would run for hours.

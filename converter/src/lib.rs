@@ -9,10 +9,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The stages, each in a module: [`mod@onnx`] and [`tflite`] import a [`graph`], [`passes`] simplify it, [`lower`]
+//! The stages, each in a module: `onnx` and [`tflite`] import a [`graph`], [`passes`] simplify it, [`lower`]
 //! computes every number that a kernel needs, [`arena`] and [`planner`] give tensors their places,
 //! [`mod@write`] lays the file out. [`convert`] runs them all. In between, [`mod@calibrate`] and
-//! [`mod@quantize`] make integers of float models.
+//! [`mod@quantize`] make integers of float models. Without the feature `onnx`, on by default, TFLite models
+//! alone are read.
 #![forbid(unsafe_code)]
 
 pub mod arena;
@@ -31,6 +32,7 @@ pub mod lower;
 pub mod macs;
 pub mod metric;
 pub mod npz;
+#[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod ops;
 mod options;

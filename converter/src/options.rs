@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "onnx")]
+use crate::onnx::Dimensions;
 use crate::{
     error::{Result, bail},
     graph::{Format, Tensor},
-    onnx::Dimensions,
 };
 
 /// Whose answers a file reproduces, bit for bit.
@@ -102,6 +103,7 @@ pub struct Options {
     /// states of other tensors is replaced. For inputs of another shape than the file was made for.
     pub infer_shapes: bool,
     /// What dimensions are that an ONNX model leaves open.
+    #[cfg(feature = "onnx")]
     pub dimensions: Dimensions,
     /// Inputs of an ONNX model that become constants, by name.
     pub fixed_inputs: Vec<Tensor>,
@@ -123,6 +125,7 @@ impl Default for Options {
             memory: Memory::default(),
             plan_budget: 1_000_000,
             infer_shapes: false,
+            #[cfg(feature = "onnx")]
             dimensions: Dimensions::default(),
             fixed_inputs: Vec::new(),
             channels_last_inputs: false,

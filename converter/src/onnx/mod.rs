@@ -34,11 +34,6 @@ use crate::{
     quantize::fold,
 };
 
-/// Whether a file is taken for an ONNX model: by its name, since protobuf has no mark of its own.
-pub fn is_onnx(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
-}
-
 /// How many problems a message lists.
 const MAX_LISTED: usize = 20;
 

@@ -26,6 +26,10 @@ const MOST_WEIGHTS: usize = 1 << 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shared {
     /// They stay, and nothing is folded into those layers.
+    #[cfg_attr(
+        not(any(feature = "onnx", test)),
+        expect(dead_code, reason = "ONNX models alone are folded so")
+    )]
     Stay,
     /// A layer that something is folded into gets its own.
     Copied,
