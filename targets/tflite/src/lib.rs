@@ -27,6 +27,8 @@ mod edgetpu;
 mod error;
 mod interpreter;
 mod library;
+#[cfg(feature = "tflitec")]
+pub mod linked;
 mod log;
 mod model;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
