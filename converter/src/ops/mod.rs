@@ -4,6 +4,7 @@
 //! The list at the end is the registry: a row per operator. `docs/adding-an-operator.md` says how
 //! to add one.
 
+mod constant_channels;
 mod elementwise;
 mod movement;
 pub mod pack;

@@ -3,6 +3,7 @@
 
 use systole_core::{DType, Opcode, format::RoundingCode};
 
+use super::constant_channels;
 use crate::{
     error::{Result, bail},
     graph::{NodeView, Packing, Tensor},
@@ -168,6 +169,13 @@ pub fn operands(
         Match::Litert if rules.litert_float64 => RoundingCode::Float64,
         _ => lowering.rounding(),
     };
+    // What is computed in double precision to the end starts so, too.
+    let single_product = weights.unsigned && rounding != RoundingCode::Float64;
+    let y = node.output(0)?;
+    let mut scales = match ort {
+        true => single_scales(x, weights, y, axis)?,
+        false => channel_scales(x, weights, y, axis, single_product)?,
+    };
     let narrow = node.optional_input(2).is_some_and(|bias| bias.dtype == DType::I32);
     if x.dtype == DType::I16 && !narrow {
         let bias: Vec<i64> = bias(node, channels)?;
@@ -183,16 +191,11 @@ pub fn operands(
                 // modulo 2³².
                 *bias = (i64::from(*bias) - input_zero_point * sum) as i32;
             }
+            let empty = without_weights(&values, zero_point, channels, rules.channels);
+            constant_channels::simplify(empty.into_iter(), rounding, &mut bias, &mut scales)?;
         }
         constants.push(lowering.constant(&[channels], &bias));
     }
-    // What is computed in double precision to the end starts so, too.
-    let single_product = weights.unsigned && rounding != RoundingCode::Float64;
-    let y = node.output(0)?;
-    let scales = match ort {
-        true => single_scales(x, weights, y, axis)?,
-        false => channel_scales(x, weights, y, axis, single_product)?,
-    };
     constants.extend(lowering.scales(rounding, &scales)?);
     if let Some(Packing { steps }) = packing.filter(|packing| !packing.steps.is_empty()) {
         constants.push(lowering.constant(&[steps.len()], steps));
@@ -285,6 +288,20 @@ fn sums(values: &[i8], channels: usize, layout: Channels) -> Vec<i64> {
         }
         Channels::Last => (0..channels)
             .map(|channel| values.iter().skip(channel).step_by(channels).map(wide).sum())
+            .collect(),
+    }
+}
+
+/// Whether all weights of a channel are zero.
+fn without_weights(values: &[i8], zero_point: i32, channels: usize, layout: Channels) -> Vec<bool> {
+    let zero = |&w: &i8| i32::from(w) == zero_point;
+    match layout {
+        Channels::First => {
+            let filters = values.chunks((values.len() / channels).max(1));
+            filters.map(|taps| taps.iter().all(zero)).collect()
+        }
+        Channels::Last => (0..channels)
+            .map(|channel| values.iter().skip(channel).step_by(channels).all(zero))
             .collect(),
     }
 }
