@@ -7,6 +7,7 @@
 //! uint8) and `HybridConvPerChannel` of LiteRT; TFLite Micro has all but the last.
 
 use crate::Mismatch;
+use crate::arch;
 pub use crate::convolve::Windows;
 use crate::convolve::{Convolution, Geometry, Padding, volume};
 use crate::dot::{F32, I8, I16, I16Wide};
@@ -100,7 +101,7 @@ impl<R: Rescale> Conv2dI8<'_, R> {
 /// [`Mismatch`] where a slice does not have the length that the shapes state, or a window is large.
 #[inline(never)]
 pub fn conv2d_i8<R: Rescale>(p: &Conv2dI8<'_, R>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
-    p.convolution()?.by_copies(x, y)
+    arch::conv2d_i8(p, x, y)
 }
 
 /// [`conv2d_i8`] where the kernel is one pixel that visits every pixel
@@ -116,7 +117,7 @@ pub fn conv2d_pointwise_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    p.convolution()?.product(x, y)
+    arch::conv2d_pointwise_i8(p, x, y)
 }
 
 /// [`conv2d_i8`] for windows of any size.
@@ -126,6 +127,39 @@ pub fn conv2d_pointwise_i8<R: Rescale>(
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
 #[inline(never)]
 pub fn conv2d_large_i8<R: Rescale>(
+    p: &Conv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::conv2d_large_i8(p, x, y)
+}
+
+/// The definition of [`conv2d_i8`].
+#[cfg(not(dsp))]
+#[inline(always)]
+pub(crate) fn portable<R: Rescale>(
+    p: &Conv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    p.convolution()?.by_copies(x, y)
+}
+
+/// The definition of [`conv2d_pointwise_i8`].
+#[cfg(not(dsp))]
+#[inline(always)]
+pub(crate) fn portable_pointwise<R: Rescale>(
+    p: &Conv2dI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    p.convolution()?.product(x, y)
+}
+
+/// The definition of [`conv2d_large_i8`].
+#[cfg(not(dsp))]
+#[inline(always)]
+pub(crate) fn portable_large<R: Rescale>(
     p: &Conv2dI8<'_, R>,
     x: &[i8],
     y: &mut [i8],

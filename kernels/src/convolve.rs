@@ -294,9 +294,9 @@ pub(crate) struct Plan {
     pub filter: usize,
     pub groups: usize,
     /// Output channels of one group.
-    group: usize,
+    pub group: usize,
     /// Whether the taps of a kernel row are neighbours in memory.
-    dense: bool,
+    pub dense: bool,
 }
 
 impl Plan {
@@ -485,7 +485,7 @@ fn fill<T: Copy>(to: &mut [T], value: T) {
 /// [`fill`]. In pairs of words where elements are bytes: a loop over less would be compiled to a
 /// call of memcpy, which takes its time with so few.
 #[inline(never)]
-fn fill_from<T: Copy>(to: &mut [T], from: &[T]) {
+pub(crate) fn fill_from<T: Copy>(to: &mut [T], from: &[T]) {
     let ((to, to_rest), (from, from_rest)) = (to.as_chunks_mut::<8>(), from.as_chunks::<8>());
     for ([t0, t1, t2, t3, to @ ..], &[f0, f1, f2, f3, ref from @ ..]) in to.iter_mut().zip(from) {
         [*t0, *t1, *t2, *t3] = [f0, f1, f2, f3];

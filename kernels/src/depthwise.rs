@@ -119,21 +119,10 @@ pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>, const SHARED: bool>(
     y: &mut [F::Y],
     finish: &F,
 ) -> Result<(), Mismatch> {
-    let [batches, height, width, channels] = g.output;
-    let [input_batches, input_h, input_w, input_c] = g.input;
-    let [kernel_h, kernel_w] = g.kernel;
-    let image = volume([input_w, input_c, input_h])?;
-    let out = volume([width, channels, height])?;
-    let multiplier = channels.checked_div(input_c).ok_or(Mismatch)?;
-    if batches != input_batches
-        || kernel_h == 0
-        || kernel_w == 0
-        || multiplier.checked_mul(input_c) != Some(channels)
-        || (multiplier != 1 && !SHARED)
-        || volume([kernel_h, kernel_w, channels])? != weights.len()
-        || image.checked_mul(batches) != Some(x.len())
-        || out.checked_mul(batches) != Some(y.len())
-    {
+    let [_, _, width, channels] = g.output;
+    let ([_, input_h, _, input_c], [kernel_h, _]) = (g.input, g.kernel);
+    let [image, out, multiplier] = shapes(g, x.len(), weights.len(), y.len())?;
+    if multiplier != 1 && !SHARED {
         return Err(Mismatch);
     }
     // `max` tells the compiler that no chunk is empty; where one would be, `y` is.
@@ -155,6 +144,31 @@ pub(crate) fn depthwise<M: Multiply, F: Finish<M::Acc>, const SHARED: bool>(
         }
     }
     Ok(())
+}
+
+/// Elements of an image of the input and of the output, and outputs of an input channel, where all
+/// fit each other and these lengths.
+#[inline(always)]
+pub(crate) fn shapes(
+    g: &Geometry,
+    x: usize,
+    weights: usize,
+    y: usize,
+) -> Result<[usize; 3], Mismatch> {
+    let [batches, height, width, channels] = g.output;
+    let [input_batches, input_h, input_w, input_c] = g.input;
+    let [kernel_h, kernel_w] = g.kernel;
+    let image = volume([input_w, input_c, input_h])?;
+    let out = volume([width, channels, height])?;
+    let multiplier = channels.checked_div(input_c).ok_or(Mismatch)?;
+    let fits = batches == input_batches
+        && kernel_h != 0
+        && kernel_w != 0
+        && multiplier.checked_mul(input_c) == Some(channels)
+        && volume([kernel_h, kernel_w, channels])? == weights
+        && image.checked_mul(batches) == Some(x)
+        && out.checked_mul(batches) == Some(y);
+    if fits { Ok([image, out, multiplier]) } else { Err(Mismatch) }
 }
 
 /// One row of output positions.

@@ -4,6 +4,7 @@
 //! TFLite Micro.
 
 use crate::Mismatch;
+use crate::arch;
 use crate::conv2d::{
     Conv2dF32, Conv2dHybrid, Conv2dI8, Conv2dI16, conv2d_f32, conv2d_hybrid, conv2d_i16,
     conv2d_pointwise_i8,
@@ -78,6 +79,34 @@ pub fn fully_connected_i8<R: Rescale>(
 /// than one row.
 #[inline(never)]
 pub fn fully_connected_vector_i8<R: Rescale>(
+    p: &FullyConnectedI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    portable_vector(p, x, y)
+}
+
+/// Inputs from which on [`fully_connected_long_i8`] is worth its code.
+pub const LONG: usize = 64;
+
+/// [`fully_connected_vector_i8`] of many inputs, [`LONG`] or more.
+///
+/// # Errors
+///
+/// [`Mismatch`] where a slice does not have the length that the parameters state, or there is more
+/// than one row.
+#[inline(never)]
+pub fn fully_connected_long_i8<R: Rescale>(
+    p: &FullyConnectedI8<'_, R>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    arch::fully_connected_long_i8(p, x, y)
+}
+
+/// The definition of both.
+#[inline(always)]
+pub(crate) fn portable_vector<R: Rescale>(
     p: &FullyConnectedI8<'_, R>,
     x: &[i8],
     y: &mut [i8],
@@ -281,6 +310,8 @@ mod tests {
                 if batches == 1 {
                     let mut vector = vec![0; sums.len()];
                     fully_connected_vector_i8(&p, &x, &mut vector).unwrap();
+                    prop_assert_eq!(&vector, &y);
+                    fully_connected_long_i8(&p, &x, &mut vector).unwrap();
                     prop_assert_eq!(&vector, &y);
                 }
                 let y: Vec<i32> = y.into_iter().map(i32::from).collect();

@@ -1,5 +1,10 @@
 //! Where there is a table of kernels: operators call those of the level that was chosen.
 
+pub(crate) use crate::conv2d::portable as conv2d_i8;
+pub(crate) use crate::conv2d::portable_large as conv2d_large_i8;
+pub(crate) use crate::conv2d::portable_pointwise as conv2d_pointwise_i8;
+pub(crate) use crate::fully_connected::portable_vector as fully_connected_long_i8;
+
 use crate::Mismatch;
 use crate::add::Add;
 use crate::average_pool_2d::AveragePool2d;

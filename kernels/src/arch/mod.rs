@@ -23,7 +23,8 @@ mod calls;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod depthwise_f32;
-#[cfg(dsp)]
+#[cfg(any(dsp, test))]
+#[allow(clippy::indexing_slicing, reason = "arrays of constant length")]
 pub mod dsp;
 #[cfg(simd)]
 mod floats;

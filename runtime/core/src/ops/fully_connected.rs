@@ -8,9 +8,9 @@ use systole_kernels::{
     conv2d::Conv2dI8,
     float16::{Halved, fully_connected_f16},
     fully_connected::{
-        FullyConnectedF32, FullyConnectedHybrid, FullyConnectedI8, FullyConnectedI16,
+        FullyConnectedF32, FullyConnectedHybrid, FullyConnectedI8, FullyConnectedI16, LONG,
         fully_connected_f32, fully_connected_hybrid, fully_connected_i8, fully_connected_i16,
-        fully_connected_vector_i8,
+        fully_connected_long_i8, fully_connected_vector_i8,
     },
     packed::{Packed, fully_connected_i4, fully_connected_vector_i4},
     pool::ActivationRange,
@@ -111,10 +111,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 accumulate: linear::accumulate16(record, outputs)?,
                 output_stage,
             }),
-            Arithmetic::F32
-            | Arithmetic::TiledF32
-            | Arithmetic::F16
-            | Arithmetic::TiledF16 => {
+            Arithmetic::F32 | Arithmetic::TiledF32 | Arithmetic::F16 | Arithmetic::TiledF16 => {
                 let (weights, halved) = linear::float_weights(record, arithmetic)?;
                 let layer = FullyConnectedF32 {
                     batches,
@@ -157,13 +154,18 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
 
     fn run<M: Machine>(&self, machine: &mut M) -> Result<(), Mismatch> {
         match &self.kernel {
+            Kernel::I8(kernel) if kernel.batches == 1 && kernel.inputs >= LONG => {
+                call!(machine, fully_connected_long_i8, kernel; in parts [self.x] => self.y)
+            }
             Kernel::I8(kernel) if kernel.batches == 1 => {
                 call!(machine, fully_connected_vector_i8, kernel; in parts [self.x] => self.y)
             }
             Kernel::I8(kernel) => {
                 call!(machine, fully_connected_i8, kernel; in parts [self.x] => self.y)
             }
-            Kernel::Tiled(kernel) => call!(machine, conv2d_tiled_i8, kernel; in parts [self.x] => self.y),
+            Kernel::Tiled(kernel) => {
+                call!(machine, conv2d_tiled_i8, kernel; in parts [self.x] => self.y)
+            }
             Kernel::I4(kernel, scratch) if kernel.layer.batches == 1 => {
                 call!(machine, fully_connected_vector_i4, kernel; [self.x] => self.y, *scratch)
             }

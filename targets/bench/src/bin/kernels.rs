@@ -1,13 +1,29 @@
-//! Holds the kernels of the DSP extension against the portable ones, over random runs of all small
-//! lengths, at all alignments, beside each other and not, with both extremes of int8.
+//! Holds the kernels of the DSP extension against the portable ones: dot products over random runs of
+//! all small lengths, at all alignments, beside each other and not, with both extremes of int8, and
+//! random layers against definitions that have no fast form on these cores.
 #![no_std]
 #![no_main]
 
 use systole_bench_firmware::{host, machine::entry};
-use systole_kernels::{arch::dsp, dot};
+use systole_kernels::{
+    arch::dsp,
+    conv2d::{Conv2dI8, conv2d_i8},
+    depthwise_conv2d::{DepthwiseConv2dI8, depthwise_conv2d_i8, depthwise_conv2d_multiplied_i8},
+    dot,
+    fully_connected::{FullyConnectedI8, fully_connected_long_i8},
+    requantize::{FixedScales, Output, Requantize},
+    tiles::{self, Activations, Tiled, Tiles, conv2d_tiled_i8},
+    window::Window,
+};
 
 /// Cases that are tried.
 const CASES: u32 = 20_000;
+/// Layers of each kind that are tried.
+const LAYERS: u32 = 400;
+/// Activations, weights and outputs that a layer may have.
+const MOST: usize = 6000;
+/// Channels that it may have.
+const CHANNELS: usize = 48;
 /// Runs are shorter than this: a few long steps, short ones, and a rest.
 const LENGTHS: usize = 75;
 /// Room for two runs from any of the first places.
@@ -27,12 +43,199 @@ fn main() -> ! {
             && dsp::dot::dot_i8(acc[0], x[0], w) == dot::dot_i8(acc[0], x[0], w);
         differing += u32::from(!same);
     }
+    let mut memory = Memory::ZERO;
+    for _ in 0..LAYERS {
+        differing += u32::from(!convolution(&mut random, &mut memory));
+        differing += u32::from(!depthwise(&mut random, &mut memory));
+        differing += u32::from(!fully_connected(&mut random, &mut memory));
+    }
     host::text("cases=0x");
-    host::hex(CASES);
+    host::hex(CASES + 3 * LAYERS);
     host::text(" differing=0x");
     host::hex(differing);
     host::text("\n");
     host::exit(differing == 0)
+}
+
+/// What a layer is made of, and its outputs.
+struct Memory {
+    x: [i8; MOST],
+    weights: [i8; MOST],
+    tiles: [i8; 4 * MOST],
+    bias: [i32; CHANNELS],
+    multiplier: [i32; CHANNELS],
+    shift: [i8; CHANNELS],
+    y: [i8; MOST],
+    expected: [i8; MOST],
+}
+
+impl Memory {
+    const ZERO: Self = Self {
+        x: [0; MOST],
+        weights: [0; MOST],
+        tiles: [0; 4 * MOST],
+        bias: [0; CHANNELS],
+        multiplier: [0; CHANNELS],
+        shift: [0; CHANNELS],
+        y: [0; MOST],
+        expected: [0; MOST],
+    };
+
+    /// Random numbers: of one layer in eight some scales and biases are not those of the fast way.
+    fn fill(&mut self, random: &mut Random) {
+        let rare = random.below(8) == 0;
+        self.x.iter_mut().chain(&mut self.weights).for_each(|byte| *byte = random.next() as i8);
+        self.bias
+            .iter_mut()
+            .for_each(|bias| *bias = random.next() as i32 >> if rare { 0 } else { 14 });
+        self.multiplier.iter_mut().for_each(|it| *it = (random.next() >> 2 | 1 << 30) as i32);
+        let least = if rare { 3 } else { -1 };
+        self.shift.iter_mut().for_each(|shift| *shift = least - random.below(12) as i8);
+        self.y.fill(1);
+        self.expected.fill(2);
+    }
+}
+
+/// A rounding, and how many scales there are.
+fn requantize<'a>(
+    random: &mut Random,
+    multiplier: &'a [i32],
+    shift: &'a [i8],
+    channels: usize,
+) -> Requantize<'a> {
+    let count = if random.below(4) == 0 { 1 } else { channels };
+    let scales = FixedScales { multiplier: &multiplier[..count], shift: &shift[..count] };
+    match random.below(3) {
+        0 => Requantize::Double(scales),
+        1 => Requantize::DoubleUp(scales),
+        _ => Requantize::Single(scales),
+    }
+}
+
+fn output_stage(random: &mut Random) -> Output {
+    let output_offset = random.below(256) as i32 - 128;
+    match random.below(2) {
+        0 => Output { output_offset, activation_min: -128, activation_max: 127 },
+        _ => Output { output_offset, activation_min: -100, activation_max: 90 },
+    }
+}
+
+/// A window, and the sizes of an image and of what comes out of it.
+fn window(random: &mut Random, kernel: [usize; 2]) -> (Window, [usize; 2], [usize; 2]) {
+    let [stride_h, stride_w] = [1 + random.below(2), 1 + random.below(3)];
+    let [dilation_h, dilation_w] = [1 + random.below(5) / 4, 1 + random.below(5) / 4];
+    let [pad_top, pad_left] = kernel.map(|size| random.below(size));
+    let output = [1 + random.below(5), 1 + random.below(18)];
+    let extent = |kernel: usize, dilation: usize, stride: usize, output: usize, pad: usize| {
+        ((kernel - 1) * dilation + 1 + (output - 1) * stride).saturating_sub(pad + pad / 2).max(1)
+    };
+    let image = [
+        extent(kernel[0], dilation_h, stride_h, output[0], pad_top),
+        extent(kernel[1], dilation_w, stride_w, output[1], pad_left),
+    ];
+    let window = Window { stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left };
+    (window, image, output)
+}
+
+/// Whether a convolution is what one with weights in tiles is.
+fn convolution(random: &mut Random, memory: &mut Memory) -> bool {
+    memory.fill(random);
+    let kernel = [1 + random.below(4), 1 + random.below(4)];
+    let (window, [height, width], [out_h, out_w]) = window(random, kernel);
+    let depth = 1 + random.below(40);
+    let channels = 1 + random.below(CHANNELS - 1);
+    let filter = kernel[0] * kernel[1] * depth;
+    let (x, y) = (height * width * depth, out_h * out_w * channels);
+    if x > MOST || y > MOST || filter * channels > MOST {
+        return true;
+    }
+    let bytes = tiles::bytes(Activations::Signed, channels, filter).unwrap_or(usize::MAX);
+    let Some(packed) = memory.tiles.get_mut(..bytes) else { return true };
+    let weights = &memory.weights[..filter * channels];
+    let layer = Conv2dI8 {
+        input: [1, height, width, depth],
+        output: [1, out_h, out_w, channels],
+        kernel,
+        window,
+        weights,
+        weights_zero_point: if random.below(4) == 0 { 3 } else { 0 },
+        input_zero_point: random.below(256) as i32 - 128,
+        bias: &memory.bias[..channels],
+        requantize: requantize(random, &memory.multiplier, &memory.shift, channels),
+        output_stage: output_stage(random),
+    };
+    let packs = tiles::pack(Activations::Signed, weights, filter, packed).is_ok();
+    let tiles = Tiles { tiles: packed, activations: Activations::Signed };
+    let tiled = Tiled { weights: tiles, layer: Conv2dI8 { weights: &[], ..layer } };
+    let x = &memory.x[..x];
+    let (result, expected) = (&mut memory.y[..y], &mut memory.expected[..y]);
+    packs
+        && conv2d_i8(&layer, x, result).is_ok()
+        && conv2d_tiled_i8(&tiled, x, expected).is_ok()
+        && result == expected
+}
+
+/// Whether a depthwise convolution is what one is that may have several outputs for a channel.
+fn depthwise(random: &mut Random, memory: &mut Memory) -> bool {
+    memory.fill(random);
+    let kernel = match random.below(3) {
+        0 => [1 + random.below(8), 1 + random.below(8)],
+        _ => [3, 3],
+    };
+    let (window, [height, width], [out_h, out_w]) = window(random, kernel);
+    let channels = 1 + random.below(CHANNELS - 1);
+    let (x, y) = (height * width * channels, out_h * out_w * channels);
+    if x > MOST || y > MOST || kernel[0] * kernel[1] * channels > MOST {
+        return true;
+    }
+    let layer = DepthwiseConv2dI8 {
+        input: [1, height, width, channels],
+        output: [1, out_h, out_w, channels],
+        kernel,
+        window,
+        weights: &memory.weights[..kernel[0] * kernel[1] * channels],
+        weights_zero_point: 0,
+        input_zero_point: random.below(256) as i32 - 128,
+        bias: &memory.bias[..channels],
+        requantize: requantize(random, &memory.multiplier, &memory.shift, channels),
+        output_stage: output_stage(random),
+    };
+    let x = &memory.x[..x];
+    let (result, expected) = (&mut memory.y[..y], &mut memory.expected[..y]);
+    depthwise_conv2d_i8(&layer, x, result).is_ok()
+        && depthwise_conv2d_multiplied_i8(&layer, x, expected).is_ok()
+        && result == expected
+}
+
+/// Whether a fully connected layer is what a convolution with weights in tiles is.
+fn fully_connected(random: &mut Random, memory: &mut Memory) -> bool {
+    memory.fill(random);
+    let outputs = 1 + random.below(CHANNELS - 1);
+    let most = if random.below(4) == 0 { MOST / outputs } else { 60 };
+    let inputs = 1 + random.below(most);
+    let bytes = tiles::bytes(Activations::Signed, outputs, inputs).unwrap_or(usize::MAX);
+    let Some(packed) = memory.tiles.get_mut(..bytes) else { return true };
+    let weights = &memory.weights[..inputs * outputs];
+    let layer = FullyConnectedI8 {
+        batches: 1,
+        inputs,
+        outputs,
+        weights,
+        weights_zero_point: if random.below(4) == 0 { -5 } else { 0 },
+        bias: &memory.bias[..outputs],
+        requantize: requantize(random, &memory.multiplier, &memory.shift, outputs),
+        output_stage: output_stage(random),
+    };
+    let packs = tiles::pack(Activations::Signed, weights, inputs, packed).is_ok();
+    let tiles = Tiles { tiles: packed, activations: Activations::Signed };
+    let tiled =
+        Tiled { weights: tiles, layer: Conv2dI8 { weights: &[], ..layer.as_convolution() } };
+    let x = &memory.x[..inputs];
+    let (result, expected) = (&mut memory.y[..outputs], &mut memory.expected[..outputs]);
+    packs
+        && fully_connected_long_i8(&layer, x, result).is_ok()
+        && conv2d_tiled_i8(&tiled, x, expected).is_ok()
+        && result == expected
 }
 
 /// A linear congruential generator, of which the upper bits are used.

@@ -1,0 +1,511 @@
+//! The output stage: sums of some positions to int8.
+//!
+//! A sum whose double fits 32 bits takes, under a rounding of fixed-point scales below 1/2,
+//!
+//! | `double` | `double_up` | `single` |
+//! | --- | --- | --- |
+//! | ADD of the bias and the sum, doubled | the same | the same |
+//! | SMMULR: the product's high half, rounded | SMMULR | SMMUL |
+//! | ADD of the sign: one less if negative | | |
+//! | ASR by one less than the scale says | ASR | ASR |
+//! | ADD of 1/2 and the zero point | ADD | ADD |
+//! | SSAT of the half | SSAT | SSAT |
+//!
+//! and a load and a store. The loops are assembly, because the compiler keeps less in registers than there
+//! is room for. Layers that have other channels go the way of the definition, those that RELU6 and the
+//! like clamp are clamped once they are stored.
+
+use super::{add_doubled, smmul, smmulr, ssat8_asr_1};
+use crate::requantize::{FixedScales, Output, Requantize, Rescale};
+
+/// Filters with fewer weights have sums below 2²⁹, whatever their weights' zero point is.
+const SMALL_FILTER: usize = 1 << 14;
+
+/// Biases up to here, with such a sum added, can be doubled.
+const SMALL_BIAS: i32 = 1 << 29;
+
+/// Channels whose sums are finished together, at most.
+pub(super) const CHANNELS: usize = 16;
+
+/// From sums to outputs.
+pub(super) struct Stage<'a, R> {
+    bias: &'a [i32],
+    requantize: R,
+    output: Output,
+    /// Whether zero point and range are those of int8, and sums small.
+    ordinary: bool,
+    /// Whether biases and scales are what the fast way is for.
+    fast: bool,
+}
+
+/// The scale of a channel, below 1/2.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// The bias, doubled.
+    doubled: i32,
+    multiplier: i32,
+    /// One less than it shifts to the right.
+    right: u32,
+}
+
+impl Scale {
+    /// The scale of a channel, if that is what the fast way is for.
+    #[inline(always)]
+    fn new(bias: i32, (multiplier, shift): (&i32, &i8)) -> Option<Self> {
+        let right = (-1 - i32::from(*shift)) as u32;
+        let small = bias.wrapping_add(SMALL_BIAS) as u32 <= 2 * SMALL_BIAS as u32;
+        (small && right <= 30).then_some(Self {
+            doubled: bias << 1,
+            multiplier: *multiplier,
+            right,
+        })
+    }
+}
+
+impl<'a, R: Rescale> Stage<'a, R> {
+    /// For sums of filters of `filter` weights; `many` of them, so that it is worth to look at all
+    /// channels before.
+    #[inline(never)]
+    pub fn new(bias: &'a [i32], requantize: R, output: Output, filter: usize, many: bool) -> Self {
+        let Output { output_offset, activation_min, activation_max } = output;
+        let int8 = |number: i32| (-128..=127).contains(&number);
+        let ordinary = filter < SMALL_FILTER
+            && [output_offset, activation_min, activation_max].into_iter().all(int8);
+        let mut stage = Self { bias, requantize, output, ordinary, fast: false };
+        stage.fast = many && (0..bias.len()).all(|channel| stage.scale(channel).is_some());
+        stage
+    }
+
+    /// Scales of fixed point, and how they are applied.
+    #[inline(always)]
+    fn scales(&self) -> Option<(Rounded, FixedScales<'_>)> {
+        match self.requantize.any() {
+            Requantize::Double(scales) => Some((Rounded::Double, scales)),
+            Requantize::DoubleUp(scales) => Some((Rounded::DoubleUp, scales)),
+            Requantize::Single(scales) => Some((Rounded::Single, scales)),
+            Requantize::Float32(_) | Requantize::Float64(_) => None,
+        }
+    }
+
+    /// The scale of a channel, if that is what the fast way is for.
+    #[inline(always)]
+    fn scale(&self, channel: usize) -> Option<Scale> {
+        let (_, FixedScales { multiplier, shift }) = self.scales()?;
+        let index = if multiplier.len() == 1 { 0 } else { channel };
+        let scale = (multiplier.get(index)?, shift.get(index)?);
+        Scale::new(*self.bias.get(channel)?, scale).filter(|_| self.ordinary)
+    }
+
+    /// Stores outputs of channels from `first` on, of which `accs` has the sums at four positions. The
+    /// channels of a position follow each other in `y`, which begins with the first position, and
+    /// positions, of which there may be fewer, are `pitch` apart.
+    #[inline(never)]
+    pub fn channels(
+        &self,
+        first: usize,
+        accs: &[[i32; 4]],
+        positions: usize,
+        y: &mut [i8],
+        pitch: usize,
+    ) {
+        let count = accs.len().min(CHANNELS);
+        let whole = (3 * pitch).saturating_add(first + count) <= y.len();
+        if self.fast && positions == 4 && whole && count > 0 {
+            // SAFETY: in `y` are the channels of four positions.
+            unsafe { self.four_positions(first, accs, y.as_mut_ptr().wrapping_add(first), pitch) };
+        } else if self.fast && count > 0 {
+            // By way of four positions elsewhere.
+            let mut four = [0; 4 * CHANNELS];
+            // SAFETY: `four` has as many channels of four positions.
+            unsafe { self.four_positions(first, accs, four.as_mut_ptr(), CHANNELS) };
+            let rows = y.chunks_mut(pitch.max(1)).zip(four.as_chunks::<CHANNELS>().0);
+            for (y, row) in rows.take(positions) {
+                let y = y.iter_mut().skip(first);
+                y.zip(row).take(count).for_each(|(y, output)| *y = *output);
+            }
+        } else {
+            for (c, accs) in accs.iter().enumerate() {
+                self.slow(first + c, accs, 1, positions, y, pitch);
+            }
+            return;
+        }
+        self.clamp(first, count, y, positions, pitch);
+    }
+
+    /// The same of four channels from `first` on, of which `accs` has the sums at any number of
+    /// positions.
+    #[inline(never)]
+    pub fn positions(&self, first: usize, accs: &[[i32; 4]], y: &mut [i8], pitch: usize) {
+        let last = accs.len().saturating_sub(1).saturating_mul(pitch);
+        let whole = last.saturating_add(first + 4) <= y.len();
+        if !self.fast || accs.is_empty() || !whole {
+            for c in 0..4 {
+                let sums = accs.as_flattened().get(c..).unwrap_or_default();
+                self.slow(first + c, sums, 4, accs.len(), y, pitch);
+            }
+            return;
+        }
+        for c in [0, 2] {
+            let scales = [self.scale(first + c), self.scale(first + c + 1)];
+            let ([Some(a), Some(b)], Some((rounded, _))) = (scales, self.scales()) else { return };
+            let channels = TwoChannels {
+                accs: accs.as_flattened().as_ptr().wrapping_add(c),
+                y: y.as_mut_ptr().wrapping_add(first + c),
+                doubled: [a.doubled, b.doubled],
+                multiplier: [a.multiplier, b.multiplier],
+                right: [a.right, b.right],
+                half: self.half(),
+                pitch,
+                end: accs.as_flattened().as_ptr().wrapping_add(c + 4 * accs.len()),
+            };
+            // SAFETY: two sums of each position are read from `accs`, and two outputs stored to `y`, which
+            // has those of all positions.
+            unsafe {
+                match rounded {
+                    Rounded::Double => double::two_channels(&raw const channels),
+                    Rounded::DoubleUp => double_up::two_channels(&raw const channels),
+                    Rounded::Single => single::two_channels(&raw const channels),
+                }
+            }
+        }
+        self.clamp(first, 4, y, accs.len(), pitch);
+    }
+
+    /// Outputs of channels from `first` on, at one position.
+    #[inline(never)]
+    pub fn position(&self, first: usize, accs: &[i32], y: &mut [i8]) {
+        let half = self.half();
+        let Some((rounded, FixedScales { multiplier, shift })) = self.scales() else {
+            self.slowly(first, accs, y);
+            return;
+        };
+        // One scale for all channels is looked at again and again.
+        let step = usize::from(multiplier.len() != 1);
+        let last = (first + accs.len()).saturating_sub(1) * step;
+        let known = last < multiplier.len() && last < shift.len();
+        let bias = self.bias.get(first..).unwrap_or_default();
+        if !self.ordinary || !known || bias.len() < accs.len() {
+            self.slowly(first, accs, y);
+            return;
+        }
+        let mut index = first * step;
+        for (c, ((y, &acc), &bias)) in y.iter_mut().zip(accs).zip(bias).enumerate() {
+            // SAFETY: at most `last`, for which there is a scale.
+            let scale = unsafe { (multiplier.get_unchecked(index), shift.get_unchecked(index)) };
+            index += step;
+            let Some(Scale { doubled, multiplier, right }) = Scale::new(bias, scale) else {
+                *y = self.one(acc, first + c);
+                continue;
+            };
+            let doubled = add_doubled(doubled, acc);
+            let high = match rounded {
+                Rounded::Double => {
+                    let high = smmulr(doubled, multiplier);
+                    high.wrapping_add(high >> 31)
+                }
+                Rounded::DoubleUp => smmulr(doubled, multiplier),
+                Rounded::Single => smmul(doubled, multiplier),
+            };
+            *y = ssat8_asr_1((high >> right).wrapping_add(half)) as i8;
+        }
+        // What the definition has made is within the range already.
+        self.clamp(0, accs.len(), y, 1, accs.len());
+    }
+
+    /// [`Stage::position`] by the definition.
+    #[cold]
+    #[inline(never)]
+    fn slowly(&self, first: usize, accs: &[i32], y: &mut [i8]) {
+        for (c, (y, acc)) in y.iter_mut().zip(accs).enumerate() {
+            *y = self.one(*acc, first + c);
+        }
+    }
+
+    /// Twice the sum of 1/2 and the zero point.
+    fn half(&self) -> i32 {
+        self.output.output_offset.wrapping_mul(2).wrapping_add(1)
+    }
+
+    /// Stores four positions of channels to `y`.
+    ///
+    /// # Safety
+    ///
+    /// There are `first + accs.len()` channels, and room for as many bytes as `accs` has channels at
+    /// each of four places, `pitch` apart.
+    #[inline(never)]
+    unsafe fn four_positions(&self, first: usize, accs: &[[i32; 4]], y: *mut i8, pitch: usize) {
+        let Some((rounded, FixedScales { multiplier, shift })) = self.scales() else { return };
+        let shared: ([i32; CHANNELS], [i8; CHANNELS]);
+        let (multiplier, shift) = match (multiplier, shift) {
+            // One scale for all channels.
+            (&[multiplier], &[shift]) => {
+                shared = ([multiplier; CHANNELS], [shift; CHANNELS]);
+                (shared.0.as_slice(), shared.1.as_slice())
+            }
+            _ => (
+                multiplier.get(first..).unwrap_or_default(),
+                shift.get(first..).unwrap_or_default(),
+            ),
+        };
+        let bias = self.bias.get(first..).unwrap_or_default();
+        let accs = accs.get(..accs.len().min(CHANNELS)).unwrap_or_default();
+        if [bias.len(), multiplier.len(), shift.len()].into_iter().any(|len| len < accs.len()) {
+            return;
+        }
+        let accs = accs.as_ptr_range();
+        let channels = FourPositions {
+            accs: accs.start,
+            y,
+            bias: bias.as_ptr(),
+            multiplier: multiplier.as_ptr(),
+            shift: shift.as_ptr(),
+            half: self.half(),
+            pitch,
+            end: accs.end,
+        };
+        // SAFETY: for each channel there are sums, a bias and a scale, and places, as the caller says.
+        unsafe {
+            match rounded {
+                Rounded::Double => double::four_positions(&raw const channels),
+                Rounded::DoubleUp => double_up::four_positions(&raw const channels),
+                Rounded::Single => single::four_positions(&raw const channels),
+            }
+        }
+    }
+
+    /// Brings stored outputs into the range of a fused activation.
+    #[inline(always)]
+    fn clamp(&self, first: usize, count: usize, y: &mut [i8], positions: usize, pitch: usize) {
+        let Output { activation_min, activation_max, .. } = self.output;
+        let (min, max) = (activation_min as i8, activation_max as i8);
+        if (min, max) == (i8::MIN, i8::MAX) {
+            return;
+        }
+        for y in y.chunks_mut(pitch.max(1)).take(positions) {
+            for y in y.iter_mut().skip(first).take(count) {
+                *y = (*y).min(max).max(min);
+            }
+        }
+    }
+
+    /// A channel by the definition, at some positions, whose sums are `step` from each other.
+    #[cold]
+    #[inline(never)]
+    fn slow(
+        &self,
+        channel: usize,
+        accs: &[i32],
+        step: usize,
+        positions: usize,
+        y: &mut [i8],
+        pitch: usize,
+    ) {
+        for position in 0..positions {
+            let acc = accs.get(position * step).copied().unwrap_or_default();
+            if let Some(y) = y.get_mut(position * pitch + channel) {
+                *y = self.one(acc, channel);
+            }
+        }
+    }
+
+    /// An output by the definition.
+    #[cold]
+    #[inline(never)]
+    fn one(&self, acc: i32, channel: usize) -> i8 {
+        let bias = self.bias.get(channel).copied().unwrap_or_default();
+        let scaled = self.requantize.rescale(acc.wrapping_add(bias), channel);
+        self.output.apply(scaled) as i8
+    }
+}
+
+/// A rounding of fixed-point scales.
+#[derive(Clone, Copy)]
+enum Rounded {
+    Double,
+    DoubleUp,
+    Single,
+}
+
+/// What four positions of some channels are read from and stored to. There is at least one channel.
+#[repr(C)]
+struct FourPositions {
+    accs: *const [i32; 4],
+    y: *mut i8,
+    bias: *const i32,
+    multiplier: *const i32,
+    shift: *const i8,
+    half: i32,
+    pitch: usize,
+    /// The end of the sums.
+    end: *const [i32; 4],
+}
+
+/// What two channels of some positions are read from and stored to. There is at least one position.
+#[repr(C)]
+struct TwoChannels {
+    /// The first of the two, which are followed by two others.
+    accs: *const i32,
+    y: *mut i8,
+    doubled: [i32; 2],
+    multiplier: [i32; 2],
+    right: [u32; 2],
+    half: i32,
+    pitch: usize,
+    /// The end of the sums.
+    end: *const i32,
+}
+
+/// The two loops under a rounding: how it multiplies, and what it does to a negative product.
+#[cfg(dsp)]
+macro_rules! loops {
+    ($rounding:ident, $multiply:literal, [$($away:literal)?]) => {
+        mod $rounding {
+            use core::arch::naked_asm;
+
+            use super::{FourPositions, TwoChannels};
+
+            macro_rules! scale {
+                ($acc:literal, $doubled:literal, $multiplier:literal, $right:literal, $half:literal) => {
+                    concat!(
+                        "add ", $acc, ", ", $doubled, ", ", $acc, ", lsl #1\n",
+                        $multiply, " ", $acc, ", ", $acc, ", ", $multiplier, "\n",
+                        $("add ", $acc, ", ", $acc, ", ", $acc, $away, "\n",)?
+                        "asr ", $acc, ", ", $acc, ", ", $right, "\n",
+                        "add ", $acc, ", ", $half, "\n",
+                        "ssat ", $acc, ", #8, ", $acc, ", asr #1",
+                    )
+                };
+            }
+
+            /// # Safety
+            ///
+            /// There are the channels that [`FourPositions`] says.
+            #[unsafe(naked)]
+            pub unsafe extern "C" fn four_positions(channels: *const FourPositions) {
+                naked_asm!(
+                    "push {{r4-r11, lr}}",
+                    "ldr r12, [r0, #20]",
+                    "ldr lr, [r0, #24]",
+                    "ldr r5, [r0, #28]",
+                    "push {{r5}}",
+                    "ldm r0, {{r0-r4}}",
+                    "1:",
+                    "ldm r0!, {{r5-r8}}",
+                    "ldr r9, [r2], #4",
+                    "ldr r10, [r3], #4",
+                    "ldrsb r11, [r4], #1",
+                    "lsl r9, r9, #1",
+                    "mvn r11, r11",
+                    scale!("r5", "r9", "r10", "r11", "r12"),
+                    scale!("r6", "r9", "r10", "r11", "r12"),
+                    scale!("r7", "r9", "r10", "r11", "r12"),
+                    scale!("r8", "r9", "r10", "r11", "r12"),
+                    "add r10, r1, lr",
+                    "strb r6, [r10]",
+                    "strb r7, [r10, lr]",
+                    "strb r8, [r10, lr, lsl #1]",
+                    "strb r5, [r1], #1",
+                    "ldr r9, [sp]",
+                    "cmp r0, r9",
+                    "bne 1b",
+                    "add sp, #4",
+                    "pop {{r4-r11, pc}}",
+                )
+            }
+
+            /// # Safety
+            ///
+            /// There are the positions that [`TwoChannels`] says.
+            #[unsafe(naked)]
+            pub unsafe extern "C" fn two_channels(channels: *const TwoChannels) {
+                naked_asm!(
+                    "push {{r4-r11, lr}}",
+                    "ldm r0, {{r0-r10}}",
+                    "1:",
+                    "ldrd r11, r12, [r0], #16",
+                    scale!("r11", "r2", "r4", "r6", "r8"),
+                    scale!("r12", "r3", "r5", "r7", "r8"),
+                    "bfi r11, r12, #8, #8",
+                    "strh r11, [r1]",
+                    "add r1, r9",
+                    "cmp r0, r10",
+                    "bne 1b",
+                    "pop {{r4-r11, pc}}",
+                )
+            }
+        }
+    };
+}
+
+/// The same, of what the instructions compute.
+#[cfg(not(dsp))]
+macro_rules! loops {
+    ($rounding:ident, $multiply:ident, $away:literal) => {
+        mod $rounding {
+            use super::{FourPositions, Scale, TwoChannels, add_doubled, ssat8_asr_1};
+
+            fn scale(acc: i32, Scale { doubled, multiplier, right }: Scale, half: i32) -> i8 {
+                let mut high = super::$multiply(add_doubled(doubled, acc), multiplier);
+                if $away {
+                    high = high.wrapping_add(high >> 31);
+                }
+                ssat8_asr_1((high >> right).wrapping_add(half)) as i8
+            }
+
+            /// # Safety
+            ///
+            /// There are the channels that [`FourPositions`] says.
+            pub unsafe fn four_positions(channels: *const FourPositions) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let FourPositions { accs, y, bias, multiplier, shift, half, pitch, end } =
+                        channels.read();
+                    for c in 0..end.offset_from(accs) as usize {
+                        let scale_of = Scale {
+                            doubled: *bias.add(c) << 1,
+                            multiplier: *multiplier.add(c),
+                            right: (-1 - i32::from(*shift.add(c))) as u32,
+                        };
+                        for p in 0..4 {
+                            *y.add(p * pitch + c) = scale((*accs.add(c))[p], scale_of, half);
+                        }
+                    }
+                }
+            }
+
+            /// # Safety
+            ///
+            /// There are the positions that [`TwoChannels`] says.
+            pub unsafe fn two_channels(channels: *const TwoChannels) {
+                // SAFETY: the caller's; the end is behind the last position.
+                unsafe {
+                    let TwoChannels { accs, y, doubled, multiplier, right, half, pitch, end } =
+                        channels.read();
+                    for p in 0..(end as usize - accs as usize) / 16 {
+                        for c in 0..2 {
+                            let scale_of = Scale {
+                                doubled: doubled[c],
+                                multiplier: multiplier[c],
+                                right: right[c],
+                            };
+                            *y.add(p * pitch + c) = scale(*accs.add(4 * p + c), scale_of, half);
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+#[cfg(dsp)]
+loops!(double, "smmulr", [", asr #31"]);
+#[cfg(dsp)]
+loops!(double_up, "smmulr", []);
+#[cfg(dsp)]
+loops!(single, "smmul", []);
+#[cfg(not(dsp))]
+loops!(double, smmulr, true);
+#[cfg(not(dsp))]
+loops!(double_up, smmulr, false);
+#[cfg(not(dsp))]
+loops!(single, smmul, false);
