@@ -44,7 +44,7 @@ pub type MaxPool2dI8 = fn(&MaxPool2d<i8>, &[i8], &mut [i8]) -> Result<(), Mismat
 /// See [`reduce_quantized::sum_i8`].
 pub type SumGroupsI8 = fn(&SumQuantized<Requantize<'_>>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
 
-/// See [`dot::dots_i16`].
+/// Writes `Σ x[p]·w[o]` to `[p][o]`, in 32 bits that wrap: the inner loop of int16 layers.
 pub type DotsI16 = fn([&[i16]; 2], [&[i8]; 2], &mut [[i32; 2]; 2]) -> Result<(), Mismatch>;
 
 /// See [`softmax::softmax_i8`].
