@@ -16,6 +16,8 @@ use crate::{
 const MAX_STAGES: usize = 16;
 /// Rows of the output in a band, those with the least overhead first.
 const BANDS: [usize; 4] = [8, 4, 2, 1];
+/// The most bands of a group, so that images of any height are planned in time.
+const MAX_BANDS: usize = 4_096;
 /// What a step costs beside its kernel's work, in bytes moved: reading its record, the kernel's beginning.
 const STEP: usize = 1_000;
 
@@ -210,10 +212,11 @@ impl Choices {
         let free = |slot: SlotId| lives.ends_with(program, slot, tail.instruction);
         let reads = side.is_some_and(|side| program.root(side) == program.root(x));
         let last = lives.last(program, y);
+        let around = lives.bytes(program, head.instruction, tail.instruction);
         if stages.len() > 1 {
             for band in BANDS {
                 let group = Group { stages: stages.to_vec(), band };
-                let Some((schedule, apart)) = self.estimate(program, lives, &group) else {
+                let Some((schedule, apart)) = estimate(program, around, &group) else {
                     continue;
                 };
                 if side.is_some_and(|side| schedule.on_side && free(side)) {
@@ -243,34 +246,12 @@ impl Choices {
         for band in BANDS.into_iter().filter(|_| in_place) {
             let stages = [head.aside()].into_iter().chain(stages.iter().cloned()).collect();
             let group = Group { stages, band };
-            if let Some((schedule, apart)) = self.estimate(program, lives, &group)
+            if let Some((schedule, apart)) = estimate(program, around, &group)
                 && schedule.below == 0
             {
                 self.add(&schedule, group, Output::InPlace, apart - bytes(y), (0, 0));
             }
         }
-    }
-
-    /// The steps of a group, and the bytes alive while it runs, its output in memory of its own.
-    fn estimate(
-        &self,
-        program: &Program,
-        lives: &arena::Lives,
-        group: &Group,
-    ) -> Option<(Schedule, usize)> {
-        let [head, between @ .., tail] = group.stages.as_slice() else { return None };
-        if group.band > 1 && group.band >= program.slots[tail.output.0].shape[1] {
-            return None;
-        }
-        let schedule = Schedule::new(program, group)?;
-        let around = lives.bytes(program, head.instruction, tail.instruction);
-        let lines = schedule.lines.iter().zip(&group.stages);
-        let lines: usize =
-            lines.map(|(rows, stage)| rows * Stage::rows(program, stage.output).1).sum();
-        // The rows that are put aside are those of the input, which stays.
-        let replaced = [head].into_iter().chain(between).filter(|stage| !stage.copies);
-        let replaced: usize = replaced.map(|stage| program.slots[stage.output.0].bytes()).sum();
-        Some((schedule, around - replaced + lines))
     }
 
     fn add(
@@ -368,4 +349,21 @@ impl Choices {
         }
         enough
     }
+}
+
+/// The steps of a group, and the bytes alive while it runs, its output in memory of its own; `around` are
+/// alive with whole tensors.
+fn estimate(program: &Program, around: usize, group: &Group) -> Option<(Schedule, usize)> {
+    let [head, between @ .., tail] = group.stages.as_slice() else { return None };
+    let height = program.slots[tail.output.0].shape[1];
+    if (group.band > 1 && group.band >= height) || height.div_ceil(group.band) > MAX_BANDS {
+        return None;
+    }
+    let schedule = Schedule::new(program, group)?;
+    let lines = schedule.lines.iter().zip(&group.stages);
+    let lines: usize = lines.map(|(rows, stage)| rows * Stage::rows(program, stage.output).1).sum();
+    // The rows that are put aside are those of the input, which stays.
+    let replaced = [head].into_iter().chain(between).filter(|stage| !stage.copies);
+    let replaced: usize = replaced.map(|stage| program.slots[stage.output.0].bytes()).sum();
+    Some((schedule, around - replaced + lines))
 }

@@ -50,6 +50,9 @@ pub(super) struct Schedule {
     pub moved: usize,
 }
 
+/// The most steps of a group. Windows that are much higher than their stride need many for each band.
+const MAX_STEPS: usize = 1 << 17;
+
 /// What is known of a stage between bands.
 #[derive(Debug, Clone, Copy, Default)]
 struct State {
@@ -60,7 +63,8 @@ struct State {
 }
 
 impl Schedule {
-    /// The steps of a group; `None` where a window lies outside of its image as a whole.
+    /// The steps of a group; `None` where a window lies outside of its image as a whole, and where there are
+    /// too many.
     pub(super) fn new(program: &Program, group: &Group) -> Option<Self> {
         let stages = &group.stages;
         let last = stages.len() - 1;
@@ -76,6 +80,7 @@ impl Schedule {
             moved: 0,
         };
         let bands = height(y).div_ceil(group.band);
+        let mut left = MAX_STEPS;
         for band in 0..bands {
             // What each stage computes, from the last to the first.
             let mut spans = vec![(0, 0); stages.len()];
@@ -103,6 +108,7 @@ impl Schedule {
                     schedule.on_side &= starts[0] >= written;
                 }
             }
+            left = left.checked_sub(stages.len())?;
             let mut steps = Vec::new();
             for (m, stage) in stages.iter().enumerate() {
                 let (first, end) = spans[m];
@@ -115,6 +121,7 @@ impl Schedule {
                     if shift > 0 {
                         // In pieces that do not overlap.
                         let mut at = 0;
+                        left = left.checked_sub(kept.div_ceil(shift))?;
                         while at < kept {
                             let rows = shift.min(kept - at);
                             steps.push(Step::Keep { stage: m, from: at + shift, to: at, rows });
