@@ -61,6 +61,7 @@ impl<R: Rescale> Conv2dI8<'_, R> {
     }
 
     /// The same layer, its rounding to be chosen while it runs.
+    #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
     pub(crate) fn with_any_rounding(&self) -> Conv2dI8<'_> {
         Conv2dI8 {
             input: self.input,

@@ -189,7 +189,7 @@ impl Arithmetic for I16 {
 /// # Errors
 ///
 /// None: kernels of a table have one form.
-pub(crate) fn dots_i16(
+pub(crate) fn dots_i16_definition(
     x: [&[i16]; 2],
     w: [&[i8]; ROWS],
     sums: &mut [[i32; ROWS]; 2],
@@ -301,7 +301,7 @@ pub(crate) mod tests {
                 let mut sums = [[7; ROWS]; 2];
                 kernel([&x[0], &x[1]], [&w[0], &w[1]], &mut sums).map(|()| sums)
             };
-            prop_assert_eq!(run(kernels.dots_i16), run(dots_i16));
+            prop_assert_eq!(run(kernels.dots_i16), run(dots_i16_definition));
             Ok(())
         });
     }

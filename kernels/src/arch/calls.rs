@@ -123,7 +123,7 @@ pub(crate) fn sum_groups_i8<R: Rescale>(
     (kernels().sum_groups_i8)(&p, x, y)
 }
 
-/// [`crate::dot::dots_i16`].
+/// [`crate::dot::dots_i16_definition`].
 #[inline(always)]
 pub(crate) fn dots_i16(
     x: [&[i16]; 2],

@@ -211,7 +211,7 @@ table! {
     softmax_i8: SoftmaxI8Kernel =
         |p, x, y| softmax::portable(p, x, y), crate::softmax::tests::holds;
     /// Products of int16 by int8: two rows of activations by two of weights.
-    dots_i16: DotsI16 = dot::dots_i16, crate::dot::tests::holds;
+    dots_i16: DotsI16 = dot::dots_i16_definition, crate::dot::tests::holds;
 }
 
 /// The definitions as a table.

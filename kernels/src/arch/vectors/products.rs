@@ -2,7 +2,7 @@
 
 use crate::Mismatch;
 
-/// [`crate::dot::dots_i16`]: sums of 32 bits that wrap, so that their order is the compiler's.
+/// [`crate::dot::dots_i16_definition`]: sums of 32 bits that wrap, so that their order is the compiler's.
 #[inline(always)]
 pub(super) fn dots_i16(
     [x0, x1]: [&[i16]; 2],
