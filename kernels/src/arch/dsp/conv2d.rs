@@ -20,7 +20,7 @@ use crate::window::Taps;
 const POSITIONS: usize = 4;
 
 /// Elements of a window that are widened at once, a multiple of [`STEP`].
-const DEPTH: usize = 112;
+const DEPTH: usize = 96;
 
 /// [`crate::conv2d::conv2d_i8`], for windows of any size.
 ///
