@@ -35,9 +35,10 @@ pub struct Compiled {
 pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
     let program = lower::lower(graph, options.matching.of(graph.format)?)?;
     check_limit(graph, &program, options.max_arena)?;
-    let (program, least_of_all) = in_least_order(program, options.plan_budget);
+    let layout = arena::plan(&program, options.plan_budget);
+    let (program, layout, least_of_all) = in_least_order(program, layout, options.plan_budget);
     let Chosen { program, layout, banded, moved } =
-        bands::apply(program, options.memory, options.plan_budget)?;
+        bands::apply(program, layout, options.memory, options.plan_budget)?;
     if layout.plan.arena_bytes > options.max_arena {
         bail!(
             TooLarge,
@@ -52,20 +53,25 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
     Ok(Compiled { program, layout, written, any_order, banded, moved })
 }
 
-/// The program in the order in which its arena is the smallest, if another than it has is better; and the
-/// least that any order needs, where that is known.
-fn in_least_order(program: Program, budget: usize) -> (Program, Option<usize>) {
+/// The program in the order in which its arena is the smallest, if another than it has is better than
+/// `layout`; and the least that any order needs, where that is known.
+fn in_least_order(
+    program: Program,
+    layout: Layout,
+    budget: usize,
+) -> (Program, Layout, Option<usize>) {
     // A state takes time by the number of operators.
     let states = budget.checked_div(4 * (program.instructions.len() + 1)).unwrap_or(0);
-    let Some(order) = order::least(&program, states) else { return (program, None) };
-    let before = arena::plan(&program, budget).plan.arena_bytes;
-    if order.peak < before {
+    let Some(order) = order::least(&program, states) else { return (program, layout, None) };
+    let least = Some(order.peak);
+    if order.peak < layout.plan.arena_bytes {
         let reordered = order::reordered(&program, &order.order);
-        if arena::plan(&reordered, budget).plan.arena_bytes < before {
-            return (reordered, Some(order.peak));
+        let smaller = arena::plan(&reordered, budget);
+        if smaller.plan.arena_bytes < layout.plan.arena_bytes {
+            return (reordered, smaller, least);
         }
     }
-    (program, Some(order.peak))
+    (program, layout, least)
 }
 
 /// Refuses at once what no plan can fit: a single tensor above the limit.

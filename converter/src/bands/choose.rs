@@ -35,12 +35,11 @@ pub struct Chosen {
 }
 
 /// Lays out a program in the memory that is asked for, with as few operators on bands of rows as need
-/// be.
+/// be; `layout` is that of the program as it is.
 ///
 /// # Errors
 /// `TooLarge` where it does not fit, with the least that it fits into.
-pub fn apply(program: Program, memory: Memory, budget: usize) -> Result<Chosen> {
-    let layout = arena::plan(&program, budget);
+pub fn apply(program: Program, layout: Layout, memory: Memory, budget: usize) -> Result<Chosen> {
     let whole = layout.plan.arena_bytes;
     let choices = match memory {
         Memory::Whole => return Ok(Chosen::unchanged(program, layout)),
