@@ -3,13 +3,16 @@
 
 use std::env;
 
-/// Cores of Armv8-M with the DSP extension, which their architecture leaves open, and without
-/// Helium's vectors, of which compilers make more.
+/// Cores of Armv8-M with the DSP extension, which their architecture leaves open, and without Helium.
 const ARMV8_M_CORES: [&str; 3] = ["cortex-m33", "cortex-m35p", "star-mc1"];
+
+/// Cores with Helium's vectors of integers.
+const HELIUM_CORES: [&str; 3] = ["cortex-m52", "cortex-m55", "cortex-m85"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(dsp)");
+    println!("cargo::rustc-check-cfg=cfg(helium)");
     println!("cargo::rustc-check-cfg=cfg(simd)");
     let variable = |name| env::var(name).unwrap_or_default();
     let flags = variable("CARGO_ENCODED_RUSTFLAGS");
@@ -22,8 +25,11 @@ fn main() {
     let named = |feature: &str| features.split(',').any(|one| one == feature);
     // All of Armv7E-M has it.
     let architecture = variable("TARGET").starts_with("thumbv7em");
-    let core = flag("target-cpu").is_some_and(|cpu| ARMV8_M_CORES.contains(&cpu));
-    if !named("-dsp") && (architecture || core || named("+dsp")) {
+    let core = |cores: &[&str]| flag("target-cpu").is_some_and(|cpu| cores.contains(&cpu));
+    let helium = !named("-mve") && (core(&HELIUM_CORES) || named("+mve") || named("+mve.fp"));
+    if helium {
+        println!("cargo::rustc-cfg=helium");
+    } else if !named("-dsp") && (architecture || core(&ARMV8_M_CORES) || named("+dsp")) {
         println!("cargo::rustc-cfg=dsp");
     }
     // Architectures with kernels for vectors in `src/arch`: those of x86-64 are chosen when the

@@ -136,7 +136,7 @@ pub fn conv2d_large_i8<R: Rescale>(
 }
 
 /// The definition of [`conv2d_i8`].
-#[cfg(not(dsp))]
+#[cfg(not(any(dsp, helium)))]
 #[inline(always)]
 pub(crate) fn portable<R: Rescale>(
     p: &Conv2dI8<'_, R>,
@@ -147,7 +147,7 @@ pub(crate) fn portable<R: Rescale>(
 }
 
 /// The definition of [`conv2d_pointwise_i8`].
-#[cfg(not(dsp))]
+#[cfg(not(any(dsp, helium)))]
 #[inline(always)]
 pub(crate) fn portable_pointwise<R: Rescale>(
     p: &Conv2dI8<'_, R>,
@@ -158,7 +158,7 @@ pub(crate) fn portable_pointwise<R: Rescale>(
 }
 
 /// The definition of [`conv2d_large_i8`].
-#[cfg(not(dsp))]
+#[cfg(not(any(dsp, helium)))]
 #[inline(always)]
 pub(crate) fn portable_large<R: Rescale>(
     p: &Conv2dI8<'_, R>,

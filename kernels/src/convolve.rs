@@ -366,6 +366,21 @@ impl Plan {
         self.window.columns(x, self.kernel_w, input_w)
     }
 
+    /// Copies the input channels of group `group` of a window to `patch`; what is outside of the image
+    /// is `outside`.
+    #[cfg(any(helium, test))]
+    pub fn copy_window<X: Copy>(
+        &self,
+        x: &[X],
+        [rows, columns]: [&Taps; 2],
+        group: usize,
+        outside: X,
+        patch: &mut [X],
+    ) -> Option<()> {
+        let position = Position { plan: self, x, rows, columns: columns.clone() };
+        position.copy(group * self.depth, outside, patch)
+    }
+
     /// Where in the image a tap `[y, x]` of an output position `[y, x]` is, if it is inside.
     pub fn tap(&self, [out_y, out_x]: [usize; 2], [tap_y, tap_x]: [usize; 2]) -> Option<usize> {
         let (rows, columns) = (&self.rows(out_y), self.columns(out_x));

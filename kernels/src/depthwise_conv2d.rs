@@ -99,7 +99,7 @@ pub fn depthwise_conv2d_i8<R: Rescale>(
 }
 
 /// The definition of [`depthwise_conv2d_i8`].
-#[cfg(not(dsp))]
+#[cfg(not(any(dsp, helium)))]
 #[inline(always)]
 pub(crate) fn portable<R: Rescale>(
     p: &DepthwiseConv2dI8<'_, R>,

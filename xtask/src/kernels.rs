@@ -8,17 +8,17 @@ use crate::{
     targets::{self, Target},
 };
 
-/// Processors with the DSP extension: the one that is always looked at, and the others.
-const DSP: [&str; 1] = ["cortex-m4"];
-const MORE_DSP: [&str; 2] = ["cortex-m7", "cortex-m33"];
+/// Processors with the DSP extension and with Helium that are always looked at, and the others.
+const PROCESSORS: [&str; 2] = ["cortex-m4", "cortex-m55"];
+const MORE: [&str; 2] = ["cortex-m7", "cortex-m33"];
 
 /// The most time that the cases of one processor may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The processors whose kernels are checked; `all` of them, or a part.
 pub fn processors(all: bool) -> impl Iterator<Item = &'static Target> {
-    let more = if all { &MORE_DSP[..] } else { &[] };
-    DSP.iter().chain(more).filter_map(|name| targets::find(name))
+    let more = if all { &MORE[..] } else { &[] };
+    PROCESSORS.iter().chain(more).filter_map(|name| targets::find(name))
 }
 
 /// Builds `targets/bench/src/bin/kernels.rs` for `target` and runs it; what it says.

@@ -25,11 +25,16 @@ mod calls;
 mod depthwise_f32;
 #[cfg(any(dsp, test))]
 #[allow(clippy::indexing_slicing, reason = "arrays of constant length")]
-pub mod dsp;
+mod dsp;
 #[cfg(simd)]
 mod floats;
+#[cfg(any(helium, test))]
+#[allow(clippy::indexing_slicing, reason = "arrays of constant length")]
+mod helium;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 mod kernels;
+#[cfg(test)]
+mod layers;
 mod level;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from shapes that have been checked")]
@@ -76,7 +81,7 @@ mod windows_f32;
 
 pub(crate) use calls::*;
 #[cfg(dsp)]
-pub(crate) use dsp::dot;
+pub use dsp::dot;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 pub use kernels::*;
 pub use level::Level;
@@ -85,6 +90,6 @@ pub(crate) use matmul::batch_matmul_with;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 pub(crate) use portable::dot;
 #[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]
-pub(crate) use scalar::dot;
+pub use scalar::dot;
 #[cfg(feature = "std")]
 pub use threads::Threads;

@@ -11,7 +11,7 @@ const STEP: usize = 16;
 
 /// `acc[o] + Σ x·w[o]`; the runs have one length.
 #[inline(always)]
-pub(crate) fn dot_i8(mut acc: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
+pub fn dot_i8(mut acc: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
     let (x, x_rest) = x.as_chunks::<STEP>();
     let (w0, w0_rest) = w0.as_chunks::<STEP>();
     let (w1, w1_rest) = w1.as_chunks::<STEP>();
@@ -23,7 +23,7 @@ pub(crate) fn dot_i8(mut acc: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32;
 
 /// `acc[p][o] + Σ x[p]·w[o]`; the runs have one length.
 #[inline(always)]
-pub(crate) fn dots_i8(
+pub fn dots_i8(
     mut acc: [[i32; 2]; 2],
     [x0, x1]: [&[i8]; 2],
     [w0, w1]: [&[i8]; 2],

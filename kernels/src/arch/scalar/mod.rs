@@ -1,3 +1,3 @@
 //! Cores without vectors: Cortex-M0 and M3, RISC-V without `V`.
 
-pub(crate) mod dot;
+pub mod dot;

@@ -1,4 +1,4 @@
-//! Holds the kernels of the DSP extension against the portable ones: dot products over random runs of
+//! Holds the kernels of the DSP extension and of Helium against the portable ones: dot products over random runs of
 //! all small lengths, at all alignments, beside each other and not, with both extremes of int8, and
 //! random layers against definitions that have no fast form on these cores.
 #![no_std]
@@ -6,8 +6,8 @@
 
 use systole_bench_firmware::{host, machine::entry};
 use systole_kernels::{
-    arch::dsp,
-    conv2d::{Conv2dI8, conv2d_i8},
+    arch,
+    conv2d::{Conv2dI8, Windows, conv2d_i8, conv2d_large_i8, conv2d_pointwise_i8},
     depthwise_conv2d::{DepthwiseConv2dI8, depthwise_conv2d_i8, depthwise_conv2d_multiplied_i8},
     dot,
     fully_connected::{FullyConnectedI8, fully_connected_long_i8},
@@ -39,8 +39,8 @@ fn main() -> ! {
         let acc = [[random.next() as i32, random.next() as i32], [random.next() as i32, 0]];
         let x = random.runs(&x, len);
         let w = random.runs(&w, len);
-        let same = dsp::dot::dots_i8(acc, x, w) == dot::dots_i8(acc, x, w)
-            && dsp::dot::dot_i8(acc[0], x[0], w) == dot::dot_i8(acc[0], x[0], w);
+        let same = arch::dot::dots_i8(acc, x, w) == dot::dots_i8(acc, x, w)
+            && arch::dot::dot_i8(acc[0], x[0], w) == dot::dot_i8(acc[0], x[0], w);
         differing += u32::from(!same);
     }
     let mut memory = Memory::ZERO;
@@ -169,10 +169,12 @@ fn convolution(random: &mut Random, memory: &mut Memory) -> bool {
     let tiled = Tiled { weights: tiles, layer: Conv2dI8 { weights: &[], ..layer } };
     let x = &memory.x[..x];
     let (result, expected) = (&mut memory.y[..y], &mut memory.expected[..y]);
-    packs
-        && conv2d_i8(&layer, x, result).is_ok()
-        && conv2d_tiled_i8(&tiled, x, expected).is_ok()
-        && result == expected
+    let convolved = match layer.windows() {
+        Some(Windows::Adjacent) => conv2d_pointwise_i8(&layer, x, result),
+        Some(Windows::Small) if random.below(4) != 0 => conv2d_i8(&layer, x, result),
+        _ => conv2d_large_i8(&layer, x, result),
+    };
+    packs && convolved.is_ok() && conv2d_tiled_i8(&tiled, x, expected).is_ok() && result == expected
 }
 
 /// Whether a depthwise convolution is what one is that may have several outputs for a channel.
