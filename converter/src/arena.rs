@@ -132,7 +132,8 @@ impl Life {
     }
 }
 
-/// Lifetimes by owner. Inputs live from the first operator, outputs to the last.
+/// Lifetimes by owner. Inputs live from the first operator, outputs to the last, what
+/// persists throughout.
 fn lives(program: &Program, owner: &[SlotId]) -> Vec<Option<Life>> {
     let mut lives: Vec<Option<Life>> = vec![None; program.slots.len()];
     let mut touch = |slot: SlotId, step: usize| {
@@ -162,6 +163,11 @@ fn lives(program: &Program, owner: &[SlotId]) -> Vec<Option<Life>> {
     for &slot in &program.outputs {
         touch(slot, last);
     }
+    // What persists is not written over by anything, ever.
+    for slot in (0..program.slots.len()).filter(|&slot| program.slots[slot].persists) {
+        touch(SlotId(slot), 0);
+        touch(SlotId(slot), last);
+    }
     lives
 }
 
@@ -174,6 +180,8 @@ fn share_in_place(program: &Program, owner: &mut [SlotId], lives: &mut [Option<L
     }
     let mut kept = vec![false; owner.len()];
     program.outputs.iter().for_each(|slot| kept[owner[slot.0].0] = true);
+    let persist = (0..owner.len()).filter(|&slot| program.slots[slot].persists);
+    persist.for_each(|slot| kept[owner[slot].0] = true);
     let mut count = 0;
     for (step, instruction) in program.instructions.iter().enumerate() {
         let Some(&output) = instruction.outputs.first() else { continue };

@@ -41,6 +41,9 @@ pub struct Tensor {
     pub data: Option<Arc<[u8]>>,
     /// Whether the tensor was uint8 before it was rewritten: users still see it so.
     pub unsigned: bool,
+    /// Whether the tensor keeps its elements from one run to the next: the state of recurrent layers,
+    /// which only the node whose output it is uses. Zero before the first run.
+    pub persists: bool,
     /// For int8 weights that are to be stored in four bits.
     pub packing: Option<Packing>,
 }
@@ -63,6 +66,7 @@ impl Tensor {
             quantization: None,
             data: None,
             unsigned: false,
+            persists: false,
             packing: None,
         }
     }

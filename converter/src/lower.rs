@@ -52,6 +52,8 @@ pub struct Slot {
     pub zero_point: i32,
     /// Whether users see uint8.
     pub unsigned: bool,
+    /// Whether it keeps its bytes from one run to the next.
+    pub persists: bool,
     /// Where the bytes are.
     pub source: Source,
     /// How many bytes further it lies with each repetition of the operators that use it.
@@ -244,6 +246,7 @@ impl Lowering<'_> {
             scale: 0.0,
             zero_point: 0,
             unsigned: false,
+            persists: false,
             source: Source::Constant(Arc::from(elements.as_bytes())),
             advance: 0,
         })
@@ -265,6 +268,7 @@ impl Lowering<'_> {
             scale,
             zero_point,
             unsigned: false,
+            persists: false,
             source: Source::Arena,
             advance: 0,
         })
@@ -464,6 +468,7 @@ fn slot_of(id: TensorId, tensor: &Tensor, source: Source) -> Slot {
         scale,
         zero_point,
         unsigned: tensor.unsigned,
+        persists: tensor.persists,
         source,
         advance: 0,
     }

@@ -14,6 +14,11 @@ pub fn count(opcode: Opcode, x: &[usize], weights: &[usize], y: &[usize]) -> u64
         Opcode::FullyConnected => all(x) * weight(0..1),
         Opcode::Conv2d | Opcode::ConvInteger => all(y) * weight(1..4),
         Opcode::DepthwiseConv2d => all(y) * weight(1..3),
+        // The input of each step meets the weights of all gates, and so does the hidden state.
+        Opcode::Lstm => {
+            let recurrent = 4 * weight(0..1) * weight(0..1);
+            all(x.get(..2).unwrap_or_default()) * (all(weights) + recurrent)
+        }
         // Each input meets every weight of its channel.
         Opcode::TransposeConv2d => all(x) * weight(0..3),
         Opcode::BatchMatMul | Opcode::MatMulInteger => {
@@ -55,6 +60,8 @@ mod tests {
         assert_eq!(conv, 5 * 4 * 5 * 3 * 2 * 3);
         let product = count(Opcode::BatchMatMul, &[2, 5, 3], &[4, 5], &[2, 3, 4]);
         assert_eq!(product, 2 * 3 * 4 * 5);
+        let lstm = count(Opcode::Lstm, &[2, 7, 3], &[5, 4, 3], &[2, 7, 5]);
+        assert_eq!(lstm, 2 * 7 * 4 * (5 * 3 + 5 * 5));
         assert_eq!(count(Opcode::Softmax, &[1, 9], &[], &[1, 9]), 0);
     }
 }

@@ -191,6 +191,7 @@ pub fn outputs(model: &Model<'_>, inputs: &[Array]) -> Result<Vec<Vec<f32>>> {
         let failed = |problem: &dyn std::fmt::Display| error!(InvalidGraph, "{problem}");
         let mut part = Vec::new();
         for sample in start..(start + chunk).min(samples) {
+            session.reset();
             run::load_sample(&mut session, inputs, sample)?;
             session.run().map_err(|problem| failed(&problem))?;
             let mut all = Vec::new();

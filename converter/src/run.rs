@@ -19,17 +19,27 @@ use crate::{
 /// # Errors
 /// `InvalidData` where arrays do not fit.
 pub fn run(model: &Model<'_>, inputs: &[Array], progress: impl FnMut()) -> Result<Vec<Array>> {
-    run_with(model, inputs, 1, progress)
+    run_with(model, inputs, Settings { threads: 1, keep_state: false }, progress)
 }
 
-/// [`run`] with so many threads.
+/// How [`run_with`] goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How many threads run large layers.
+    pub threads: usize,
+    /// Whether samples are the parts of one sequence: recurrent layers that have state go on with what
+    /// the sample before left. Else each begins anew.
+    pub keep_state: bool,
+}
+
+/// [`run`] with settings.
 ///
 /// # Errors
 /// Those of [`run`].
 pub fn run_with(
     model: &Model<'_>,
     inputs: &[Array],
-    threads: usize,
+    settings: Settings,
     mut progress: impl FnMut(),
 ) -> Result<Vec<Array>> {
     let inputs = match_inputs(model, inputs)?;
@@ -37,7 +47,7 @@ pub fn run_with(
     let mut arena = AlignedBytes::zeroed(model.arena_bytes());
     let mut session = Session::new(model, arena.as_mut_slice())
         .map_err(|problem| error!(TooLarge, "{problem}"))?;
-    session.set_threads(threads);
+    session.set_threads(settings.threads);
     let mut outputs: Vec<Array> = model
         .outputs()
         .enumerate()
@@ -49,6 +59,9 @@ pub fn run_with(
         })
         .collect();
     for sample in 0..samples {
+        if !settings.keep_state {
+            session.reset();
+        }
         write_sample(&mut session, &inputs, sample)?;
         session.run().map_err(|problem| error!(InvalidGraph, "{problem}"))?;
         for (index, output) in outputs.iter_mut().enumerate() {

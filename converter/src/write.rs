@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use systole_core::{
     MAX_RANK,
     format::{
-        self, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Key,
+        self, ALIGNMENT, ARENA_BYTES, FLAG_PERSISTS, FLAG_UNSIGNED, HEADER_BYTES, Header, Key,
         Layout as Arrangement, NO_TENSOR, SECTION_BYTES, Section, SectionKind, Storage,
         TensorRecord, VERSION,
     },
@@ -126,7 +126,8 @@ fn tensor_record(slot: &Slot, storage: Storage, offset: usize, shape: u32) -> Re
         dtype: slot.dtype as u8,
         rank: slot.shape.len() as u8,
         storage: storage as u8,
-        flags: if slot.unsigned { FLAG_UNSIGNED } else { 0 },
+        flags: if slot.unsigned { FLAG_UNSIGNED } else { 0 }
+            | if slot.persists { FLAG_PERSISTS } else { 0 },
         shape,
         offset: fit(offset)?,
         bytes: fit(slot.bytes())?,

@@ -37,6 +37,7 @@ def put_all():
     flat = (OPERATORS / "conv_2d_i8_valid.tflite").read_bytes()
     pool = load("average_pool_2d_i8_valid")
     reshaped = load("reshape_i8")
+    lstm = load("lstm_i8")
 
     def variant(name, kind, names, change, base=conv):
         m = copy.deepcopy(base)
@@ -54,6 +55,13 @@ def put_all():
 
     def operand_of(g, index):
         return g.tensors[g.operators[0].inputs[index]]
+
+    def two_layers(m, g):
+        """A second layer that writes another output and has the first one's state."""
+        again = copy.deepcopy(g.operators[0])
+        g.tensors.append(copy.deepcopy(result(g)))
+        again.outputs = [len(g.tensors) - 1]
+        g.operators.append(again)
 
     def shorten(buffer):
         buffer.data = buffer.data[:-1]
@@ -83,6 +91,17 @@ def put_all():
     v("weights_short", "invalid_graph", ["tensor 1", "buffer"], lambda m, g: shorten(m.buffers[operand_of(g, 1).buffer]))
     v("custom_operator", "unsupported_operator", ["NobodyKnowsMe"], lambda m, g: set_(m.operatorCodes[0], builtinCode=schema.BuiltinOperator.CUSTOM, deprecatedBuiltinCode=schema.BuiltinOperator.CUSTOM, customCode=b"NobodyKnowsMe"))
     v("unknown_operator", "unsupported_operator", ["30000"], lambda m, g: set_(m.operatorCodes[0], builtinCode=30000, deprecatedBuiltinCode=127))
+    lstm_at = "operator 0 (UNIDIRECTIONAL_SEQUENCE_LSTM)"
+    v("variable_tensor", "unsupported_feature", [conv_at, "keeps state between runs"], lambda m, g: (set_(g, inputs=[]), set_(operand_of(g, 0), isVariable=True)))
+    v("lstm_peephole", "unsupported_feature", [lstm_at, "peepholes"], lambda m, g: operand(g, 9, int(g.operators[0].inputs[12])), lstm)
+    v("lstm_projection", "unsupported_feature", [lstm_at, "a projection"], lambda m, g: operand(g, 16, int(g.operators[0].inputs[1])), lstm)
+    v("lstm_layer_norm", "unsupported_feature", [lstm_at, "layer normalization"], lambda m, g: operand(g, 20, int(g.operators[0].inputs[12])), lstm)
+    v("lstm_coupled_gates", "unsupported_feature", [lstm_at, "coupled"], lambda m, g: operand(g, 1, -1), lstm)
+    v("lstm_relu", "unsupported_feature", [lstm_at, "RELU", "TANH"], lambda m, g: set_(g.operators[0].builtinOptions, fusedActivationFunction=schema.ActivationFunctionType.RELU), lstm)
+    v("lstm_state_given", "unsupported_feature", [lstm_at, "variable tensor"], lambda m, g: set_(operand_of(g, 18), isVariable=False, buffer=operand_of(g, 1).buffer, shape=[7, 6]), lstm)
+    v("lstm_shared_state", "unsupported_feature", ["operator 1 (UNIDIRECTIONAL_SEQUENCE_LSTM)", "state of another"], two_layers, lstm)
+    v("lstm_cell_scale", "invalid_quantization", [lstm_at, "cell state", "power of two"], lambda m, g: set_(operand_of(g, 19).quantization, scale=np.array([0.0003], np.float32)), lstm)
+    v("lstm_weights", "invalid_shape", [lstm_at, "[6, 6]"], lambda m, g: operand(g, 6, int(g.operators[0].inputs[1])), lstm)
     v("string_tensor", "unsupported_feature", ["tensor 0", "STRING"], lambda m, g: set_(operand_of(g, 0), type=schema.TensorType.STRING))
     v("dynamic_shape", "unsupported_feature", ["tensor 0", "dimension 1"], lambda m, g: set_(operand_of(g, 0), shapeSignature=[1, -1, 4, 4]))
     v("rank_nine", "unsupported_feature", ["tensor 0", "9 dimensions"], lambda m, g: set_(operand_of(g, 0), shape=[1] * 9))

@@ -147,11 +147,16 @@ fn module(file: &[u8], path: &Path) -> String {
         1 => vec!["crate::bytes(y)".into()],
         count => (0..count).map(|i| format!("crate::bytes(y.{i})")).collect(),
     };
+    // State that a run leaves is gone after a reset.
+    let again = match model.state().next() {
+        Some(_) => format!("bench.run({}); bench.reset(); ", arguments.join(", ")),
+        None => String::new(),
+    };
     let _ = write!(
         source,
         "\npub fn run(inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {{
     let mut bench = Box::new(Bench::new());
-    let y = bench.run({});
+    {again}let y = bench.run({});
     vec![{}]
 }}\n",
         arguments.join(", "),

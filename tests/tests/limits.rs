@@ -191,6 +191,7 @@ fn pools(side: usize, count: usize) -> AlignedBytes {
         scale: 0.0,
         zero_point: 0,
         unsigned: false,
+        persists: false,
         source: Source::Arena,
         advance: 0,
     };

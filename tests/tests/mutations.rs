@@ -25,13 +25,14 @@ fn main() {
     seeded::run(trials.collect());
 }
 
-/// Three real models where the shared folder is there, and always three of this repository.
+/// Three real models where the shared folder is there, else three of this repository; and one with state.
 fn models() -> Vec<PathBuf> {
     let bundled = [
         "models/digits.tflite",
         "tests/operators/graph_residual_block.tflite",
         "tests/operators/conv_2d_hybrid_valid.tflite",
     ];
+    let state = repository().join("tests/operators/lstm_i8_one_cell.tflite");
     let mut models: Vec<PathBuf> = bundled.iter().map(|name| repository().join(name)).collect();
     match shared() {
         Some(shared) => {
@@ -43,6 +44,7 @@ fn models() -> Vec<PathBuf> {
         }
         None => println!("SKIPPED: mutations of the shared models, because there is no ../shared"),
     }
+    models.push(state);
     models
 }
 

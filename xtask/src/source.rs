@@ -144,6 +144,7 @@ fn compiled(
         let prints: String = (0..outputs.len()).map(|i| print(&format!("output.{i}"))).collect();
         (format!("({})", outputs.join(", ")), prints)
     };
+    let reset = if model.state().next().is_some() { "    model.reset();\n" } else { "" };
     let _ = write!(
         out,
         "pub type Input = ({input_types});
@@ -157,6 +158,9 @@ pub fn run(model: &mut Bench, input: Input) -> Output<'_> {{
     let _ = input;
     model.run({arguments})
 }}
+pub fn reset(model: &mut Bench) {{
+    let _ = &model;
+{reset}}}
 pub fn observe(model: &mut Bench, input: Input, mut after: impl FnMut()) {{
     let _ = input;
     model.run_observed({arguments} |_| after());

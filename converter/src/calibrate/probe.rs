@@ -71,6 +71,7 @@ impl Probe {
         let mut session = Session::new(&model, arena.as_mut_slice())
             .map_err(|problem| error!(TooLarge, "{problem}"))?;
         for sample in samples {
+            session.reset();
             run::load_sample(&mut session, inputs, sample)?;
             for (step, tensors) in self.written.iter().enumerate() {
                 if step > 0 {

@@ -85,6 +85,10 @@ fn summary(text: &mut String, model: &Model<'_>, bytes: usize) -> std::fmt::Resu
         model.arena_bytes(),
         model.arena_lower_bound()
     )?;
+    match model.state().map(|info| info.bytes()).sum() {
+        0_usize => {}
+        state => writeln!(text, "state      {state} bytes of it, kept from run to run")?,
+    }
     writeln!(text, "work       {} multiply-accumulates", model.macs())?;
     for (what, infos) in [
         ("input", model.inputs().collect::<Vec<_>>()),
@@ -177,7 +181,11 @@ fn tensors(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
     writeln!(text, "\ntensors")?;
     for index in 0..model.tensor_count() {
         let Some(info) = model.tensor(index as u16) else { continue };
-        let place = if info.is_constant() { "constants" } else { "arena" };
+        let place = match (info.is_constant(), info.persists()) {
+            (true, _) => "constants",
+            (false, true) => "state",
+            (false, false) => "arena",
+        };
         writeln!(
             text,
             "{index:>4} {place} {}..{} {}",
@@ -239,6 +247,7 @@ fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
         "weight_bytes": model.constants().len(),
         "arena_bytes": model.arena_bytes(),
         "arena_lower_bound": model.arena_lower_bound(),
+        "state_bytes": model.state().map(|info| info.bytes()).sum::<usize>(),
         "macs": model.macs(),
         "operators": model_operators(model).zip(model.repetitions()).map(operator).collect::<Vec<_>>(),
         "inputs": model.inputs().map(tensor).collect::<Vec<_>>(),

@@ -34,6 +34,10 @@ pub(super) struct Arguments {
     /// Run large layers on this many threads; results are the same
     #[arg(long, default_value_t = 1, value_parser = threads)]
     threads: usize,
+    /// Take the samples as parts of one sequence: recurrent layers that have state go on with what
+    /// the sample before left, instead of beginning anew
+    #[arg(long)]
+    keep_state: bool,
     #[command(flatten)]
     conversion: Conversion,
     /// Print outputs as JSON
@@ -61,8 +65,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         Some(path) => error.within(path.display().to_string()),
         None => error,
     };
-    let outputs =
-        run::run_with(&model, &inputs, arguments.threads, || bar.inc(1)).map_err(place)?;
+    let settings = run::Settings { threads: arguments.threads, keep_state: arguments.keep_state };
+    let outputs = run::run_with(&model, &inputs, settings, || bar.inc(1)).map_err(place)?;
     bar.finish_and_clear();
     let outputs = match arguments.float_io {
         true => outputs

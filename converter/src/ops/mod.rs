@@ -82,6 +82,7 @@ operators! {
     BatchMatMul batch_matmul "BATCH_MATMUL",
     AveragePool2d average_pool_2d "AVERAGE_POOL_2D",
     Softmax softmax "SOFTMAX",
+    Lstm lstm "UNIDIRECTIONAL_SEQUENCE_LSTM",
     Reshape reshape "RESHAPE",
     MaxPool2d max_pool_2d "MAX_POOL_2D",
     L2Pool2d l2_pool_2d "L2_POOL_2D",

@@ -35,7 +35,7 @@ impl Importer {
     pub(super) fn new(graph: Graph, state: &[bool], options: &Options) -> Self {
         let filled = graph.tensors.iter().zip(state);
         let mut written: Vec<bool> =
-            filled.map(|(tensor, &state)| tensor.is_constant() || state).collect();
+            filled.map(|(it, &state)| it.is_constant() || it.persists || state).collect();
         for input in &graph.inputs {
             written[input.0] = true;
         }
@@ -118,6 +118,14 @@ impl Importer {
         let Some(import) = registry::import(code) else {
             bail!(UnsupportedOperator, "not supported");
         };
+        let state = self.inputs.iter().flatten().find(|id| self.graph[**id].persists);
+        if let Some(&id) = state.filter(|_| code != BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM) {
+            bail!(
+                UnsupportedFeature,
+                "{} keeps state between runs, which is supported of UNIDIRECTIONAL_SEQUENCE_LSTM alone",
+                self.graph[id]
+            );
+        }
         import(self, operator)
     }
 
@@ -248,7 +256,8 @@ impl Importer {
             error
         })?;
         let constant = node.inputs.iter().flatten().all(|&id| self.graph[id].is_constant());
-        if constant && !node.inputs.is_empty() {
+        let state = node.outputs.iter().any(|&id| self.graph[id].persists);
+        if constant && !state && !node.inputs.is_empty() {
             for (id, data) in evaluate(&self.graph, &node, &mut self.budget)? {
                 self.graph[id].data = Some(data);
             }

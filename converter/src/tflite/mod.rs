@@ -19,7 +19,7 @@ use crate::{
     graph::Graph,
     ops::Op,
     options::Options,
-    tflite::tensors::Buffers,
+    tflite::tensors::{Buffers, Use},
 };
 
 /// The schema version that is read.
@@ -76,11 +76,11 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph> {
             operators.len()
         );
     }
-    let state = kept_inside(&tensors, &operators, &codes);
+    let uses = uses(&subgraph, &tensors, &operators, &codes);
     let mut buffers = Buffers::new(&model);
-    for (index, &inside) in state.iter().enumerate() {
+    for (index, &used) in uses.iter().enumerate() {
         let source = tensors.get(index);
-        let tensor = tensors::import(&mut buffers, &source, options, inside).within(|| {
+        let tensor = tensors::import(&mut buffers, &source, options, used).within(|| {
             format!("tensor {index} ('{}')", tensors.get(index).name().unwrap_or_default())
         })?;
         graph.add_tensor(tensor);
@@ -94,6 +94,7 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph> {
         bail!(InvalidGraph, "the graph's input {} is a constant", graph[id]);
     }
     let fallback = fallback(&codes, options)?;
+    let state: Vec<bool> = uses.iter().map(|&used| used == Use::KeptInside).collect();
     let mut importer = Importer::new(graph, &state, options);
     let mut problems = Vec::new();
     for (index, code) in codes.iter().enumerate() {
@@ -146,24 +147,35 @@ fn fallback(codes: &[Code], options: &Options) -> Result<Option<Graph>> {
     Ok(Some(graph))
 }
 
-/// By tensor: whether it is state that none but compiled operators touch.
-fn kept_inside(
+/// What each tensor is for.
+fn uses(
+    subgraph: &tflite::SubGraph<'_>,
     tensors: &flatbuffers::Vector<'_, flatbuffers::ForwardsUOffset<tflite::Tensor<'_>>>,
     operators: &flatbuffers::Vector<'_, flatbuffers::ForwardsUOffset<tflite::Operator<'_>>>,
     codes: &[Code],
-) -> Vec<bool> {
-    let mut state: Vec<bool> = tensors.iter().map(|tensor| tensor.is_variable()).collect();
-    for (operator, code) in operators.iter().zip(codes) {
-        let (inputs, outputs) = (operator.inputs(), operator.outputs());
-        let inputs = inputs.unwrap_or_default().iter().filter(|_| !code.compiled);
-        for index in inputs.chain(outputs.unwrap_or_default().iter()) {
-            let index = usize::try_from(index).unwrap_or(usize::MAX);
-            if let Some(state) = state.get_mut(index) {
-                *state = false;
+) -> Vec<Use> {
+    let kept = |tensor: tflite::Tensor<'_>| match tensor.is_variable() {
+        true => Use::KeptInside,
+        false => Use::Operand,
+    };
+    let mut uses: Vec<Use> = tensors.iter().map(kept).collect();
+    let mut mark = |indices: Option<flatbuffers::Vector<'_, i32>>, used: Use| {
+        for index in indices.unwrap_or_default() {
+            if let Some(entry) = usize::try_from(index).ok().and_then(|index| uses.get_mut(index)) {
+                *entry = used;
             }
         }
+    };
+    for operator in operators {
+        mark(operator.intermediates(), Use::Intermediate);
     }
-    state
+    for (operator, code) in operators.iter().zip(codes) {
+        mark(operator.inputs().filter(|_| !code.compiled), Use::Operand);
+        mark(operator.outputs(), Use::Operand);
+    }
+    mark(subgraph.inputs(), Use::Operand);
+    mark(subgraph.outputs(), Use::Operand);
+    uses
 }
 
 fn operator_codes(

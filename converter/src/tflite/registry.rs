@@ -32,6 +32,7 @@ registry! {
     AVERAGE_POOL_2D => ops::average_pool_2d::import,
     RESHAPE => ops::reshape::import,
     SOFTMAX => ops::softmax::import,
+    UNIDIRECTIONAL_SEQUENCE_LSTM => ops::lstm::import,
     MAX_POOL_2D => ops::max_pool_2d::import,
     L2_POOL_2D => ops::l2_pool_2d::import,
     SUM => ops::reduce::import_sum,

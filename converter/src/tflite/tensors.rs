@@ -37,25 +37,33 @@ impl<'m> Buffers<'m> {
     }
 }
 
-/// Reads one tensor; `kept_inside` says that it is the state of compiled operators alone.
+/// What operators use a tensor for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// As an operand.
+    Operand,
+    /// As state that none but compiled operators touch.
+    KeptInside,
+    /// To state a scale of what an operator computes within: it holds nothing, and may have no elements.
+    Intermediate,
+}
+
+/// Reads one tensor.
 pub(super) fn import(
     buffers: &mut Buffers<'_>,
     source: &tflite::Tensor<'_>,
     options: &Options,
-    kept_inside: bool,
+    used: Use,
 ) -> Result<Tensor> {
     let dtype = dtype(source.type_())?;
     let shape = shape(source)?;
     // RESHAPE to a scalar states its shape by a list of no numbers.
     let no_numbers = shape == [0] && matches!(dtype, DType::I32 | DType::I64);
-    if !no_numbers {
+    if !no_numbers && used != Use::Intermediate {
         check_shape(&shape, dtype)?;
     }
     if source.sparsity().is_some() {
         bail!(UnsupportedFeature, "sparse tensors are not supported; convert without sparsity");
-    }
-    if source.is_variable() && !kept_inside {
-        bail!(UnsupportedFeature, "variable tensors (state between runs) are not supported yet");
     }
     let mut tensor = Tensor::new(source.name().unwrap_or_default(), dtype, shape);
     let data = data(buffers.model, source, &tensor)?;
@@ -76,6 +84,7 @@ pub(super) fn import(
             options.max_arena
         );
     }
+    tensor.persists = source.is_variable() && used == Use::Operand;
     Ok(tensor)
 }
 

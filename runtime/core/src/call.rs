@@ -35,7 +35,7 @@ impl<O: Outputs> Machine for Memory<'_, '_, O> {
 /// parameters, the inputs and the outputs in this order. Inputs and outputs are places:
 ///
 /// - `[x, w] => y`: inputs beside the output;
-/// - `[x] => first, second`: two outputs;
+/// - `[x] => first, second`: two outputs, or three;
 /// - `in place [a, b] => y`: [`Operand`](systole_kernels::broadcast::Operand)s, on which the output
 ///   may lie;
 /// - `in parts [x] => y`: a layer that several threads may divide among them
@@ -59,6 +59,16 @@ macro_rules! call {
             |memory| {
                 let (first, second, inputs) = memory.outputs2($first, $second)?;
                 kernel($($parameter,)* $(inputs.get($x)?,)* first, second)
+            })
+    }};
+    ($machine:expr, $kernel:expr $(, $parameter:expr)*;
+     [$($x:expr),*] => $first:expr, $second:expr, $third:expr) => {{
+        let kernel = $kernel;
+        $crate::call::described!($machine, kernel, ($($parameter),*), Apart, [$($x),*],
+            [$first, $second, $third],
+            |memory| {
+                let (first, second, third, inputs) = memory.outputs3($first, $second, $third)?;
+                kernel($($parameter,)* $(inputs.get($x)?,)* first, second, third)
             })
     }};
     ($machine:expr, $kernel:expr, $parameter:expr; in parts [$x:expr] => $y:expr) => {{

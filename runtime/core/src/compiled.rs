@@ -48,6 +48,12 @@ pub fn write<T: Element, const N: usize, const BYTES: usize>(
     }
 }
 
+/// Fills a part of a model's arena: state that begins anew.
+pub fn fill<const BYTES: usize>(arena: &mut Arena<BYTES>, offset: usize, len: usize, value: u8) {
+    let bytes = arena.as_mut_slice().get_mut(offset..).and_then(|to| to.get_mut(..len));
+    bytes.unwrap_or_default().fill(value);
+}
+
 /// A model's input in its arena.
 #[inline(always)]
 pub fn input<T: Element, const N: usize, const BYTES: usize>(

@@ -121,6 +121,8 @@ pub enum TensorRecordError {
     Advance,
     /// The scale is negative, infinite or NaN, or the zero point is none of the type's values.
     Scale,
+    /// The tensor persists and is a constant, or has elements of several bytes and a zero point.
+    Persists,
 }
 
 /// What is wrong with an operator record. Operands are counted inputs first, then outputs.
@@ -151,6 +153,8 @@ pub enum OperatorError {
     Overlap,
     /// The operand's elements are arranged for kernels that the operator does not have.
     Layout(u8),
+    /// The operand is the operator's state, which has to persist.
+    Passes(u8),
 }
 
 /// An arena that does not serve a model.
@@ -296,6 +300,9 @@ impl core::fmt::Display for TensorRecordError {
             Self::Bytes => "its length does not fit its shape",
             Self::Place => "it lies outside the arena or the constants, or is misaligned",
             Self::Advance => "it moves, but is a constant, out of order, or would be misaligned",
+            Self::Persists => {
+                "it persists, but is a constant, or has elements of several bytes and a zero point"
+            }
             Self::Scale => {
                 "its scale is negative, infinite or not a number, or its zero point out of range"
             }
@@ -317,6 +324,7 @@ impl core::fmt::Display for OperatorError {
             Self::Layout(operand) => {
                 write!(f, "operand {operand} is packed for kernels that the operator does not have")
             }
+            Self::Passes(i) => write!(f, "operand {i} is state, and has to persist between runs"),
         }
     }
 }

@@ -122,9 +122,12 @@ impl<const DTYPE: u8> Outputs for Only<DTYPE> {
 pub struct Inputs<'a> {
     constants: &'a [u8],
     /// Parts of the arena, each with its offset.
-    gaps: [(usize, &'a [u8]); 3],
+    gaps: [(usize, &'a [u8]); 4],
     iteration: u16,
 }
+
+/// Nothing, in the place of a part.
+const NO_GAP: (usize, &[u8]) = (0, &[]);
 
 impl<'a> Inputs<'a> {
     /// The elements of an input. Fails where an output overlaps it.
@@ -139,9 +142,9 @@ impl<'a> Inputs<'a> {
             Storage::Constant => find(0, self.constants),
             // Written out: compilers shrink a chain of conditions on constants, but not a loop.
             Storage::Arena => {
-                let [(base, gap), (base1, gap1), (base2, gap2)] = self.gaps;
-                let first = find(base, gap);
-                first.or_else(|| find(base1, gap1)).or_else(|| find(base2, gap2))
+                let [(base, gap), (base1, gap1), (base2, gap2), (base3, gap3)] = self.gaps;
+                let first = find(base, gap).or_else(|| find(base1, gap1));
+                first.or_else(|| find(base2, gap2)).or_else(|| find(base3, gap3))
             }
         };
         <[T]>::ref_from_bytes(bytes.ok_or(Mismatch)?).map_err(|_| Mismatch)
@@ -209,7 +212,7 @@ impl<O: Outputs> Memory<'_, '_, O> {
         let (below, rest) = self.arena.split_at_mut_checked(y.offset).ok_or(Mismatch)?;
         let (y_bytes, above) = rest.split_at_mut_checked(y.bytes).ok_or(Mismatch)?;
         let y_elements = <[T]>::mut_from_bytes(y_bytes).map_err(|_| Mismatch)?;
-        let gaps = [(0, &*below), (y.end(), &*above), (0, &[][..])];
+        let gaps = [(0, &*below), (y.end(), &*above), NO_GAP, NO_GAP];
         Ok((y_elements, Inputs { constants: self.constants, gaps, iteration: self.iteration }))
     }
 
@@ -265,10 +268,59 @@ impl<O: Outputs> Memory<'_, '_, O> {
         let (high_bytes, above) = rest.split_at_mut_checked(high.bytes).ok_or(Mismatch)?;
         let (first_bytes, second_bytes) =
             if swapped { (high_bytes, low_bytes) } else { (low_bytes, high_bytes) };
-        let gaps = [(0, &*below), (low.end(), &*between), (high.end(), &*above)];
+        let gaps = [(0, &*below), (low.end(), &*between), (high.end(), &*above), NO_GAP];
         Ok((
             <[T]>::mut_from_bytes(first_bytes).map_err(|_| Mismatch)?,
             <[U]>::mut_from_bytes(second_bytes).map_err(|_| Mismatch)?,
+            Inputs { constants: self.constants, gaps, iteration: self.iteration },
+        ))
+    }
+
+    /// Three outputs, and the inputs beside them.
+    #[expect(clippy::type_complexity, reason = "a slice per output, which callers take apart")]
+    #[inline(always)]
+    pub fn outputs3<T: Element, U: Element, V: Element>(
+        &mut self,
+        first: Place,
+        second: Place,
+        third: Place,
+    ) -> Result<(&mut [T], &mut [U], &mut [V], Inputs<'_>), Mismatch> {
+        if !O::include(T::DTYPE) {
+            return Err(Mismatch);
+        }
+        let mut low = (0_u8, first.at(self.iteration));
+        let mut middle = (1, second.at(self.iteration));
+        let mut high = (2, third.at(self.iteration));
+        let swap = |a: &mut (u8, Place), b: &mut (u8, Place)| {
+            if b.1.offset < a.1.offset {
+                core::mem::swap(a, b);
+            }
+        };
+        swap(&mut low, &mut middle);
+        swap(&mut middle, &mut high);
+        swap(&mut low, &mut middle);
+        let mut rest = (0, &mut *self.arena);
+        let mut take = |place: Place| {
+            let (base, memory) = core::mem::take(&mut rest);
+            let start = place.offset.checked_sub(base).ok_or(Mismatch)?;
+            let (gap, memory) = memory.split_at_mut_checked(start).ok_or(Mismatch)?;
+            let (bytes, memory) = memory.split_at_mut_checked(place.bytes).ok_or(Mismatch)?;
+            rest = (place.end(), memory);
+            Ok(((base, &*gap), bytes))
+        };
+        let ((gap0, bytes0), (gap1, bytes1), (gap2, bytes2)) =
+            (take(low.1)?, take(middle.1)?, take(high.1)?);
+        let (base3, gap3) = rest;
+        let mut of = [&mut [][..], &mut [][..], &mut [][..]];
+        for ((index, _), bytes) in [(low, bytes0), (middle, bytes1), (high, bytes2)] {
+            *of.get_mut(usize::from(index)).ok_or(Mismatch)? = bytes;
+        }
+        let [first, second, third] = of;
+        let gaps = [gap0, gap1, gap2, (base3, &*gap3)];
+        Ok((
+            <[T]>::mut_from_bytes(first).map_err(|_| Mismatch)?,
+            <[U]>::mut_from_bytes(second).map_err(|_| Mismatch)?,
+            <[V]>::mut_from_bytes(third).map_err(|_| Mismatch)?,
             Inputs { constants: self.constants, gaps, iteration: self.iteration },
         ))
     }
@@ -302,6 +354,31 @@ mod tests {
         assert_eq!(inputs.get::<u8>(arena(31, 2)), Err(Mismatch));
         let constant = Place { storage: Storage::Constant, ..arena(1, 1) };
         assert_eq!(inputs.get::<u8>(constant).unwrap(), [98]);
+    }
+
+    #[test]
+    fn three_outputs_in_any_order_and_the_inputs_in_every_gap() {
+        let mut backing = Arena::<64>::new();
+        let bytes = backing.as_mut_slice();
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = i as u8;
+        }
+        let places = [arena(8, 8), arena(24, 8), arena(40, 8)];
+        for [a, b, c] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut memory = Memory::new(&mut *bytes);
+            let outputs = memory.outputs3::<u8, i16, i32>(places[a], places[b], places[c]);
+            let (first, second, third, inputs) = outputs.unwrap();
+            assert_eq!((first.len(), second.len(), third.len()), (8, 4, 2));
+            assert_eq!(usize::from(first[0]), places[a].offset);
+            assert_eq!(second[0].to_le_bytes()[0], places[b].offset as u8);
+            assert_eq!(third[0].to_le_bytes()[0], places[c].offset as u8);
+            for gap in [0, 16, 32, 48] {
+                assert_eq!(inputs.get::<u8>(arena(gap, 2)).unwrap(), [gap as u8, gap as u8 + 1]);
+            }
+            assert_eq!(inputs.get::<u8>(arena(31, 2)), Err(Mismatch));
+        }
+        let mut memory = Memory::new(bytes);
+        assert!(memory.outputs3::<i8, i8, i8>(arena(0, 8), arena(16, 8), arena(7, 2)).is_err());
     }
 
     #[test]

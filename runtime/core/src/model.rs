@@ -5,8 +5,8 @@ use systole_kernels::Shape;
 use crate::{
     DType, LoadError, Opcode, Operators, Quantization, Record,
     format::{
-        ADVANCE_BYTES, Entries, Entry, FLAG_UNSIGNED, Key, Layout, OPERATOR_BYTES, Storage,
-        TENSOR_BYTES, TensorRecord, u16_at, u32_at,
+        ADVANCE_BYTES, Entries, Entry, FLAG_PERSISTS, FLAG_UNSIGNED, Key, Layout, OPERATOR_BYTES,
+        Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
     },
     memory::Place,
     ops::repeat,
@@ -227,6 +227,15 @@ impl<'m> Model<'m> {
         find(self.metadata, Key::Label, index).map(|entry| entry.text)
     }
 
+    /// The tensors that keep their bytes from one run to the next: the state of recurrent layers.
+    pub fn state(&self) -> impl Iterator<Item = TensorInfo<'m>> + '_ {
+        // Not every tensor is decoded for the few that persist, if any do.
+        let flags =
+            self.tensors.as_chunks::<TENSOR_BYTES>().0.iter().map(|[_, _, _, flags, ..]| flags);
+        let persist = (0_u16..).zip(flags).filter(|(_, flags)| *flags & FLAG_PERSISTS != 0);
+        persist.filter_map(|(index, _)| self.tensor(index))
+    }
+
     /// The constants section: weights and tables.
     pub fn constants(&self) -> &'m [u8] {
         self.constants
@@ -304,6 +313,11 @@ impl<'m> TensorInfo<'m> {
         self.flags & FLAG_UNSIGNED != 0
     }
 
+    /// Whether the tensor keeps its bytes from one run to the next.
+    pub fn persists(&self) -> bool {
+        self.flags & FLAG_PERSISTS != 0
+    }
+
     /// What turns stored bytes into those that users see, and back, by exclusive or: the sign bit
     /// where users see uint8 while the memory holds int8, else nothing.
     pub fn sign_flip(&self) -> u8 {
@@ -345,6 +359,12 @@ impl<'m> TensorInfo<'m> {
     /// Quantization zero point of the values in memory.
     pub fn stored_zero_point(&self) -> i32 {
         self.zero_point.into()
+    }
+
+    /// Each byte of a tensor that persists, where all of its elements stand for zero.
+    pub(crate) fn zero_value(&self) -> u8 {
+        // Elements of several bytes have no zero point where they persist.
+        self.zero_point as u8
     }
 
     /// Whether the tensor is a constant of the file.

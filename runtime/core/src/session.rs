@@ -17,7 +17,8 @@ use crate::{
 ///
 /// Inputs and outputs are tensors in the arena. Its memory is reused while the model runs, so
 /// inputs have to be written before every run, and outputs are valid from the end of a run until
-/// inputs are written again. Dropping the session frees the arena for another one.
+/// inputs are written again. Recurrent layers that have state keep it in the arena, from run to run, until
+/// [`Session::reset`]. Dropping the session frees the arena for another one.
 #[derive(Debug)]
 pub struct Session<'m, 'a> {
     model: &'a Model<'m>,
@@ -81,7 +82,7 @@ impl<'m, 'a> Session<'m, 'a> {
         }
         let (needed, found) = (model.arena_bytes(), arena.len());
         let arena = arena.get_mut(..needed).ok_or(SessionError::ArenaTooSmall { needed, found })?;
-        Ok(Self {
+        let mut session = Self {
             model,
             arena,
             next: 0,
@@ -90,7 +91,20 @@ impl<'m, 'a> Session<'m, 'a> {
             decoded: DecodedOperators::new(model),
             #[cfg(feature = "std")]
             threads: None,
-        })
+        };
+        session.reset();
+        Ok(session)
+    }
+
+    /// Puts the state of recurrent layers, which a run goes on with where the one before ended, back to
+    /// what it was in a new session: zero. Without effect where [`Model::state`] is empty.
+    pub fn reset(&mut self) {
+        for info in self.model.state() {
+            let start = info.place.offset;
+            if let Some(bytes) = self.arena.get_mut(start..start + info.place.bytes) {
+                bytes.fill(info.zero_value());
+            }
+        }
     }
 
     /// Runs large layers on up to so many threads, the caller's among them: 1 until this is called, and

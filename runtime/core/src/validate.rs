@@ -8,9 +8,9 @@ use crate::{
     LoadError, Model, Opcode, OperatorError, Operators, TensorInfo, TensorRecordError,
     error::TensorRecordError as Bad,
     format::{
-        self, ADVANCE_BYTES, ALIGNMENT, ARENA_BYTES, FLAG_UNSIGNED, HEADER_BYTES, Header, Layout,
-        MAGIC, OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES,
-        TensorRecord, VERSION, u16_at, u32_at,
+        self, ADVANCE_BYTES, ALIGNMENT, ARENA_BYTES, FLAG_PERSISTS, FLAG_UNSIGNED, HEADER_BYTES,
+        Header, Layout, MAGIC, OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind, Storage,
+        TENSOR_BYTES, TensorRecord, VERSION, u16_at, u32_at,
     },
     ops::{delegate, repeat},
     record::Record,
@@ -154,7 +154,7 @@ fn sections<'m>(
 fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     let start = usize::from(index) * TENSOR_BYTES;
     let record = model.tensors.get(start..).and_then(TensorRecord::read).ok_or(Bad::Unknown)?;
-    if record.arena != 0 || record.flags & !FLAG_UNSIGNED != 0 {
+    if record.arena != 0 || record.flags & !(FLAG_UNSIGNED | FLAG_PERSISTS) != 0 {
         return Err(Bad::Unknown);
     }
     let layout = Layout::from_code(record.layout).ok_or(Bad::Unknown)?;
@@ -199,6 +199,11 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
         crate::DType::U8 => u8::MIN.into()..=u8::MAX.into(),
         _ => i16::MIN..=i16::MAX,
     };
+    // Bytes that begin as all the same.
+    let persists = record.flags & FLAG_PERSISTS != 0;
+    if persists && (info.is_constant() || dtype.size() > 1 && record.zero_point != 0) {
+        return Err(Bad::Persists);
+    }
     let scale = record.scale.is_finite() && record.scale >= 0.0;
     if !scale || !zero_points.contains(&record.zero_point) {
         return Err(Bad::Scale);
@@ -215,7 +220,8 @@ fn advances(model: &Model<'_>) -> Result<(), LoadError> {
         let invalid = LoadError::Tensor { tensor, error: Bad::Advance };
         let info = model.tensor(tensor).filter(|_| usize::from(tensor) >= next).ok_or(invalid)?;
         let aligned = (info.place.advance as isize) % (info.stored_dtype().size() as isize) == 0;
-        if info.place.storage != Storage::Arena || !aligned || u16_at(record, 2) != Some(0) {
+        let rests = info.place.storage != Storage::Arena || info.persists();
+        if rests || !aligned || u16_at(record, 2) != Some(0) {
             return Err(invalid);
         }
         next = usize::from(tensor) + 1;

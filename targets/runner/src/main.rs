@@ -64,6 +64,7 @@ fn run(
     }
     let mut answers = Vec::new();
     for sample in samples.chunks_exact(bytes) {
+        session.reset();
         write(&mut session, sample)?;
         session.run().map_err(|why| why.to_string())?;
         for index in 0..model.output_count() {

@@ -67,7 +67,13 @@ class Model:
         """A tensor between two operators; its shape is what LiteRT makes of it."""
         return self.tensor(dtype, (), scale, zero)
 
-    def op(self, name, inputs, outputs, options=None, version=1, **fields):
+    def state(self, dtype, shape, scale=None, zero=0):
+        """A tensor that lasts from run to run."""
+        i = self.tensor(dtype, shape, scale, zero)
+        self.tensors[i].isVariable = True
+        return i
+
+    def op(self, name, inputs, outputs, options=None, version=1, intermediates=(), **fields):
         """`options` is the schema's name of the options table, `fields` its fields."""
         code = getattr(schema.BuiltinOperator, name)
         c = schema.OperatorCodeT()
@@ -75,6 +81,7 @@ class Model:
         self.codes.append(c)
         o = schema.OperatorT()
         o.opcodeIndex, o.inputs, o.outputs = len(self.codes) - 1, list(inputs), list(outputs)
+        o.intermediates = list(intermediates)
         if options:
             table = getattr(schema, options + "T")()
             for field, value in fields.items():
@@ -122,8 +129,9 @@ class Model:
         it = interpreter(self.pack(), keep=True, among=(kernels,))
         feed(it, samples(it.get_input_details(), self.ranges, 0)[-1])
         it.invoke()
+        written = {i for o in self.ops for i in o.outputs}
         for i, t in enumerate(self.tensors):
-            if self.buffers[t.buffer].data is None and i not in self.inputs:
+            if i in written:
                 t.shape = [int(d) for d in it.get_tensor(i).shape]
         return self.pack()
 
@@ -175,6 +183,7 @@ def litert(flat, given):
     it = interpreter(flat)
     rows = []
     for sample in given:
+        it.reset_all_variables()
         feed(it, sample)
         it.invoke()
         rows.append([it.get_tensor(d["index"]).copy() for d in it.get_output_details()])

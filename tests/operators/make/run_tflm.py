@@ -15,6 +15,7 @@ def run():
     it = runtime.Interpreter.from_bytes(flat, arena_size=4 << 20)
     rows = []
     for s in range(max(samples, 1)):
+        it.reset()
         for f in inputs:
             if f.split(".")[0] == str(s):
                 it.set_input(given[f], int(f.split(".")[1]))

@@ -85,6 +85,7 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
         );
     }
     let arena = model.arena_bytes();
+    let reset = reset(&model);
     let _ = write!(
         out,
         "
@@ -95,7 +96,7 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
 {ALLOW}
 {visibility} struct {name} {{
     arena: Arena<{arena}>,
-}}
+{begun}}}
 
 {ALLOW}
 impl {name} {{
@@ -106,9 +107,9 @@ impl {name} {{
 {constants}{labels}
     /// The model with its own arena, for a `static` or the stack.
     pub const fn new() -> Self {{
-        Self {{ arena: Arena::new() }}
+        Self {{ arena: Arena::new(){not_begun} }}
     }}
-{methods}
+{reset}{methods}
     /// All kernels in their order. Places and lengths are constants that were checked together when
     /// this was written, so that nothing of it can fail.
     #[inline(always)]
@@ -128,9 +129,32 @@ impl Default for {name} {{
         shapes = ports.summary(),
         constants = ports.constants(),
         labels = labels(&model),
-        methods = ports.methods(),
+        methods = ports.methods(!reset.is_empty()),
+        begun = if reset.is_empty() { "" } else { "    begun: bool,\n" },
+        not_begun = if reset.is_empty() { "" } else { ", begun: false" },
     );
     Ok(out)
+}
+
+/// The method that puts state back to what it was before the first run; nothing where there is none.
+fn reset(model: &Model<'_>) -> String {
+    let fill = |info: crate::TensorInfo<'_>| {
+        let (start, bytes, value) = (info.offset(), info.bytes(), info.zero_value());
+        format!("        compiled::fill(&mut self.arena, {start}, {bytes}, {value});\n")
+    };
+    let fills: String = model.state().map(fill).collect();
+    if fills.is_empty() {
+        return fills;
+    }
+    format!(
+        "
+    /// Puts the state of recurrent layers, which a run goes on with where the one before ended, back
+    /// to what it was before the first run.
+    pub fn reset(&mut self) {{
+        self.begun = true;
+{fills}    }}
+"
+    )
 }
 
 /// The names of the classes, as far as they follow each other from 0.

@@ -130,8 +130,12 @@ impl Ports {
         out
     }
 
-    /// The methods that run the model.
-    pub(super) fn methods(&self) -> String {
+    /// The methods that run the model. One that has state `resets` itself before its first run.
+    pub(super) fn methods(&self, resets: bool) -> String {
+        let begin = match resets {
+            true => "        if !self.begun {\n            self.reset();\n        }\n",
+            false => "",
+        };
         let parameters: String =
             self.inputs.iter().map(|port| format!(", {}: &{}", port.ident, port.array)).collect();
         let arguments: String =
@@ -180,7 +184,7 @@ impl Ports {
 
     #[inline(always)]
     fn execute(&mut self, after: impl FnMut(u16)) -> {types} {{
-        let done = Self::forward(&mut Memory::new(self.arena.as_mut_slice()), after);
+{begin}        let done = Self::forward(&mut Memory::new(self.arena.as_mut_slice()), after);
         debug_assert!(done.is_ok());
 {flips}        {results}
     }}

@@ -72,9 +72,13 @@ impl<'c> Writer<'c> {
         };
         let (names, borrow) = match y {
             [y] => ("y", format!("output({})", place(y))),
-            [first, second, ..] => {
+            [first, second] => {
                 ("first, second", format!("outputs2({}, {})", place(first), place(second)))
             }
+            [first, second, third, ..] => (
+                "first, second, third",
+                format!("outputs3({}, {}, {})", place(first), place(second), place(third)),
+            ),
             [] => return,
         };
         let mut arguments: Vec<String> = parameters.iter().map(|p| self.expression(*p)).collect();

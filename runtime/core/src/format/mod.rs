@@ -11,7 +11,9 @@ mod tensor_record;
 pub use header::{HEADER_BYTES, Header, MAGIC, SECTION_BYTES, Section, SectionKind, VERSION};
 pub use metadata::{Entries, Entry, Key};
 pub use params::{Field, Params, ParamsReader, ParamsWriter};
-pub use tensor_record::{FLAG_UNSIGNED, Layout, Storage, TENSOR_BYTES, TensorRecord};
+pub use tensor_record::{
+    FLAG_PERSISTS, FLAG_UNSIGNED, Layout, Storage, TENSOR_BYTES, TensorRecord,
+};
 
 pub(crate) use params::params;
 

@@ -11,6 +11,9 @@ pub const TENSOR_BYTES: usize = 24;
 /// the way in and out.
 pub const FLAG_UNSIGNED: u8 = 1;
 
+/// Flag of tensors that keep their bytes from one run to the next: the state of recurrent layers.
+pub const FLAG_PERSISTS: u8 = 2;
+
 /// Where a tensor's bytes are; the codes of a record's `storage` byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -81,7 +84,7 @@ pub struct TensorRecord {
     pub rank: u8,
     /// Code of a [`Storage`].
     pub storage: u8,
-    /// [`FLAG_UNSIGNED`] or 0.
+    /// [`FLAG_UNSIGNED`] and [`FLAG_PERSISTS`], or 0.
     pub flags: u8,
     /// Index of the first dimension in the shapes section.
     pub shape: u32,

@@ -138,6 +138,7 @@ registry! {
     10 TransposeConv2d transpose_conv2d "transpose_conv2d" "Convolution's gradient: inputs spread over outputs.",
     11 BatchMatMul batch_matmul "batch_matmul" "Product of matrices, both of which may be activations.",
     4 AveragePool2d average_pool_2d "average_pool_2d" "Mean over windows.",
+    6 Lstm lstm "lstm" "Long short-term memory over the steps of a sequence.",
     5 Softmax softmax "softmax" "Exponentials over the last axis, divided by their sum.",
     40 MaxPool2d max_pool_2d "max_pool_2d" "Largest value of windows.",
     41 L2Pool2d l2_pool_2d "l2_pool_2d" "Root mean square of windows.",

@@ -10,7 +10,7 @@ use systole_bench_firmware::{
 };
 
 /// Written by xtask: the type `Bench`; `SAMPLES`; `LAYERS`, 0 or a reading per operator and one more;
-/// `Input` and `input(sample)`; `run`, `observe` and `print`.
+/// `Input` and `input(sample)`; `reset`, `run`, `observe` and `print`.
 mod model {
     include!(env!("SYSTOLE_BENCH_MODEL"));
 }
@@ -30,6 +30,7 @@ fn main() -> ! {
     }
     for sample in 0..model::SAMPLES {
         let Some(input) = model::input(sample) else { host::exit(false) };
+        model::reset(bench);
         machine::start();
         let output = model::run(bench, input);
         let count = machine::read();

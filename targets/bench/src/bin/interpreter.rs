@@ -37,6 +37,7 @@ fn measure(arena: &mut [u8], layers: &mut Layers<{ model::LAYERS }>) -> Option<(
     load()?;
     machine::read().print("load");
     for sample in 0..model::SAMPLES {
+        session.reset();
         model::write(&mut session, sample)?;
         machine::start();
         run(&mut session).ok()?;

@@ -154,6 +154,7 @@ impl Systole {
     }
 
     pub(super) fn reset_state(&mut self) -> Result<()> {
+        self.running.with_dependent_mut(|_, session| session.reset());
         let reset = self.accelerator.as_mut().map_or(Ok(()), Accelerator::reset_state);
         reset.map_err(|why| Error::Tflite { path: self.path.clone(), why })
     }
