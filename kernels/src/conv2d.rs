@@ -8,6 +8,8 @@
 
 use crate::Mismatch;
 use crate::arch;
+#[cfg(any(dsp, helium, test))]
+use crate::convolve::Plan;
 pub use crate::convolve::Windows;
 use crate::convolve::{Convolution, Geometry, Padding, volume};
 use crate::dot::{F32, I8, I16, I16Wide};
@@ -49,6 +51,18 @@ impl<R: Rescale> Conv2dI8<'_, R> {
     /// [`conv2d_large_i8`]. `None` where the shapes do not fit each other.
     pub fn windows(&self) -> Option<Windows> {
         Some(self.convolution().ok()?.windows())
+    }
+
+    /// The layer's shapes, if they fit each other, the weights and the biases.
+    #[cfg(any(dsp, helium, test))]
+    #[inline(always)]
+    pub(crate) fn plan(&self) -> Result<Plan, Mismatch> {
+        let Self { input, output, kernel, window, .. } = *self;
+        let [.., channels] = output;
+        if self.bias.len() != channels {
+            return Err(Mismatch);
+        }
+        Plan::new(Geometry { input, output, kernel, window }, self.weights.len())
     }
 
     /// Whether windows follow each other in the image ([`Windows::Adjacent`]) where there is one group;

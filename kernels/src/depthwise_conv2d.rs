@@ -64,6 +64,19 @@ impl<R: Rescale> DepthwiseConv2dI8<'_, R> {
         })
     }
 
+    /// Elements of an image of the input and of the output, where all shapes fit each other and slices of
+    /// lengths `x` and `y`, the weights have no zero point and an input channel has one output.
+    #[cfg(any(dsp, helium, test))]
+    #[inline(always)]
+    pub(crate) fn volumes(&self, x: usize, y: usize) -> Result<[usize; 2], Mismatch> {
+        let Self { input, output, kernel, window, .. } = *self;
+        let [.., channels] = output;
+        let g = Geometry { input, output, kernel, window };
+        let [image, out, multiplier] = crate::depthwise::shapes(&g, x, self.weights.len(), y)?;
+        let plain = self.weights_zero_point == 0 && multiplier == 1 && self.bias.len() == channels;
+        if plain { Ok([image, out]) } else { Err(Mismatch) }
+    }
+
     /// The same layer, its rounding to be chosen while it runs.
     #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
     pub(crate) fn with_any_rounding(&self) -> DepthwiseConv2dI8<'_> {

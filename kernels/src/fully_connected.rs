@@ -55,6 +55,18 @@ impl<'a, R: Rescale> FullyConnectedI8<'a, R> {
             output_stage: self.output_stage,
         }
     }
+
+    /// Fails unless there is one row, and the weights, the biases and slices of lengths `x` and `y` fit it.
+    #[inline(always)]
+    pub(crate) fn expect_row(&self, x: usize, y: usize) -> Result<(), Mismatch> {
+        let Self { batches, inputs, outputs, .. } = *self;
+        let fits = batches == 1
+            && x == inputs
+            && y == outputs
+            && self.bias.len() == outputs
+            && inputs.checked_mul(outputs) == Some(self.weights.len());
+        if fits { Ok(()) } else { Err(Mismatch) }
+    }
 }
 
 /// `y = clamp(rescale(bias + Σ (x − input_zero_point)·(w − weights_zero_point)) + output_offset)`.
@@ -111,15 +123,8 @@ pub(crate) fn portable_vector<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let FullyConnectedI8 { batches, inputs, outputs, weights_zero_point, .. } = *p;
-    if batches != 1
-        || x.len() != inputs
-        || y.len() != outputs
-        || p.bias.len() != outputs
-        || inputs.checked_mul(outputs) != Some(p.weights.len())
-    {
-        return Err(Mismatch);
-    }
+    let FullyConnectedI8 { inputs, weights_zero_point, .. } = *p;
+    p.expect_row(x.len(), y.len())?;
     let finish = Requantized::new(p.bias, p.requantize, p.output_stage);
     let offset = match weights_zero_point {
         0 => 0,

@@ -5,10 +5,11 @@ use std::{vec, vec::Vec};
 
 use proptest::prelude::*;
 
-use super::Level;
+use super::{Kernels, Level};
 use crate::Mismatch;
 use crate::conv2d::{Conv2dI8, Windows, portable_large};
 use crate::convolve::Geometry;
+use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
 use crate::fully_connected::{FullyConnectedI8, portable_vector};
 use crate::requantize::Requantize;
 use crate::testing::{self, Scales, Values, cases, check, output_stage, shapes};
@@ -20,13 +21,48 @@ type Convolution =
 type FullyConnected =
     for<'a> fn(&FullyConnectedI8<'a, Requantize<'a>>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
 
+type Depthwise =
+    for<'a> fn(&DepthwiseConv2dI8<'a, Requantize<'a>>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
 /// The kernels of an instruction set.
 pub(crate) struct Layers {
     pub conv2d: Convolution,
     pub conv2d_large: Convolution,
     pub conv2d_pointwise: Convolution,
     pub fully_connected_long: FullyConnected,
+    pub depthwise_conv2d: Depthwise,
 }
+
+/// The tests of an instruction set's [`Layers`].
+macro_rules! definitions_hold {
+    ($layers:expr) => {
+        #[test]
+        fn convolution_is_its_definition() {
+            $layers.convolution_holds();
+        }
+
+        #[test]
+        fn convolution_of_groups_is_its_definition() {
+            $layers.groups_hold();
+        }
+
+        #[test]
+        fn pointwise_convolution_is_its_definition() {
+            $layers.pointwise_holds();
+        }
+
+        #[test]
+        fn fully_connected_is_its_definition() {
+            $layers.fully_connected_holds();
+        }
+
+        #[test]
+        fn depthwise_convolution_is_its_definition() {
+            $layers.depthwise_holds();
+        }
+    };
+}
+pub(super) use definitions_hold;
 
 impl Layers {
     /// Holds convolutions against the definition.
@@ -81,6 +117,12 @@ impl Layers {
             }
             Ok(())
         });
+    }
+
+    /// Holds depthwise convolutions against the definition.
+    pub fn depthwise_holds(&self) {
+        let kernels = Kernels { depthwise_conv2d_i8: self.depthwise_conv2d, ..Kernels::PORTABLE };
+        depthwise_conv2d::tests::holds(&kernels, cases());
     }
 }
 

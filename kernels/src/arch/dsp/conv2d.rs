@@ -12,7 +12,7 @@ use super::output::{CHANNELS, Stage};
 use super::sxtb16;
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
-use crate::convolve::{Geometry, Plan};
+use crate::convolve::Plan;
 use crate::requantize::Rescale;
 use crate::window::Taps;
 
@@ -32,7 +32,7 @@ pub(crate) fn conv2d_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let plan = plan(p)?;
+    let plan = p.plan()?;
     let [_, _, width, _] = plan.output;
     let outside = p.input_zero_point as i8;
     let mut bytes = [0; DEPTH + STEP];
@@ -57,7 +57,7 @@ pub(crate) fn conv2d_pointwise_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let plan = plan(p)?;
+    let plan = p.plan()?;
     if !plan.is_product() {
         return Err(Mismatch);
     }
@@ -66,16 +66,6 @@ pub(crate) fn conv2d_pointwise_i8<R: Rescale>(
         widen(x.get(start..)?.get(..range.len())?, lane, quads);
         Some(())
     })
-}
-
-#[inline(always)]
-fn plan<R>(p: &Conv2dI8<'_, R>) -> Result<Plan, Mismatch> {
-    let Conv2dI8 { input, output, kernel, window, .. } = *p;
-    let [.., channels] = output;
-    if p.bias.len() != channels {
-        return Err(Mismatch);
-    }
-    Plan::new(Geometry { input, output, kernel, window }, p.weights.len())
 }
 
 /// The loops around windows that `window` widens: of an image, a group, the number of a position and a

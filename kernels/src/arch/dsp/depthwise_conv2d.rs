@@ -9,8 +9,6 @@
 use super::columns::{self, Pair, pair, single, single_weights};
 use super::output::Stage;
 use crate::Mismatch;
-use crate::convolve::Geometry;
-use crate::depthwise::shapes;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
 use crate::requantize::Rescale;
 use crate::window::{Taps, Window};
@@ -38,13 +36,9 @@ pub(crate) fn depthwise_conv2d_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let DepthwiseConv2dI8 { input, output, kernel, window, .. } = *p;
+    let DepthwiseConv2dI8 { output, kernel, window, .. } = *p;
     let [.., channels] = output;
-    let g = Geometry { input, output, kernel, window };
-    let [image, out, multiplier] = shapes(&g, x.len(), p.weights.len(), y.len())?;
-    if p.weights_zero_point != 0 || multiplier != 1 || p.bias.len() != channels {
-        return Err(Mismatch);
-    }
+    let [image, out] = p.volumes(x.len(), y.len())?;
     let [kernel_h, kernel_w] = kernel;
     let stage = Stage::new(p.bias, p.requantize, p.output_stage, kernel_h * kernel_w, true);
     let pairs = kernel_h.div_ceil(2);

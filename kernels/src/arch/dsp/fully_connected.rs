@@ -23,15 +23,8 @@ pub(crate) fn fully_connected_long_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let FullyConnectedI8 { batches, inputs, outputs, weights_zero_point, .. } = *p;
-    if batches != 1
-        || x.len() != inputs
-        || y.len() != outputs
-        || p.bias.len() != outputs
-        || inputs.checked_mul(outputs) != Some(p.weights.len())
-    {
-        return Err(Mismatch);
-    }
+    let FullyConnectedI8 { inputs, outputs, weights_zero_point, .. } = *p;
+    p.expect_row(x.len(), y.len())?;
     let stage = Stage::new(p.bias, p.requantize, p.output_stage, inputs, false);
     let mut quads: [Quad<1>; DEPTH / STEP] = [[[0]; 2]; DEPTH / STEP];
     let mut accs = [0; OUTPUTS];

@@ -9,7 +9,7 @@ use super::output::{CHANNELS, Stage};
 use super::product::{Product, Start};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
-use crate::convolve::{Geometry, Plan};
+use crate::convolve::Plan;
 use crate::dot::{Arithmetic, I8};
 use crate::requantize::Rescale;
 use crate::window::Taps;
@@ -30,7 +30,7 @@ pub(crate) fn conv2d_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let plan = plan(p)?;
+    let plan = p.plan()?;
     let (image, out) = plan.volumes(x.len(), y.len())?;
     let Plan { output: [_, _, width, channels], filter, groups, .. } = plan;
     let at_once = PATCH.checked_div(filter).filter(|&count| count > 0).ok_or(Mismatch)?;
@@ -77,7 +77,7 @@ pub(crate) fn conv2d_pointwise_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let plan = plan(p)?;
+    let plan = p.plan()?;
     let (image, out) = plan.volumes(x.len(), y.len())?;
     if !plan.is_product() {
         return Err(Mismatch);
@@ -102,7 +102,7 @@ pub(crate) fn conv2d_large_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let plan = plan(p)?;
+    let plan = p.plan()?;
     let (image, out) = plan.volumes(x.len(), y.len())?;
     let Plan { output: [_, _, width, channels], groups, .. } = plan;
     let stage = Stage::new(&p.requantize, p.output_stage, channels);
@@ -146,16 +146,6 @@ fn copy_window(
         width,
         [rows.inside.len(), columns.inside.len() * depth],
     )
-}
-
-#[inline(always)]
-fn plan<R>(p: &Conv2dI8<'_, R>) -> Result<Plan, Mismatch> {
-    let Conv2dI8 { input, output, kernel, window, .. } = *p;
-    let [.., channels] = output;
-    if p.bias.len() != channels {
-        return Err(Mismatch);
-    }
-    Plan::new(Geometry { input, output, kernel, window }, p.weights.len())
 }
 
 struct Layer<'a, R> {

@@ -9,8 +9,7 @@
 use super::columns::{self, CHANNELS, COLUMNS, Channel, Columns, Positions, Row, TAPS};
 use super::output::{self, Fast, Stage};
 use crate::Mismatch;
-use crate::convolve::{Geometry, fill_from};
-use crate::depthwise::shapes;
+use crate::convolve::fill_from;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
 use crate::requantize::Rescale;
 use crate::window::Window;
@@ -28,11 +27,7 @@ pub(crate) fn depthwise_conv2d_i8<R: Rescale>(
 ) -> Result<(), Mismatch> {
     let DepthwiseConv2dI8 { input, output, kernel, window, .. } = *p;
     let ([.., channels], [_, input_h, input_w, _]) = (output, input);
-    let g = Geometry { input, output, kernel, window };
-    let [image, out, multiplier] = shapes(&g, x.len(), p.weights.len(), y.len())?;
-    if p.weights_zero_point != 0 || multiplier != 1 || p.bias.len() != channels {
-        return Err(Mismatch);
-    }
+    let [image, out] = p.volumes(x.len(), y.len())?;
     let stage = Stage::new(&p.requantize, p.output_stage, channels);
     let (rows, row) = (input_h, input_w * channels);
     let vertical = Axis {
