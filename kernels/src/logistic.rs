@@ -34,14 +34,11 @@ impl LogisticI16 {
     }
 }
 
-/// LOGISTIC in int16; the operand may be in place.
-///
-/// # Errors
-///
-/// [`Mismatch`] where the lengths differ.
-pub fn logistic_i16(p: &LogisticI16, x: Operand<'_, i16>, y: &mut [i16]) -> Result<(), Mismatch> {
-    unary_in_place(x, y, |x| {
-        let x = p.scale(x);
+impl LogisticI16 {
+    /// LOGISTIC of `x`.
+    #[inline(always)]
+    pub fn logistic(&self, x: i16) -> i16 {
+        let x = self.scale(x);
         let magnitude = x.unsigned_abs();
         // Q0.25: 16 bits of the table, 9 of the interpolation.
         let positive = match entries(magnitude >> 9) {
@@ -51,17 +48,12 @@ pub fn logistic_i16(p: &LogisticI16, x: Operand<'_, i16>, y: &mut [i16]) -> Resu
         let half = 1 << 9;
         let result = if x >= 0 { positive + half } else { (1 << 25) - positive + half - 1 };
         (result >> 10) as i16
-    })
-}
+    }
 
-/// TANH in int16; the operand may be in place.
-///
-/// # Errors
-///
-/// [`Mismatch`] where the lengths differ.
-pub fn tanh_i16(p: &LogisticI16, x: Operand<'_, i16>, y: &mut [i16]) -> Result<(), Mismatch> {
-    unary_in_place(x, y, |x| {
-        let x = p.scale(x);
+    /// TANH of `x`.
+    #[inline(always)]
+    pub fn tanh(&self, x: i16) -> i16 {
+        let x = self.scale(x);
         let magnitude = x.unsigned_abs();
         // Half the step, as the argument is 2x; Q0.24.
         let sigmoid = match entries(magnitude >> 8) {
@@ -71,7 +63,25 @@ pub fn tanh_i16(p: &LogisticI16, x: Operand<'_, i16>, y: &mut [i16]) -> Result<(
         let (half, round) = (1 << 23, 1 << 7);
         let result = if x >= 0 { sigmoid - half + round } else { half - sigmoid + round - 1 };
         (result >> 8) as i16
-    })
+    }
+}
+
+/// LOGISTIC in int16; the operand may be in place.
+///
+/// # Errors
+///
+/// [`Mismatch`] where the lengths differ.
+pub fn logistic_i16(p: &LogisticI16, x: Operand<'_, i16>, y: &mut [i16]) -> Result<(), Mismatch> {
+    unary_in_place(x, y, |x| p.logistic(x))
+}
+
+/// TANH in int16; the operand may be in place.
+///
+/// # Errors
+///
+/// [`Mismatch`] where the lengths differ.
+pub fn tanh_i16(p: &LogisticI16, x: Operand<'_, i16>, y: &mut [i16]) -> Result<(), Mismatch> {
+    unary_in_place(x, y, |x| p.tanh(x))
 }
 
 /// The entries of [`SIGMOID`] around step `index`, `None` past its end.

@@ -11,16 +11,20 @@
 //! (`lstm_eval.h`) without peepholes, projection and layer normalization, which is what Keras' layer
 //! becomes. The two differ in the functions of the gates and in how products are rounded.
 
-use crate::broadcast::Operand;
+use core::marker::PhantomData;
+
 use crate::dot::{self, Arithmetic};
 use crate::error::Mismatch;
 use crate::fixed_point_16::{logistic_q3, tanh};
 use crate::functions;
-use crate::logistic::{LogisticI16, logistic_i16, tanh_i16};
-use crate::requantize::{Double, Rounding, divide_by_power_of_two};
+use crate::logistic::LogisticI16;
+use crate::requantize::{Double, Fixed, FixedScales, Rescale, Rounding, divide_by_power_of_two};
 
 /// The gates of a cell: input, forget, cell, output.
 pub const GATES: usize = 4;
+
+/// The most integer bits of a cell state.
+pub const MAX_CELL_BITS: u32 = 6;
 
 /// Lengths of an LSTM's tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub struct LstmShape {
 }
 
 /// Parameters of an LSTM with int8 activations and weights, int16 cell state and gates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "emit", derive(crate::emit::Emit))]
 pub struct LstmI8<'a> {
     /// Lengths.
@@ -52,11 +56,9 @@ pub struct LstmI8<'a> {
     pub bias: &'a [i32],
     /// `[cells, 4]`: less the hidden state's zero point times the sum of its weights.
     pub recurrent_bias: &'a [i32],
-    /// By gate, multiplier and shift that take sums over the input to Q3.12.
-    pub scales: [(i32, i32); GATES],
-    /// The same for sums over the hidden state.
-    pub recurrent_scales: [(i32, i32); GATES],
-    /// Integer bits of the cell state, whose scale is `2^(cell_bits - 15)`; at most 6.
+    /// What takes the sums of the gates to Q3.12: those over the input, then those over the hidden state.
+    pub scales: FixedScales<'a>,
+    /// Integer bits of the cell state, whose scale is `2^(cell_bits - 15)`; at most [`MAX_CELL_BITS`].
     pub cell_bits: u32,
     /// The cell state is held within `±cell_clip`; 0 where it is not.
     pub cell_clip: i16,
@@ -96,7 +98,7 @@ pub fn lstm_i8(
     h: &mut [i8],
     c: &mut [i16],
 ) -> Result<(), Mismatch> {
-    steps(&Litert(p), &p.shape, x, y, h, c)
+    steps(&Int8::<Litert>(p, PhantomData), &p.shape, x, y, h, c)
 }
 
 /// An LSTM as TFLite Micro computes it: gates by the table of [`crate::logistic`], products scaled by
@@ -112,7 +114,7 @@ pub fn lstm_micro_i8(
     h: &mut [i8],
     c: &mut [i16],
 ) -> Result<(), Mismatch> {
-    steps(&Micro(p), &p.shape, x, y, h, c)
+    steps(&Int8::<Micro>(p, PhantomData), &p.shape, x, y, h, c)
 }
 
 /// An LSTM of f32.
@@ -232,34 +234,104 @@ fn gates<C: Cell>(
     Ok([a, b, c, d])
 }
 
-impl<'a> LstmI8<'a> {
-    fn operands(&self) -> Constants<'a, i8, i32> {
-        let begin = Begin::Apart(self.bias, self.recurrent_bias);
-        Constants { weights: self.weights, recurrent: self.recurrent, begin }
-    }
+/// What LiteRT and TFLite Micro differ in.
+trait Functions {
+    /// What a sum over the hidden state, in Q3.12, adds to a gate.
+    fn addend(scaled: i32) -> i32;
 
-    /// The sums of the gates in Q3.12.
-    fn scaled(scales: &[(i32, i32); GATES], sums: [i32; GATES]) -> [i32; GATES] {
-        let mut scaled = [0; GATES];
-        for ((scaled, sum), (multiplier, shift)) in scaled.iter_mut().zip(sums).zip(scales) {
-            *scaled = Double::requantize(sum, *multiplier, *shift);
-        }
+    /// The logistic function in Q0 of a number in Q3.
+    fn logistic(x: i16) -> i16;
+
+    /// The hyperbolic tangent in Q0 of a number in Q`integer_bits`.
+    fn tanh(x: i16, integer_bits: u32) -> i16;
+
+    /// `a × b / 2^exponent`, for an exponent from 15 to 21.
+    fn product(a: i16, b: i16, exponent: u32) -> i16;
+}
+
+/// LiteRT's arithmetic.
+struct Litert;
+
+impl Functions for Litert {
+    fn addend(scaled: i32) -> i32 {
         scaled
     }
 
-    fn clipped(&self, state: i32) -> i16 {
-        let state = saturate(state);
-        match self.cell_clip {
-            0 => state,
-            clip => state.max(clip.saturating_neg()).min(clip),
-        }
+    fn logistic(x: i16) -> i16 {
+        logistic_q3(x)
     }
 
-    /// The output from a product in Q0.30.
-    fn output(&self, product: i32) -> i8 {
-        let (multiplier, shift) = self.output_scale;
-        let scaled = Double::requantize(product, multiplier, shift);
-        scaled.saturating_add(self.zero_point).clamp(-128, 127) as i8
+    fn tanh(x: i16, integer_bits: u32) -> i16 {
+        tanh(x, integer_bits)
+    }
+
+    fn product(a: i16, b: i16, exponent: u32) -> i16 {
+        divide_by_power_of_two(product(a, b), exponent as i32) as i16
+    }
+}
+
+/// TFLite Micro's arithmetic.
+struct Micro;
+
+impl Functions for Micro {
+    fn addend(scaled: i32) -> i32 {
+        saturate(scaled).into()
+    }
+
+    fn logistic(x: i16) -> i16 {
+        LogisticI16 { input_multiplier: 3, input_shift: 0 }.logistic(x)
+    }
+
+    fn tanh(x: i16, integer_bits: u32) -> i16 {
+        let p = match integer_bits.checked_sub(3) {
+            Some(left) => LogisticI16 { input_multiplier: 3 << left.min(3), input_shift: 0 },
+            None => LogisticI16 { input_multiplier: 3, input_shift: 3 - integer_bits },
+        };
+        p.tanh(x)
+    }
+
+    fn product(a: i16, b: i16, exponent: u32) -> i16 {
+        saturate(Double::requantize(product(a, b), 1 << 30, 1 - exponent as i32))
+    }
+}
+
+/// A layer of int8 in one of the two arithmetics.
+struct Int8<'a, F>(&'a LstmI8<'a>, PhantomData<F>);
+
+impl<F: Functions> Cell for Int8<'_, F> {
+    type Sums = dot::I8;
+    type X = i8;
+    type Acc = i32;
+    type State = i16;
+    const SUMS: dot::I8 = dot::I8;
+
+    fn constants(&self) -> Constants<'_, i8, i32> {
+        let LstmI8 { weights, recurrent, bias, recurrent_bias, .. } = *self.0;
+        Constants { weights, recurrent, begin: Begin::Apart(bias, recurrent_bias) }
+    }
+
+    fn update(&self, sums: [i32; GATES], recurrent: [i32; GATES], state: i16) -> (i16, i8) {
+        let p = self.0;
+        let scales = Fixed::<Double>::new(p.scales);
+        let mut gates = [0_i16; GATES];
+        for (gate, (value, (sum, more))) in
+            gates.iter_mut().zip(sums.into_iter().zip(recurrent)).enumerate()
+        {
+            let sum = i32::from(saturate(scales.rescale(sum, gate)));
+            *value = saturate(sum.saturating_add(F::addend(scales.rescale(more, GATES + gate))));
+        }
+        let [input, forget, cell, output] = gates;
+        let cell_bits = p.cell_bits.min(MAX_CELL_BITS);
+        let kept = F::product(F::logistic(forget), state, 15);
+        let added = F::product(F::logistic(input), F::tanh(cell, 3), 15 + cell_bits);
+        let mut state = kept.saturating_add(added);
+        if p.cell_clip != 0 {
+            state = state.max(p.cell_clip.saturating_neg()).min(p.cell_clip);
+        }
+        let (multiplier, shift) = p.output_scale;
+        let hidden = product(F::logistic(output), F::tanh(state, cell_bits));
+        let hidden = Double::requantize(hidden, multiplier, shift);
+        (state, hidden.saturating_add(p.zero_point).clamp(-128, 127) as i8)
     }
 }
 
@@ -269,97 +341,6 @@ fn saturate(x: i32) -> i16 {
 
 fn product(a: i16, b: i16) -> i32 {
     i32::from(a) * i32::from(b)
-}
-
-/// LiteRT's arithmetic.
-struct Litert<'a>(&'a LstmI8<'a>);
-
-impl Cell for Litert<'_> {
-    type Sums = dot::I8;
-    type X = i8;
-    type Acc = i32;
-    type State = i16;
-    const SUMS: dot::I8 = dot::I8;
-
-    fn constants(&self) -> Constants<'_, i8, i32> {
-        self.0.operands()
-    }
-
-    fn update(&self, sums: [i32; GATES], recurrent: [i32; GATES], state: i16) -> (i16, i8) {
-        let p = self.0;
-        let sums = LstmI8::scaled(&p.scales, sums).map(saturate);
-        let recurrent = LstmI8::scaled(&p.recurrent_scales, recurrent);
-        let mut gates = [0_i16; GATES];
-        for ((gate, sum), more) in gates.iter_mut().zip(sums).zip(recurrent) {
-            *gate = saturate(i32::from(sum).saturating_add(more));
-        }
-        let [input, forget, cell, output] = gates;
-        let kept = divide_by_power_of_two(product(logistic_q3(forget), state), 15);
-        let added = product(logistic_q3(input), tanh(cell, 3));
-        let added = divide_by_power_of_two(added, 15 + p.cell_bits.min(6) as i32);
-        // Each is stored in 16 bits, which the product of -1 and -1 exceeds.
-        let state = p.clipped(i32::from(kept as i16) + i32::from(added as i16));
-        (state, p.output(product(logistic_q3(output), tanh(state, p.cell_bits))))
-    }
-}
-
-/// TFLite Micro's arithmetic.
-struct Micro<'a>(&'a LstmI8<'a>);
-
-impl Micro<'_> {
-    /// Multiplier and shift of `2^-exponent`.
-    fn power(exponent: u32) -> (i32, i32) {
-        (1 << 30, 1 - exponent as i32)
-    }
-
-    fn times(a: i16, b: i16, (multiplier, shift): (i32, i32)) -> i32 {
-        saturate(Double::requantize(product(a, b), multiplier, shift)).into()
-    }
-
-    fn logistic(mut x: i16) -> i16 {
-        let p = LogisticI16 { input_multiplier: 3, input_shift: 0 };
-        // Of one length.
-        let _done = logistic_i16(&p, Operand::Output, core::slice::from_mut(&mut x));
-        x
-    }
-
-    fn tanh(mut x: i16, integer_bits: u32) -> i16 {
-        let p = match integer_bits.checked_sub(3) {
-            Some(left) => LogisticI16 { input_multiplier: 3 << left.min(3), input_shift: 0 },
-            None => LogisticI16 { input_multiplier: 3, input_shift: 3 - integer_bits },
-        };
-        let _done = tanh_i16(&p, Operand::Output, core::slice::from_mut(&mut x));
-        x
-    }
-}
-
-impl Cell for Micro<'_> {
-    type Sums = dot::I8;
-    type X = i8;
-    type Acc = i32;
-    type State = i16;
-    const SUMS: dot::I8 = dot::I8;
-
-    fn constants(&self) -> Constants<'_, i8, i32> {
-        self.0.operands()
-    }
-
-    fn update(&self, sums: [i32; GATES], recurrent: [i32; GATES], state: i16) -> (i16, i8) {
-        let p = self.0;
-        let sums = LstmI8::scaled(&p.scales, sums).map(saturate);
-        let recurrent = LstmI8::scaled(&p.recurrent_scales, recurrent).map(saturate);
-        let mut gates = [0_i16; GATES];
-        for ((gate, sum), more) in gates.iter_mut().zip(sums).zip(recurrent) {
-            *gate = sum.saturating_add(more);
-        }
-        let [input, forget, cell, output] = gates;
-        let kept = Self::times(Self::logistic(forget), state, Self::power(15));
-        let cell_bits = p.cell_bits.min(6);
-        let added =
-            Self::times(Self::logistic(input), Self::tanh(cell, 3), Self::power(15 + cell_bits));
-        let state = p.clipped(kept + added);
-        (state, p.output(product(Self::tanh(state, cell_bits), Self::logistic(output))))
-    }
 }
 
 impl Cell for LstmF32<'_> {

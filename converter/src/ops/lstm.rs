@@ -1,6 +1,7 @@
 //! UNIDIRECTIONAL_SEQUENCE_LSTM, in the form that Keras' layer becomes.
 
 use systole_core::{DType, Element, Opcode, format::RoundingCode, ops::lstm::Params};
+use systole_kernels::lstm::{GATES, MAX_CELL_BITS};
 use tract_tflite::tflite::{self, ActivationFunctionType};
 
 use super::{Op, Operator};
@@ -12,9 +13,6 @@ use crate::{
     scale::FixedScale,
     tflite::Importer,
 };
-
-/// The gates, as TFLite orders them: input, forget, cell, output.
-const GATES: usize = 4;
 
 /// Where TFLite's operator has its inputs: the weights of the gates, the recurrent weights, the biases.
 const CONSTANTS: [std::ops::Range<usize>; 3] = [1..5, 5..9, 12..16];
@@ -28,9 +26,6 @@ const OTHERS: [(std::ops::Range<usize>, &str); 3] =
 
 /// Fractional bits of what the gates' functions take.
 const GATE_BITS: i32 = 12;
-
-/// The largest number of integer bits of the cell state.
-const MAX_CELL_BITS: i32 = 6;
 
 /// A layer of long short-term memory. A node's inputs are the activations, four weights, four recurrent
 /// weights and four biases; its outputs the activations, the hidden state and the cell state.
@@ -246,7 +241,7 @@ fn cell_bits(cell: &Tensor) -> Result<u8> {
     let (mantissa, exponent) = libm::frexpf(scale);
     // The mantissa of a power of two is a half.
     let bits = exponent - 1 + 15;
-    if mantissa != 0.5 || zero_point != 0 || !(0..=MAX_CELL_BITS).contains(&bits) {
+    if mantissa != 0.5 || zero_point != 0 || !(0..=MAX_CELL_BITS as i32).contains(&bits) {
         bail!(
             InvalidQuantization,
             "{cell}, the cell state, has scale {scale} and zero point {zero_point}; it needs a power of \

@@ -118,14 +118,6 @@ impl Importer {
         let Some(import) = registry::import(code) else {
             bail!(UnsupportedOperator, "not supported");
         };
-        let state = self.inputs.iter().flatten().find(|id| self.graph[**id].persists);
-        if let Some(&id) = state.filter(|_| code != BuiltinOperator::UNIDIRECTIONAL_SEQUENCE_LSTM) {
-            bail!(
-                UnsupportedFeature,
-                "{} keeps state between runs, which is supported of UNIDIRECTIONAL_SEQUENCE_LSTM alone",
-                self.graph[id]
-            );
-        }
         import(self, operator)
     }
 
@@ -163,6 +155,16 @@ impl Importer {
                     "the graph's output {} is written by no operator",
                     self.graph[output]
                 );
+            }
+        }
+        for node in &self.graph.nodes {
+            if let Some(&id) = node.inputs.iter().flatten().find(|&&id| self.graph[id].persists) {
+                let state = error!(
+                    UnsupportedFeature,
+                    "{} keeps state between runs, which none but the layer whose state it is may read",
+                    self.graph[id]
+                );
+                return Err(state.within(&node.origin));
             }
         }
         Ok(self.graph)

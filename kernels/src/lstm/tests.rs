@@ -128,14 +128,19 @@ proptest! {
             .collect();
         let recurrent_bias: Vec<i32> =
             r.chunks_exact(cells).map(|row| -y_zero_point * sum(row)).collect();
+        let (over_x, over_h) = (
+            fixed(f64::from(x_scale * w_scale) * 4096.0),
+            fixed(f64::from(y_scale * w_scale) * 4096.0),
+        );
+        let scales = [over_x, over_x, over_x, over_x, over_h, over_h, over_h, over_h];
+        let (multiplier, shift) = (scales.map(|it| it.0), scales.map(|it| it.1 as i8));
         let p = LstmI8 {
             shape,
             weights: &w,
             recurrent: &r,
             bias: &folded,
             recurrent_bias: &recurrent_bias,
-            scales: [fixed(f64::from(x_scale * w_scale) * 4096.0); 4],
-            recurrent_scales: [fixed(f64::from(y_scale * w_scale) * 4096.0); 4],
+            scales: FixedScales { multiplier: &multiplier, shift: &shift },
             cell_bits: 4,
             cell_clip: 0,
             output_scale: fixed(1.0 / (1_u32 << 30) as f64 / f64::from(y_scale)),
@@ -165,13 +170,13 @@ proptest! {
 
     #[test]
     fn nothing_panics(
-        x: [i8; 6], w: [i8; 24], r: [i8; 16], bias: [i32; 8], scales: [(i32, i32); 4],
-        cell_bits: u32, cell_clip: i16, output_scale: (i32, i32), zero_point: i32, state: [i16; 2],
+        x: [i8; 6], w: [i8; 24], r: [i8; 16], bias: [i32; 8], multiplier: [i32; 8],
+        shift: [i8; 8], cell_bits: u32, cell_clip: i16, output_scale: (i32, i32), zero_point: i32, state: [i16; 2],
     ) {
         let shape = LstmShape { batches: 1, steps: 2, inputs: 3, cells: 2, time_major: false };
         let p = LstmI8 {
-            shape, weights: &w, recurrent: &r, bias: &bias, recurrent_bias: &bias, scales,
-            recurrent_scales: scales, cell_bits, cell_clip, output_scale, zero_point,
+            shape, weights: &w, recurrent: &r, bias: &bias, recurrent_bias: &bias,
+            scales: FixedScales { multiplier: &multiplier, shift: &shift }, cell_bits, cell_clip, output_scale, zero_point,
         };
         for run in [lstm_i8, lstm_micro_i8] {
             let (mut y, mut h, mut c) = ([0; 4], [0; 2], state);

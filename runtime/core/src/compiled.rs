@@ -28,6 +28,16 @@ pub fn constant<T: Element>(bytes: &'static [u8]) -> Result<&'static [T], Mismat
     <[T]>::ref_from_bytes(bytes).map_err(|_| Mismatch)
 }
 
+/// Some bytes of an arena.
+#[inline(always)]
+fn part<const BYTES: usize>(
+    arena: &mut Arena<BYTES>,
+    offset: usize,
+    len: usize,
+) -> Option<&mut [u8]> {
+    arena.as_mut_slice().get_mut(offset..)?.get_mut(..len)
+}
+
 /// Copies a model's input into its arena; uint8 becomes int8 where `flip` is 0x80.
 #[inline(always)]
 pub fn write<T: Element, const N: usize, const BYTES: usize>(
@@ -37,8 +47,7 @@ pub fn write<T: Element, const N: usize, const BYTES: usize>(
     from: &[T; N],
 ) {
     let bytes = from.as_slice().as_bytes();
-    let to = arena.as_mut_slice().get_mut(offset..).and_then(|to| to.get_mut(..bytes.len()));
-    let Some(to) = to else { return };
+    let Some(to) = part(arena, offset, bytes.len()) else { return };
     if flip == 0 {
         to.copy_from_slice(bytes);
     } else {
@@ -50,8 +59,7 @@ pub fn write<T: Element, const N: usize, const BYTES: usize>(
 
 /// Fills a part of a model's arena: state that begins anew.
 pub fn fill<const BYTES: usize>(arena: &mut Arena<BYTES>, offset: usize, len: usize, value: u8) {
-    let bytes = arena.as_mut_slice().get_mut(offset..).and_then(|to| to.get_mut(..len));
-    bytes.unwrap_or_default().fill(value);
+    part(arena, offset, len).unwrap_or_default().fill(value);
 }
 
 /// A model's input in its arena.
@@ -60,8 +68,7 @@ pub fn input<T: Element, const N: usize, const BYTES: usize>(
     arena: &mut Arena<BYTES>,
     offset: usize,
 ) -> &mut [T] {
-    let bytes = arena.as_mut_slice().get_mut(offset..);
-    let bytes = bytes.and_then(|bytes| bytes.get_mut(..size_of::<[T; N]>()));
+    let bytes = part(arena, offset, size_of::<[T; N]>());
     bytes.and_then(|bytes| <[T]>::mut_from_bytes(bytes).ok()).unwrap_or_default()
 }
 
@@ -90,8 +97,7 @@ pub const fn flipped<const N: usize>(stored: [i8; N]) -> [u8; N] {
 
 /// Turns an int8 output of the arena into the uint8 that users see.
 pub fn flip_sign<const BYTES: usize>(arena: &mut Arena<BYTES>, offset: usize, len: usize) {
-    let bytes = arena.as_mut_slice().get_mut(offset..).and_then(|to| to.get_mut(..len));
-    for byte in bytes.unwrap_or_default() {
+    for byte in part(arena, offset, len).unwrap_or_default() {
         *byte ^= 0x80;
     }
 }

@@ -255,25 +255,10 @@ impl<O: Outputs> Memory<'_, '_, O> {
         first: Place,
         second: Place,
     ) -> Result<(&mut [T], &mut [U], Inputs<'_>), Mismatch> {
-        if !O::include(T::DTYPE) {
-            return Err(Mismatch);
-        }
-        let (first, second) = (first.at(self.iteration), second.at(self.iteration));
-        let swapped = second.offset < first.offset;
-        let (low, high) = if swapped { (second, first) } else { (first, second) };
-        let (below, rest) = self.arena.split_at_mut_checked(low.offset).ok_or(Mismatch)?;
-        let (low_bytes, rest) = rest.split_at_mut_checked(low.bytes).ok_or(Mismatch)?;
-        let between = high.offset.checked_sub(low.end()).ok_or(Mismatch)?;
-        let (between, rest) = rest.split_at_mut_checked(between).ok_or(Mismatch)?;
-        let (high_bytes, above) = rest.split_at_mut_checked(high.bytes).ok_or(Mismatch)?;
-        let (first_bytes, second_bytes) =
-            if swapped { (high_bytes, low_bytes) } else { (low_bytes, high_bytes) };
-        let gaps = [(0, &*below), (low.end(), &*between), (high.end(), &*above), NO_GAP];
-        Ok((
-            <[T]>::mut_from_bytes(first_bytes).map_err(|_| Mismatch)?,
-            <[U]>::mut_from_bytes(second_bytes).map_err(|_| Mismatch)?,
-            Inputs { constants: self.constants, gaps, iteration: self.iteration },
-        ))
+        // Nothing behind all else.
+        let none = Place::arena(self.arena.len(), 0);
+        let (first, second, _, inputs) = self.outputs3::<T, U, u8>(first, second, none)?;
+        Ok((first, second, inputs))
     }
 
     /// Three outputs, and the inputs beside them.

@@ -304,6 +304,22 @@ impl<'m> TensorInfo<'m> {
         }
     }
 
+    /// Fails unless the tensor has these dimensions; `operand` is what the error names.
+    ///
+    /// # Errors
+    /// [`OperatorError::Shape`].
+    pub(crate) fn expect_shape(
+        self,
+        dims: &[usize],
+        operand: usize,
+    ) -> Result<Self, OperatorError> {
+        if self.shape().dims().iter().map(|&dim| dim as usize).eq(dims.iter().copied()) {
+            Ok(self)
+        } else {
+            Err(OperatorError::Shape(operand as u8))
+        }
+    }
+
     /// Fails unless the tensor has `rank` dimensions; `operand` is what the error names.
     ///
     /// # Errors

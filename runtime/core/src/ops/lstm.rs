@@ -9,7 +9,8 @@
 
 use systole_kernels::{
     Mismatch,
-    lstm::{GATES, LstmF32, LstmI8, LstmShape, lstm_f32, lstm_i8, lstm_micro_i8},
+    lstm::{GATES, LstmF32, LstmI8, LstmShape, MAX_CELL_BITS, lstm_f32, lstm_i8, lstm_micro_i8},
+    requantize::FixedScales,
 };
 
 use crate::{
@@ -19,9 +20,6 @@ use crate::{
     memory::Place,
     ops::Operator,
 };
-
-/// The most integer bits of a cell state.
-const MAX_CELL_BITS: u8 = 6;
 
 params! {
     /// Parameters of LSTM.
@@ -63,15 +61,15 @@ impl<'m> Operator<'m> for Lstm<'m> {
         let params: Params = record.params();
         let operand = |output: usize| record.input_count() + output;
         let x = record.input(0)?;
-        let y = record.output(0)?.expect_type(x.stored_dtype(), operand(0))?;
-        let hidden = record.output(1)?.expect_type(x.stored_dtype(), operand(1))?;
-        let cell = record.output(2)?;
         let shape = shape(record, &params, &x)?;
+        let rows = [x.shape().dim(0), x.shape().dim(1), shape.cells];
         let state = [shape.batches, shape.cells];
-        let rows = [x.shape().dim(0), x.shape().dim(1)];
-        expect(&y, &[rows[0], rows[1], shape.cells], operand(0))?;
-        expect(&hidden, &state, operand(1))?;
-        expect(&cell, &state, operand(2))?;
+        let output = |index: usize, shape: &[usize]| {
+            record.output(index)?.expect_shape(shape, operand(index))
+        };
+        let y = output(0, &rows)?.expect_type(x.stored_dtype(), operand(0))?;
+        let hidden = output(1, &state)?.expect_type(x.stored_dtype(), operand(1))?;
+        let cell = output(2, &state)?;
         for (output, state) in [(1, &hidden), (2, &cell)] {
             if !state.persists() {
                 return Err(OperatorError::Passes(operand(output) as u8));
@@ -130,15 +128,13 @@ fn shape(
     params: &Params,
     x: &TensorInfo<'_>,
 ) -> Result<LstmShape, OperatorError> {
-    if x.rank() != 3 {
-        return Err(OperatorError::Shape(0));
-    }
+    x.expect_rank(3, 0)?;
     let inputs = x.shape().dim(2);
     let recurrent = record.input(2)?;
     let cells = recurrent.shape().dim(2);
-    expect(&recurrent, &[cells, GATES, cells], 2)?;
-    expect(&record.input(1)?, &[cells, GATES, inputs], 1)?;
-    expect(&record.input(3)?, &[cells, GATES], 3)?;
+    recurrent.expect_shape(&[cells, GATES, cells], 2)?;
+    record.input(1)?.expect_shape(&[cells, GATES, inputs], 1)?;
+    record.input(3)?.expect_shape(&[cells, GATES], 3)?;
     let time_major = params.time_major != 0;
     let (first, second) = (x.shape().dim(0), x.shape().dim(1));
     let (batches, steps) = if time_major { (second, first) } else { (first, second) };
@@ -151,22 +147,18 @@ fn int8<'m>(
     shape: LstmShape,
     y: &TensorInfo<'_>,
 ) -> Result<LstmI8<'m>, OperatorError> {
-    expect(&record.input(4)?, &[shape.cells, GATES], 4)?;
-    let (multipliers, shifts): (&[i32], &[i8]) = (record.constant(5)?, record.constant(6)?);
-    let (&multipliers, &shifts) = match (multipliers.as_array::<8>(), shifts.as_array::<8>()) {
-        (Some(multipliers), Some(shifts)) => (multipliers, shifts),
-        (None, _) => return Err(OperatorError::Shape(5)),
-        (_, None) => return Err(OperatorError::Shape(6)),
-    };
-    let scale = |index: usize| {
-        let multiplier = multipliers.get(index).copied().unwrap_or(0);
-        (multiplier, shifts.get(index).copied().unwrap_or(0).into())
-    };
+    record.input(4)?.expect_shape(&[shape.cells, GATES], 4)?;
+    let scales = FixedScales { multiplier: record.constant(5)?, shift: record.constant(6)? };
+    for (operand, len) in [(5, scales.multiplier.len()), (6, scales.shift.len())] {
+        if len != 2 * GATES {
+            return Err(OperatorError::Shape(operand));
+        }
+    }
     // The products of `Double` rely on it.
-    if multipliers.iter().chain([&params.output_multiplier]).any(|&it| it < 0) {
+    if scales.multiplier.iter().chain([&params.output_multiplier]).any(|&it| it < 0) {
         return Err(OperatorError::Parameter(5));
     }
-    if params.cell_bits > MAX_CELL_BITS {
+    if u32::from(params.cell_bits) > MAX_CELL_BITS {
         return Err(OperatorError::Parameter(2));
     }
     if params.cell_clip < 0 {
@@ -178,18 +170,10 @@ fn int8<'m>(
         recurrent: record.constant(2)?,
         bias: record.constant(3)?,
         recurrent_bias: record.constant(4)?,
-        scales: core::array::from_fn(scale),
-        recurrent_scales: core::array::from_fn(|gate| scale(GATES + gate)),
+        scales,
         cell_bits: params.cell_bits.into(),
         cell_clip: params.cell_clip,
         output_scale: (params.output_multiplier, params.output_shift.into()),
         zero_point: y.stored_zero_point(),
     })
-}
-
-fn expect(info: &TensorInfo<'_>, dims: &[usize], operand: usize) -> Result<(), OperatorError> {
-    let shape = info.shape();
-    let equal = info.rank() == dims.len()
-        && dims.iter().enumerate().all(|(axis, &dim)| shape.dim(axis) == dim);
-    if equal { Ok(()) } else { Err(OperatorError::Shape(operand as u8)) }
 }
