@@ -20,14 +20,16 @@
 
 use super::{lower_halves, sxtb16, sxtb16_ror_8, upper_halves};
 
+/// Rows of taps that are put together.
+pub(super) const TAPS: usize = 2;
+
 /// Two taps of four channels, a word for each channel.
 pub(super) type Pair = [u32; 4];
 
 /// Two taps of each of four channels.
 #[inline(always)]
-pub(super) fn pair(a: u32, b: u32) -> Pair {
-    let (a_even, a_odd) = (sxtb16(a), sxtb16_ror_8(a));
-    let (b_even, b_odd) = (sxtb16(b), sxtb16_ror_8(b));
+pub(super) fn pair(a: [i8; 4], b: [i8; 4]) -> Pair {
+    let ([a_even, a_odd], [b_even, b_odd]) = (widen(a), widen(b));
     [
         lower_halves(a_even, b_even),
         lower_halves(a_odd, b_odd),
@@ -38,16 +40,23 @@ pub(super) fn pair(a: u32, b: u32) -> Pair {
 
 /// One tap of each of four channels, each beside one of another.
 #[inline(always)]
-pub(super) fn single(a: u32) -> Pair {
-    let (even, odd) = (sxtb16(a), sxtb16_ror_8(a));
+pub(super) fn single(a: [i8; 4]) -> Pair {
+    let [even, odd] = widen(a);
     [even, odd, even, odd]
 }
 
 /// The weights that a [`single`] is multiplied with: 0 for what is beside.
 #[inline(always)]
-pub(super) fn single_weights(a: u32) -> Pair {
-    let (even, odd) = (sxtb16(a), sxtb16_ror_8(a));
+pub(super) fn single_weights(a: [i8; 4]) -> Pair {
+    let [even, odd] = widen(a);
     [even & 0xFFFF, odd & 0xFFFF, even & 0xFFFF_0000, odd & 0xFFFF_0000]
+}
+
+/// Channels 0 and 2, channels 1 and 3.
+#[inline(always)]
+fn widen(bytes: [i8; 4]) -> [u32; 2] {
+    let word = u32::from_le_bytes(bytes.map(|byte| byte as u8));
+    [sxtb16(word), sxtb16_ror_8(word)]
 }
 
 /// The sums of windows that begin `step` pairs from each other, of as many pairs as there are

@@ -7,9 +7,8 @@
 
 use core::ops::Range;
 
-use super::lanes::{self, Quad, STEP, widen, widen_words};
+use super::lanes::{self, DEPTH, Quad, STEP, widen, widen_words};
 use super::output::{CHANNELS, Stage};
-use super::sxtb16;
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
 use crate::convolve::Plan;
@@ -18,9 +17,6 @@ use crate::window::Taps;
 
 /// Positions that are done together.
 const POSITIONS: usize = 4;
-
-/// Elements of a window that are widened at once, a multiple of [`STEP`].
-const DEPTH: usize = 96;
 
 /// [`crate::conv2d::conv2d_i8`], for windows of any size.
 ///
@@ -88,7 +84,7 @@ fn convolve<R: Rescale>(
     let (image, out) = plan.volumes(x.len(), y.len())?;
     let Plan { output: [.., channels], filter, groups, group, .. } = *plan;
     let stage = Stage::new(p.bias, p.requantize, p.output_stage, filter, true);
-    let mut quads = [[[0; POSITIONS]; 2]; DEPTH / STEP];
+    let mut quads = [[[0; POSITIONS]; _]; DEPTH / STEP];
     let mut accs = [[0; POSITIONS]; CHANNELS];
     let mut images = x.chunks_exact(image.max(1));
     for y in y.chunks_exact_mut(out.max(1)) {
@@ -226,11 +222,8 @@ impl Patch<'_> {
         let Range { start, end } = self.rows.inside;
         let (above, rest) = quads.split_at_mut_checked(start * width / STEP)?;
         let (inside, below) = rest.split_at_mut_checked((end - start) * width / STEP)?;
-        let outside = sxtb16(u32::from_le_bytes([self.outside as u8; STEP]));
         for quads in [above, below] {
-            for [even, odd] in quads {
-                (even[lane % POSITIONS], odd[lane % POSITIONS]) = (outside, outside);
-            }
+            lanes::fill(self.outside, lane, quads);
         }
         for quads in inside.chunks_exact_mut((width / STEP).max(1)) {
             widen_words(self.x.get(row..)?.get(..width)?.as_chunks().0, lane, quads);

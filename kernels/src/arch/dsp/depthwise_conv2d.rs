@@ -6,7 +6,7 @@
 //! columns beside it, are the value that stands for zero. What channels are left behind the last four
 //! are computed with some of those before.
 
-use super::columns::{self, Pair, pair, single, single_weights};
+use super::columns::{self, Pair, TAPS};
 use super::output::Stage;
 use crate::Mismatch;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
@@ -16,7 +16,8 @@ use crate::window::{Taps, Window};
 /// Channels that are done together.
 const CHANNELS: usize = 4;
 
-/// Pairs of rows of taps, times columns, that a window may have: kernels up to 7 by 7.
+/// Pairs of rows of taps, times columns, that a window may have: kernels up to 7 by 7, or 5 by 5 where
+/// rows are not paired.
 const WINDOW: usize = 28;
 
 /// Pairs that are made at once: of kernels of three rows 16 columns.
@@ -41,7 +42,7 @@ pub(crate) fn depthwise_conv2d_i8<R: Rescale>(
     let [image, out] = p.volumes(x.len(), y.len())?;
     let [kernel_h, kernel_w] = kernel;
     let stage = Stage::new(p.bias, p.requantize, p.output_stage, kernel_h * kernel_w, true);
-    let pairs = kernel_h.div_ceil(2);
+    let pairs = kernel_h.div_ceil(TAPS);
     // Windows that are neighbours share columns, unless there are gaps between those.
     let shared = window.dilation_w == 1 && window.stride_w <= kernel_w;
     let mut images = x.chunks_exact(image.max(1));
@@ -111,17 +112,17 @@ impl<R: Rescale> Layer<'_, R> {
     /// The weights of four channels, in the order of the columns.
     fn weights(&self, channel: usize, weights: &mut [Pair]) -> Option<()> {
         let ([.., channels], [kernel_h, kernel_w]) = (self.p.output, self.p.kernel);
-        let word = |tap_y: usize, tap_x: usize| {
+        let taps = |tap_y: usize, tap_x: usize| {
             let at = (tap_y * kernel_w + tap_x) * channels + channel;
-            Some(word(self.p.weights.get(at..)?.first_chunk()?))
+            self.p.weights.get(at..)?.first_chunk().copied()
         };
         for (tap_x, column) in weights.chunks_exact_mut(self.pairs.max(1)).enumerate() {
-            for (to, tap_y) in column.iter_mut().zip((0..kernel_h).step_by(2)) {
-                let first = word(tap_y, tap_x)?;
-                *to = if tap_y + 1 < kernel_h {
-                    pair(first, word(tap_y + 1, tap_x)?)
+            for (to, tap_y) in column.iter_mut().zip((0..kernel_h).step_by(TAPS)) {
+                let first = taps(tap_y, tap_x)?;
+                *to = if has_second(tap_y, kernel_h) {
+                    columns::pair(first, taps(tap_y + 1, tap_x)?)
                 } else {
-                    single_weights(first)
+                    columns::single_weights(first)
                 };
             }
         }
@@ -198,14 +199,14 @@ impl<R: Rescale> Layer<'_, R> {
             left: columns.inside.start,
             inside: wide,
             right: count - columns.inside.start - wide,
-            beside: word(&outside),
+            beside: outside,
         };
-        for tap_y in (0..kernel_h).step_by(2) {
+        for tap_y in (0..kernel_h).step_by(TAPS) {
             // SAFETY: of `count` columns there are `pairs` each, of which this is one. The runs are what
             // is beside the image, or as many bytes as have been looked at above.
             unsafe {
                 let a = row(tap_y);
-                if tap_y + 1 < kernel_h {
+                if has_second(tap_y, kernel_h) {
                     strip.pairs(a, row(tap_y + 1));
                 } else {
                     strip.singles(a);
@@ -255,6 +256,12 @@ impl<R: Rescale> Layer<'_, R> {
     }
 }
 
+/// Whether the rows of taps that are put together from this one on are two.
+#[inline(always)]
+fn has_second(tap_y: usize, kernel_h: usize) -> bool {
+    TAPS > 1 && tap_y + 1 < kernel_h
+}
+
 /// Four bytes, `step` of which are from one to the next.
 #[derive(Clone, Copy)]
 struct Run {
@@ -269,11 +276,11 @@ impl Run {
     ///
     /// There are such bytes.
     #[inline(always)]
-    unsafe fn next(&mut self) -> u32 {
+    unsafe fn next(&mut self) -> [i8; CHANNELS] {
         // SAFETY: the caller's; bytes need no alignment.
         let bytes = unsafe { self.x.cast::<[i8; CHANNELS]>().read() };
         self.x = self.x.wrapping_add(self.step);
-        word(&bytes)
+        bytes
     }
 }
 
@@ -287,7 +294,7 @@ struct Strip {
     inside: usize,
     right: usize,
     /// What columns beside the image have for each channel.
-    beside: u32,
+    beside: [i8; CHANNELS],
 }
 
 impl Strip {
@@ -298,9 +305,9 @@ impl Strip {
     /// There is room for them, and the runs are as long as columns are inside.
     #[inline(never)]
     unsafe fn pairs(&self, mut a: Run, mut b: Run) {
-        let beside = pair(self.beside, self.beside);
+        let beside = columns::pair(self.beside, self.beside);
         // SAFETY: the caller's.
-        unsafe { self.fill(beside, || pair(a.next(), b.next())) }
+        unsafe { self.fill(beside, || columns::pair(a.next(), b.next())) }
     }
 
     /// The same of one run.
@@ -311,7 +318,7 @@ impl Strip {
     #[inline(never)]
     unsafe fn singles(&self, mut a: Run) {
         // SAFETY: the caller's.
-        unsafe { self.fill(single(self.beside), || single(a.next())) }
+        unsafe { self.fill(columns::single(self.beside), || columns::single(a.next())) }
     }
 
     /// # Safety
@@ -329,9 +336,4 @@ impl Strip {
         (0..self.inside).for_each(|_| put(inside()));
         (0..self.right).for_each(|_| put(beside));
     }
-}
-
-#[inline(always)]
-fn word(bytes: &[i8; 4]) -> u32 {
-    u32::from_le_bytes(bytes.map(|byte| byte as u8))
 }

@@ -31,6 +31,9 @@ use super::{smlad, sxtb16, sxtb16_ror_8};
 /// Elements whose activations are widened together.
 pub(super) const STEP: usize = 4;
 
+/// Elements of four windows that are widened at once, a multiple of [`STEP`].
+pub(super) const DEPTH: usize = 96;
+
 /// Four elements of `P` positions: elements 0 and 2 of each, elements 1 and 3 of each.
 pub(super) type Quad<const P: usize> = [[u32; P]; 2];
 
@@ -64,6 +67,14 @@ pub(super) fn widen_words<const P: usize>(
     for (word, [even, odd]) in words.iter().zip(quads) {
         let word = u32::from_le_bytes(word.map(|byte| byte as u8));
         (even[lane], odd[lane]) = (sxtb16(word), sxtb16_ror_8(word));
+    }
+}
+
+/// Gives all elements of position `lane` this value.
+pub(super) fn fill<const P: usize>(x: i8, lane: usize, quads: &mut [Quad<P>]) {
+    let word = sxtb16(u32::from_le_bytes([x as u8; STEP]));
+    for [even, odd] in quads {
+        (even[lane % P], odd[lane % P]) = (word, word);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod dot;
 mod fully_connected;
 mod lanes;
 mod output;
+mod scales;
 #[cfg(test)]
 mod tests;
 

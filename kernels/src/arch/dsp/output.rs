@@ -11,11 +11,12 @@
 //! | ADD of 1/2 and the zero point | ADD | ADD |
 //! | SSAT of the half | SSAT | SSAT |
 //!
-//! and a load and a store. The loops are assembly, because the compiler keeps less in registers than there
-//! is room for. Layers that have other channels go the way of the definition, those that RELU6 and the
+//! and a load and a store ([`super::scales`]). Layers that have other channels go the way of the definition, those that RELU6 and the
 //! like clamp are clamped once they are stored.
 
+use super::scales::{double, double_up, single};
 use super::{add_doubled, smmul, smmulr, ssat8_asr_1};
+use crate::convolve::fill_from;
 use crate::requantize::{FixedScales, Output, Requantize, Rescale};
 
 /// Filters with fewer weights have sums below 2²⁹, whatever their weights' zero point is.
@@ -40,12 +41,12 @@ pub(super) struct Stage<'a, R> {
 
 /// The scale of a channel, below 1/2.
 #[derive(Clone, Copy)]
-struct Scale {
+pub(super) struct Scale {
     /// The bias, doubled.
-    doubled: i32,
-    multiplier: i32,
+    pub(super) doubled: i32,
+    pub(super) multiplier: i32,
     /// One less than it shifts to the right.
-    right: u32,
+    pub(super) right: u32,
 }
 
 impl Scale {
@@ -120,8 +121,8 @@ impl<'a, R: Rescale> Stage<'a, R> {
             unsafe { self.four_positions(first, accs, four.as_mut_ptr(), CHANNELS) };
             let rows = y.chunks_mut(pitch.max(1)).zip(four.as_chunks::<CHANNELS>().0);
             for (y, row) in rows.take(positions) {
-                let y = y.iter_mut().skip(first);
-                y.zip(row).take(count).for_each(|(y, output)| *y = *output);
+                let y = y.get_mut(first..).and_then(|y| y.get_mut(..count));
+                fill_from(y.unwrap_or_default(), row.get(..count).unwrap_or_default());
             }
         } else {
             for (c, accs) in accs.iter().enumerate() {
@@ -278,13 +279,9 @@ impl<'a, R: Rescale> Stage<'a, R> {
     fn clamp(&self, first: usize, count: usize, y: &mut [i8], positions: usize, pitch: usize) {
         let Output { activation_min, activation_max, .. } = self.output;
         let (min, max) = (activation_min as i8, activation_max as i8);
-        if (min, max) == (i8::MIN, i8::MAX) {
-            return;
-        }
-        for y in y.chunks_mut(pitch.max(1)).take(positions) {
-            for y in y.iter_mut().skip(first).take(count) {
-                *y = (*y).min(max).max(min);
-            }
+        if (min, max) != (i8::MIN, i8::MAX) {
+            let positions = y.chunks_mut(pitch.max(1)).take(positions);
+            positions.for_each(|y| clamp(y.get_mut(first..).unwrap_or_default(), count, min, max));
         }
     }
 
@@ -318,6 +315,14 @@ impl<'a, R: Rescale> Stage<'a, R> {
     }
 }
 
+/// Brings `count` outputs into a range.
+#[inline(never)]
+fn clamp(y: &mut [i8], count: usize, min: i8, max: i8) {
+    for y in y.iter_mut().take(count) {
+        *y = (*y).min(max).max(min);
+    }
+}
+
 /// A rounding of fixed-point scales.
 #[derive(Clone, Copy)]
 enum Rounded {
@@ -328,184 +333,29 @@ enum Rounded {
 
 /// What four positions of some channels are read from and stored to. There is at least one channel.
 #[repr(C)]
-struct FourPositions {
-    accs: *const [i32; 4],
-    y: *mut i8,
-    bias: *const i32,
-    multiplier: *const i32,
-    shift: *const i8,
-    half: i32,
-    pitch: usize,
+pub(super) struct FourPositions {
+    pub(super) accs: *const [i32; 4],
+    pub(super) y: *mut i8,
+    pub(super) bias: *const i32,
+    pub(super) multiplier: *const i32,
+    pub(super) shift: *const i8,
+    pub(super) half: i32,
+    pub(super) pitch: usize,
     /// The end of the sums.
-    end: *const [i32; 4],
+    pub(super) end: *const [i32; 4],
 }
 
 /// What two channels of some positions are read from and stored to. There is at least one position.
 #[repr(C)]
-struct TwoChannels {
+pub(super) struct TwoChannels {
     /// The first of the two, which are followed by two others.
-    accs: *const i32,
-    y: *mut i8,
-    doubled: [i32; 2],
-    multiplier: [i32; 2],
-    right: [u32; 2],
-    half: i32,
-    pitch: usize,
+    pub(super) accs: *const i32,
+    pub(super) y: *mut i8,
+    pub(super) doubled: [i32; 2],
+    pub(super) multiplier: [i32; 2],
+    pub(super) right: [u32; 2],
+    pub(super) half: i32,
+    pub(super) pitch: usize,
     /// The end of the sums.
-    end: *const i32,
+    pub(super) end: *const i32,
 }
-
-/// The two loops under a rounding: how it multiplies, and what it does to a negative product.
-#[cfg(dsp)]
-macro_rules! loops {
-    ($rounding:ident, $multiply:literal, [$($away:literal)?]) => {
-        mod $rounding {
-            use core::arch::naked_asm;
-
-            use super::{FourPositions, TwoChannels};
-
-            macro_rules! scale {
-                ($acc:literal, $doubled:literal, $multiplier:literal, $right:literal, $half:literal) => {
-                    concat!(
-                        "add ", $acc, ", ", $doubled, ", ", $acc, ", lsl #1\n",
-                        $multiply, " ", $acc, ", ", $acc, ", ", $multiplier, "\n",
-                        $("add ", $acc, ", ", $acc, ", ", $acc, $away, "\n",)?
-                        "asr ", $acc, ", ", $acc, ", ", $right, "\n",
-                        "add ", $acc, ", ", $half, "\n",
-                        "ssat ", $acc, ", #8, ", $acc, ", asr #1",
-                    )
-                };
-            }
-
-            /// # Safety
-            ///
-            /// There are the channels that [`FourPositions`] says.
-            #[unsafe(naked)]
-            pub unsafe extern "C" fn four_positions(channels: *const FourPositions) {
-                naked_asm!(
-                    "push {{r4-r11, lr}}",
-                    "ldr r12, [r0, #20]",
-                    "ldr lr, [r0, #24]",
-                    "ldr r5, [r0, #28]",
-                    "push {{r5}}",
-                    "ldm r0, {{r0-r4}}",
-                    "1:",
-                    "ldm r0!, {{r5-r8}}",
-                    "ldr r9, [r2], #4",
-                    "ldr r10, [r3], #4",
-                    "ldrsb r11, [r4], #1",
-                    "lsl r9, r9, #1",
-                    "mvn r11, r11",
-                    scale!("r5", "r9", "r10", "r11", "r12"),
-                    scale!("r6", "r9", "r10", "r11", "r12"),
-                    scale!("r7", "r9", "r10", "r11", "r12"),
-                    scale!("r8", "r9", "r10", "r11", "r12"),
-                    "add r10, r1, lr",
-                    "strb r6, [r10]",
-                    "strb r7, [r10, lr]",
-                    "strb r8, [r10, lr, lsl #1]",
-                    "strb r5, [r1], #1",
-                    "ldr r9, [sp]",
-                    "cmp r0, r9",
-                    "bne 1b",
-                    "add sp, #4",
-                    "pop {{r4-r11, pc}}",
-                )
-            }
-
-            /// # Safety
-            ///
-            /// There are the positions that [`TwoChannels`] says.
-            #[unsafe(naked)]
-            pub unsafe extern "C" fn two_channels(channels: *const TwoChannels) {
-                naked_asm!(
-                    "push {{r4-r11, lr}}",
-                    "ldm r0, {{r0-r10}}",
-                    "1:",
-                    "ldrd r11, r12, [r0], #16",
-                    scale!("r11", "r2", "r4", "r6", "r8"),
-                    scale!("r12", "r3", "r5", "r7", "r8"),
-                    "bfi r11, r12, #8, #8",
-                    "strh r11, [r1]",
-                    "add r1, r9",
-                    "cmp r0, r10",
-                    "bne 1b",
-                    "pop {{r4-r11, pc}}",
-                )
-            }
-        }
-    };
-}
-
-/// The same, of what the instructions compute.
-#[cfg(not(dsp))]
-macro_rules! loops {
-    ($rounding:ident, $multiply:ident, $away:literal) => {
-        mod $rounding {
-            use super::{FourPositions, Scale, TwoChannels, add_doubled, ssat8_asr_1};
-
-            fn scale(acc: i32, Scale { doubled, multiplier, right }: Scale, half: i32) -> i8 {
-                let mut high = super::$multiply(add_doubled(doubled, acc), multiplier);
-                if $away {
-                    high = high.wrapping_add(high >> 31);
-                }
-                ssat8_asr_1((high >> right).wrapping_add(half)) as i8
-            }
-
-            /// # Safety
-            ///
-            /// There are the channels that [`FourPositions`] says.
-            pub unsafe fn four_positions(channels: *const FourPositions) {
-                // SAFETY: the caller's.
-                unsafe {
-                    let FourPositions { accs, y, bias, multiplier, shift, half, pitch, end } =
-                        channels.read();
-                    for c in 0..end.offset_from(accs) as usize {
-                        let scale_of = Scale {
-                            doubled: *bias.add(c) << 1,
-                            multiplier: *multiplier.add(c),
-                            right: (-1 - i32::from(*shift.add(c))) as u32,
-                        };
-                        for p in 0..4 {
-                            *y.add(p * pitch + c) = scale((*accs.add(c))[p], scale_of, half);
-                        }
-                    }
-                }
-            }
-
-            /// # Safety
-            ///
-            /// There are the positions that [`TwoChannels`] says.
-            pub unsafe fn two_channels(channels: *const TwoChannels) {
-                // SAFETY: the caller's; the end is behind the last position.
-                unsafe {
-                    let TwoChannels { accs, y, doubled, multiplier, right, half, pitch, end } =
-                        channels.read();
-                    for p in 0..(end as usize - accs as usize) / 16 {
-                        for c in 0..2 {
-                            let scale_of = Scale {
-                                doubled: doubled[c],
-                                multiplier: multiplier[c],
-                                right: right[c],
-                            };
-                            *y.add(p * pitch + c) = scale(*accs.add(4 * p + c), scale_of, half);
-                        }
-                    }
-                }
-            }
-        }
-    };
-}
-
-#[cfg(dsp)]
-loops!(double, "smmulr", [", asr #31"]);
-#[cfg(dsp)]
-loops!(double_up, "smmulr", []);
-#[cfg(dsp)]
-loops!(single, "smmul", []);
-#[cfg(not(dsp))]
-loops!(double, smmulr, true);
-#[cfg(not(dsp))]
-loops!(double_up, smmulr, false);
-#[cfg(not(dsp))]
-loops!(single, smmul, false);
