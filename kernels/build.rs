@@ -13,6 +13,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(dsp)");
     println!("cargo::rustc-check-cfg=cfg(helium)");
+    println!("cargo::rustc-check-cfg=cfg(scalar, armv6m, armv7m, layers)");
     println!("cargo::rustc-check-cfg=cfg(simd)");
     let variable = |name| env::var(name).unwrap_or_default();
     let flags = variable("CARGO_ENCODED_RUSTFLAGS");
@@ -24,13 +25,27 @@ fn main() {
     let features = flag("target-feature").unwrap_or_default();
     let named = |feature: &str| features.split(',').any(|one| one == feature);
     // All of Armv7E-M has it.
-    let architecture = variable("TARGET").starts_with("thumbv7em");
+    let target = variable("TARGET");
+    let is = |start: &str| target.starts_with(start);
     let core = |cores: &[&str]| flag("target-cpu").is_some_and(|cpu| cores.contains(&cpu));
     let helium = !named("-mve") && (core(&HELIUM_CORES) || named("+mve") || named("+mve.fp"));
-    if helium {
-        println!("cargo::rustc-cfg=helium");
-    } else if !named("-dsp") && (architecture || core(&ARMV8_M_CORES) || named("+dsp")) {
-        println!("cargo::rustc-cfg=dsp");
+    let dsp =
+        !helium && !named("-dsp") && (is("thumbv7em") || core(&ARMV8_M_CORES) || named("+dsp"));
+    // Cores that do one product at a time, and whose assembly they have.
+    let (armv6m, armv7m) = (is("thumbv6m") || is("thumbv8m.base"), is("thumbv7m"));
+    let scalar = !dsp && !helium && (armv6m || armv7m || is("riscv32"));
+    // All of these have kernels of their own for layers of int8.
+    let layers = helium || dsp || scalar;
+    let names = [
+        (helium, "helium"),
+        (dsp, "dsp"),
+        (scalar, "scalar"),
+        (scalar && armv6m, "armv6m"),
+        (scalar && armv7m, "armv7m"),
+        (layers, "layers"),
+    ];
+    for (_, name) in names.into_iter().filter(|(holds, _)| *holds) {
+        println!("cargo::rustc-cfg={name}");
     }
     // Architectures with kernels for vectors in `src/arch`: those of x86-64 are chosen when the
     // program runs; where WebAssembly has them, a module cannot do without. All 64-bit Arm has NEON,

@@ -150,7 +150,7 @@ pub fn conv2d_large_i8<R: Rescale>(
 }
 
 /// The definition of [`conv2d_i8`].
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 #[inline(always)]
 pub(crate) fn portable<R: Rescale>(
     p: &Conv2dI8<'_, R>,
@@ -161,7 +161,7 @@ pub(crate) fn portable<R: Rescale>(
 }
 
 /// The definition of [`conv2d_pointwise_i8`].
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 #[inline(always)]
 pub(crate) fn portable_pointwise<R: Rescale>(
     p: &Conv2dI8<'_, R>,
@@ -172,7 +172,7 @@ pub(crate) fn portable_pointwise<R: Rescale>(
 }
 
 /// The definition of [`conv2d_large_i8`].
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 #[inline(always)]
 pub(crate) fn portable_large<R: Rescale>(
     p: &Conv2dI8<'_, R>,

@@ -112,7 +112,7 @@ pub fn depthwise_conv2d_i8<R: Rescale>(
 }
 
 /// The definition of [`depthwise_conv2d_i8`].
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 #[inline(always)]
 pub(crate) fn portable<R: Rescale>(
     p: &DepthwiseConv2dI8<'_, R>,

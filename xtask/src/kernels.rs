@@ -8,8 +8,8 @@ use crate::{
     targets::{self, Target},
 };
 
-/// Processors with the DSP extension and with Helium that are always looked at, and the others.
-const PROCESSORS: [&str; 2] = ["cortex-m4", "cortex-m55"];
+/// Processors that are always looked at, one for each kind of kernels, and the others.
+const PROCESSORS: [&str; 5] = ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55", "riscv32imac"];
 const MORE: [&str; 2] = ["cortex-m7", "cortex-m33"];
 
 /// The most time that the cases of one processor may take.

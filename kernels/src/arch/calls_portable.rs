@@ -3,18 +3,18 @@
 
 pub(crate) use crate::average_pool_2d::portable as average_pool_2d_i8;
 pub(crate) use crate::batch_matmul::portable as batch_matmul_i8;
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 pub(crate) use crate::conv2d::portable as conv2d_i8;
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 pub(crate) use crate::conv2d::portable_large as conv2d_large_i8;
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 pub(crate) use crate::conv2d::portable_pointwise as conv2d_pointwise_i8;
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 pub(crate) use crate::depthwise_conv2d::portable as depthwise_conv2d_i8;
 pub(crate) use crate::depthwise_conv2d::portable_asymmetric as depthwise_conv2d_asymmetric_i8;
 pub(crate) use crate::depthwise_conv2d::portable_f32 as depthwise_conv2d_f32;
 pub(crate) use crate::dot::dots_i16_definition as dots_i16;
-#[cfg(not(any(dsp, helium)))]
+#[cfg(not(layers))]
 pub(crate) use crate::fully_connected::portable_vector as fully_connected_long_i8;
 pub(crate) use crate::lut::portable as lut_i8;
 pub(crate) use crate::max_pool_2d::portable as max_pool_2d_i8;
@@ -32,6 +32,11 @@ pub(crate) use super::dsp::{
 #[cfg(helium)]
 pub(crate) use super::helium::{
     conv2d_i8, conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8, fully_connected_long_i8,
+};
+#[cfg(scalar)]
+pub(crate) use super::scalar::{
+    conv2d_i8, conv2d_i8 as conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8,
+    fully_connected_long_i8,
 };
 use crate::Mismatch;
 use crate::add::{Add, add, sub};

@@ -23,6 +23,9 @@ mod calls;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod depthwise_f32;
+#[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]
+#[path = "scalar/dot.rs"]
+pub mod dot;
 #[cfg(any(dsp, test))]
 #[allow(clippy::indexing_slicing, reason = "arrays of constant length")]
 mod dsp;
@@ -54,7 +57,8 @@ mod output;
 pub mod peak;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 mod portable;
-#[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]
+#[cfg(any(scalar, test))]
+#[allow(clippy::indexing_slicing, reason = "arrays of constant length")]
 mod scalar;
 #[cfg(all(target_arch = "wasm32", simd))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
@@ -89,7 +93,5 @@ pub use level::Level;
 pub(crate) use matmul::batch_matmul_with;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
 pub(crate) use portable::dot;
-#[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]
-pub use scalar::dot;
 #[cfg(feature = "std")]
 pub use threads::Threads;
