@@ -8,7 +8,7 @@
 
 use crate::Mismatch;
 use crate::arch;
-#[cfg(any(dsp, helium, test))]
+#[cfg(any(layers, test))]
 use crate::convolve::Plan;
 pub use crate::convolve::Windows;
 use crate::convolve::{Convolution, Geometry, Padding, volume};
@@ -54,7 +54,7 @@ impl<R: Rescale> Conv2dI8<'_, R> {
     }
 
     /// The layer's shapes, if they fit each other, the weights and the biases.
-    #[cfg(any(dsp, helium, test))]
+    #[cfg(any(layers, test))]
     #[inline(always)]
     pub(crate) fn plan(&self) -> Result<Plan, Mismatch> {
         let Self { input, output, kernel, window, .. } = *self;

@@ -66,7 +66,7 @@ impl<R: Rescale> DepthwiseConv2dI8<'_, R> {
 
     /// Elements of an image of the input and of the output, where all shapes fit each other and slices of
     /// lengths `x` and `y`, the weights have no zero point and an input channel has one output.
-    #[cfg(any(dsp, helium, test))]
+    #[cfg(any(layers, test))]
     #[inline(always)]
     pub(crate) fn volumes(&self, x: usize, y: usize) -> Result<[usize; 2], Mismatch> {
         let Self { input, output, kernel, window, .. } = *self;

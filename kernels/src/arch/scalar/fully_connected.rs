@@ -8,6 +8,7 @@
 use super::assembly;
 use super::output::Stage;
 use crate::Mismatch;
+use crate::dot::{Arithmetic, I8};
 use crate::fully_connected::FullyConnectedI8;
 use crate::requantize::Rescale;
 
@@ -28,19 +29,12 @@ pub(crate) fn fully_connected_long_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let FullyConnectedI8 { batches, inputs, outputs, weights_zero_point, .. } = *p;
-    if batches != 1
-        || x.len() != inputs
-        || y.len() != outputs
-        || p.bias.len() != outputs
-        || inputs.checked_mul(outputs) != Some(p.weights.len())
-    {
-        return Err(Mismatch);
-    }
+    let FullyConnectedI8 { inputs, weights_zero_point, .. } = *p;
+    p.expect_row(x.len(), y.len())?;
     let stage = Stage::new(p.bias, p.requantize, p.output_stage, inputs, false);
     let offset = match weights_zero_point {
         0 => 0,
-        zero_point => sum(x).wrapping_mul(zero_point),
+        zero_point => I8.sum(x).wrapping_mul(zero_point),
     };
     let mut accs = [[0; ROWS]; OUTPUTS / ROWS];
     let mut rest = p.weights;
@@ -54,13 +48,6 @@ pub(crate) fn fully_connected_long_i8<R: Rescale>(
         stage.position(block * OUTPUTS, accs, y);
     }
     Ok(())
-}
-
-/// `Σ x`, for models that were uint8.
-#[cold]
-#[inline(never)]
-fn sum(x: &[i8]) -> i32 {
-    x.iter().fold(0_i32, |sum, &x| sum.wrapping_add(x.into()))
 }
 
 /// The products of up to four rows of weights.
