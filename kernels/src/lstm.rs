@@ -193,8 +193,8 @@ fn steps<C: Cell>(
             let row = if time_major { step * batches + batch } else { batch * steps + step };
             let x = x.get(row * inputs..).and_then(|x| x.get(..inputs)).ok_or(Mismatch)?;
             let y = y.get_mut(row * cells..).and_then(|y| y.get_mut(..cells)).ok_or(Mismatch)?;
-            let weights = weights.chunks_exact(GATES * inputs);
-            let recurrent = recurrent.chunks_exact(GATES * cells);
+            let weights = weights.chunks_exact((GATES * inputs).max(1));
+            let recurrent = recurrent.chunks_exact((GATES * cells).max(1));
             let rows = weights.zip(recurrent).zip(y.iter_mut().zip(c.iter_mut()));
             for (index, ((weights, recurrent), (y, state))) in rows.enumerate() {
                 let four = |bias: &[C::Acc]| -> Result<[C::Acc; GATES], Mismatch> {
