@@ -148,8 +148,8 @@ Written by `cargo xtask table`. Every figure is of a program that has been linke
 the golden bytes. [`docs/measuring.md`](../measuring.md) says how it is measured, and what the words mean. Instructions
 are no cycles: QEMU models neither wait states nor caches, and an instruction of Helium counts as one.
 
-Systole's int8 convolution, fully connected and depthwise convolution are written for the DSP extension of M4, M7 and M33;
-all else is portable Rust. Helium, on the M55, is used as far as `rustc` does so by itself.
+Systole's int8 convolution, fully connected and depthwise convolution are written for each of these cores: for the DSP extension
+of M4, M7 and M33, for Helium on M55, and for one product at a time on M0, M3 and RV32. All else is portable Rust.
 
 ## Instructions of an inference
 
