@@ -5,8 +5,9 @@ use std::path::Path;
 use systole_core::{AlignedBytes, Model};
 
 use crate::{
+    apart,
     compile::{Compiled, compile},
-    error::{Class, Error, Result, bail, error},
+    error::{Error, Result, bail, error},
     graph::Graph,
     options::Options,
     passes,
@@ -110,19 +111,13 @@ pub fn load_file(path: &Path, options: &Options) -> Result<AlignedBytes> {
     let bytes = read(path)?;
     let place = |error: Error| error.within(path.display().to_string());
     if bytes.starts_with(&systole_core::format::MAGIC) {
-        let file = AlignedBytes::from(&bytes[..]);
-        let model = Model::with_delegate(file.as_slice())
-            .map_err(|problem| place(Error::new(Class::Corrupt, problem.to_string())))?;
-        if model.arena_bytes() > options.max_arena {
-            return Err(place(error!(
-                TooLarge,
-                "the model asks for an arena of {} bytes; the limit is {} (--max-arena)",
-                model.arena_bytes(),
-                options.max_arena
-            )));
+        let mut file = AlignedBytes::from(&bytes[..]);
+        if let Some(path) = &options.weights {
+            file = apart::join(file.as_slice(), &read(path)?).map_err(place)?;
         }
-        check_work(&model, options).map_err(place)?;
-        check_names(&model).map_err(place)?;
+        apart::with_model(file.as_slice(), |model| check_limits(model, options))
+            .flatten()
+            .map_err(place)?;
         return Ok(file);
     }
     if tflite::is_tflite(&bytes) {
@@ -157,6 +152,20 @@ fn import_onnx(_: &[u8], _: &Path, _: &Options) -> Result<Graph> {
         "this program is built without the feature `onnx` of systole-converter: convert the model to a \
          .systole file with `systole convert`"
     )
+}
+
+/// Refuses models that would take more memory or time than there is.
+fn check_limits(model: &Model<'_>, options: &Options) -> Result<()> {
+    if model.arena_bytes() > options.max_arena {
+        bail!(
+            TooLarge,
+            "the model asks for an arena of {} bytes; the limit is {} (--max-arena)",
+            model.arena_bytes(),
+            options.max_arena
+        );
+    }
+    check_work(model, options)?;
+    check_names(model)
 }
 
 /// Refuses models that would run for hours.

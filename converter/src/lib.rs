@@ -16,6 +16,7 @@
 //! alone are read.
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod arena;
 pub mod arena_map;
 pub mod bands;

@@ -112,6 +112,8 @@ pub struct Options {
     /// The TFLite model that a model compiled for the Edge TPU was compiled from: what stands in for its
     /// compiled parts where there is no such device.
     pub fallback: Option<PathBuf>,
+    /// The weights of a `.systole` file that does not have them, see [`apart`](crate::apart).
+    pub weights: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -130,6 +132,7 @@ impl Default for Options {
             fixed_inputs: Vec::new(),
             channels_last_inputs: false,
             fallback: None,
+            weights: None,
         }
     }
 }

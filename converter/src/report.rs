@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{compile::Compiled, lower::Source, passes::Applied, quantize::mixed::Mixed};
+use crate::{
+    apart::Apart, compile::Compiled, lower::Source, passes::Applied, quantize::mixed::Mixed,
+};
 
 /// The figures of a conversion. The keys of [`Report::to_json`] are part of the interface.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ pub struct Report {
     pub passes: Vec<Applied>,
     /// What a search for layers of higher precision found.
     pub mixed: Option<Mixed>,
+    /// Weights in a file of their own.
+    pub apart: Option<Apart>,
 }
 
 impl Report {
@@ -74,6 +78,7 @@ impl Report {
             views: slots.iter().filter(|slot| matches!(slot.source, Source::View(_))).count(),
             passes,
             mixed: None,
+            apart: None,
         }
     }
 
@@ -96,6 +101,7 @@ impl Report {
             "moved_bytes": self.moved,
             "views": self.views,
             "passes": passes,
+            "weights_apart": self.apart.as_ref().map(Apart::to_json),
             "mixed_precision": self.mixed.as_ref().map(Mixed::to_json),
         })
     }
@@ -112,6 +118,9 @@ impl std::fmt::Display for Report {
             "flash      {} bytes (weights and tables {}); the source has {}",
             self.file_bytes, self.weight_bytes, self.source_bytes
         )?;
+        if let Some(apart) = &self.apart {
+            writeln!(f, "{apart}")?;
+        }
         let gap = self.arena_bytes.saturating_sub(self.arena_lower_bound) as f64;
         let percent = 100.0 * gap / self.arena_lower_bound.max(1) as f64;
         writeln!(

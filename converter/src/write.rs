@@ -237,11 +237,12 @@ fn metadata(program: &Program, tensors: &[SlotId], options: &Options) -> Vec<u8>
 
 /// Header, section table and sections, with lengths and checksum filled in. Of those that a file need not
 /// have, empty ones are left out.
-fn assemble(sections: &[(SectionKind, Vec<u8>)], macs: u64) -> Result<Vec<u8>> {
+pub(crate) fn assemble(sections: &[(SectionKind, Vec<u8>)], macs: u64) -> Result<Vec<u8>> {
     let kept: Vec<_> = sections
         .iter()
         .filter(|(kind, bytes)| {
-            let optional = matches!(kind, SectionKind::Metadata | SectionKind::Advances);
+            let optional =
+                matches!(kind, SectionKind::Metadata | SectionKind::Advances | SectionKind::Apart);
             !optional || !bytes.is_empty()
         })
         .collect();

@@ -35,6 +35,8 @@
 //!   formatted on the device unless it is logged.
 //! - `std`: for hosts, which have a heap and a processor that is known only when the program runs: its
 //!   fastest kernels, `pack`, which arranges weights for them, and operators that are decoded once.
+//! - `embedded-storage`, `embedded-hal`: [`WeightSource`]s for weights in flash that cannot be mapped, over
+//!   the traits of these crates.
 //! - `tflite`: [`include_model!`] takes `.tflite` files too, and converts them.
 //!
 //! The code is in `systole-core`, so that the converter and the macro, which this crate re-exports,
@@ -42,6 +44,11 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "embedded-storage", feature = "embedded-hal"))]
+mod flash;
+
+#[cfg(any(feature = "embedded-storage", feature = "embedded-hal"))]
+pub use flash::*;
 pub use systole_core::*;
 #[cfg(feature = "macros")]
 pub use systole_macros::include_model;

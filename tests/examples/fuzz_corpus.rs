@@ -7,7 +7,7 @@
 use std::{fs, io, path::Path};
 
 use prost::Message;
-use systole_converter::{Match, Options, convert};
+use systole_converter::{Match, Options, apart, convert};
 use systole_tests::{onnx::with_constants, repository, shared};
 use tract_tflite::tflite;
 
@@ -98,6 +98,11 @@ fn seed(corpus: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
                     let file = format!("{name}.{}", matching.name());
                     let path = corpus.join("systole_file").join(file);
                     fs::write(path, converted.file.as_slice())?;
+                    // And with its weights apart.
+                    if let Ok(parts) = apart::split(converted.file.as_slice()) {
+                        let path = corpus.join("systole_file").join(format!("{name}.apart"));
+                        fs::write(path, parts.file.as_slice())?;
+                    }
                 }
             }
             Ok(())

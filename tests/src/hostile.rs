@@ -9,7 +9,8 @@ use std::{
 
 use systole_converter::{AlignedBytes, Options, Source, convert, convert_source, onnx};
 use systole_core::{
-    Delegate, DelegateError, Delegated, Model, Opcode, Session,
+    Delegate, DelegateError, Delegated, LoadError, Model, Opcode, Operators, Session, WeightSource,
+    Weights,
     format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
 };
 
@@ -75,7 +76,11 @@ pub fn convert_onnx_and_run(bytes: &[u8]) -> Result<Outcome, String> {
 }
 
 fn run(bytes: &[u8]) -> Result<Outcome, String> {
-    let Ok(model) = Model::with_delegate(bytes) else { return Ok(Outcome::Refused) };
+    let model = match Model::with_delegate(bytes) {
+        Ok(model) => model,
+        Err(LoadError::WeightsApart) => return run_apart(bytes),
+        Err(_) => return Ok(Outcome::Refused),
+    };
     if model.arena_bytes() > MAX_ARENA || model.work() > MAX_WORK {
         return Ok(Outcome::OverLimit);
     }
@@ -103,6 +108,48 @@ fn run(bytes: &[u8]) -> Result<Outcome, String> {
         session.output(index).map_err(|error| format!("a validated output is no port: {error}"))?;
     }
     Ok(Outcome::Ran)
+}
+
+/// The largest memory that a hostile model's weights are read into, in bytes.
+const MAX_ROOM: usize = 1 << 20;
+
+/// Runs a model whose weights lie apart, and are noise.
+fn run_apart(bytes: &[u8]) -> Result<Outcome, String> {
+    let mut buffer = AlignedBytes::zeroed(MAX_ROOM);
+    let mut weights = Weights::new(AnyWeights(Noise::new(1)), buffer.as_mut_slice());
+    let model = match Model::with_weights(bytes, Operators::ALL, &weights) {
+        Ok(model) => model,
+        Err(LoadError::WeightsBuffer { .. }) => return Ok(Outcome::OverLimit),
+        Err(_) => return Ok(Outcome::Refused),
+    };
+    if model.arena_bytes() > MAX_ARENA || model.work() > MAX_WORK {
+        return Ok(Outcome::OverLimit);
+    }
+    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
+    let mut session = Session::new(&model, arena.as_mut_slice())
+        .map_err(|error| format!("a validated model got no session: {error}"))?;
+    for _ in 0..2 {
+        session
+            .run_from(&mut weights)
+            .map_err(|error| format!("a validated model failed to run: {error}"))?;
+    }
+    if model.weights_room().least > 0 && session.run().is_ok() {
+        return Err("a model ran without its weights".to_owned());
+    }
+    Ok(Outcome::Ran)
+}
+
+/// Weights of any length.
+struct AnyWeights(Noise);
+
+impl WeightSource for AnyWeights {
+    type Error = std::convert::Infallible;
+
+    fn read(&mut self, offset: u32, into: &mut [u8]) -> Result<(), Self::Error> {
+        assert!(offset.is_multiple_of(16) && into.len().is_multiple_of(16), "whole blocks");
+        into.fill_with(|| self.0.number() as u8);
+        Ok(())
+    }
 }
 
 /// A delegate that takes every part, and fills its outputs.

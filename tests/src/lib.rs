@@ -5,6 +5,7 @@ pub mod hostile;
 pub mod networks;
 pub mod onnx;
 pub mod seeded;
+pub mod spi_flash;
 pub mod tflite;
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use libtest_mimic::Trial;
-use systole_converter::{Memory, Options, convert_file};
+use systole_converter::{AlignedBytes, Memory, Options, apart, convert_file};
 use systole_tests::{
     hostile::{self, Outcome},
     packed_digits, repository,
@@ -21,7 +21,11 @@ const CASES: u64 = 600;
 
 fn main() {
     let packed = packed_digits().file.as_slice().to_vec();
-    let trials = models().into_iter().flat_map(trials).chain(systole_trials("digits_int4", packed));
+    // Weights in a memory of their own.
+    let apart = apart::split(AlignedBytes::from(&packed[..]).as_slice()).expect("it is split");
+    let apart = systole_trials("digits_int4_apart", apart.file.as_slice().to_vec());
+    let packed = systole_trials("digits_int4", packed);
+    let trials = models().into_iter().flat_map(trials).chain(packed).chain(apart);
     seeded::run(trials.collect());
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use systole_converter::{
-    Class, Error, Memory, Names, Options, Result, convert_source, edgetpu::compiler, import_file,
+    Class, Error, Memory, Names, Options, Result, apart, convert_source, edgetpu::compiler,
+    import_file,
 };
 use systole_core::pack_for;
 use systole_kernels::tiles::Activations;
@@ -38,6 +39,9 @@ pub(super) struct Arguments {
     /// for as little as there is a way to, "sums" for what costs nothing
     #[arg(long, value_name = "BYTES", value_parser = memory)]
     ram: Option<Memory>,
+    /// Write weights into this file instead of the model's, for memory that cannot be mapped
+    #[arg(long, value_name = "WEIGHTS.bin")]
+    weights_apart: Option<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -123,14 +127,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         false => convert_source(source, &options),
     };
     let place = |error: Error| error.within(arguments.model.display().to_string());
-    let converted = converted.map_err(place)?;
+    let mut converted = converted.map_err(place)?;
     let packed = match arguments.target.and_then(Target::activations) {
         None => None,
         Some(activations) => pack_for(activations, converted.file.as_slice())
             .map_err(|problem| place(Error::new(Class::Corrupt, problem.to_string())))?,
     };
     let file = packed.as_ref().unwrap_or(&converted.file);
-    write_whole(&arguments.output, file.as_slice())?;
+    match &arguments.weights_apart {
+        None => write_whole(&arguments.output, file.as_slice())?,
+        Some(path) => {
+            let apart::Split { file, weights } = apart::split(file.as_slice()).map_err(place)?;
+            let report = &mut converted.report;
+            (report.apart, report.weight_bytes) = apart::with_model(file.as_slice(), |model| {
+                (apart::Apart::of(model), model.constants().len())
+            })?;
+            report.file_bytes = file.as_slice().len();
+            write_whole(path, &weights)?;
+            write_whole(&arguments.output, file.as_slice())?;
+        }
+    }
     if arguments.json {
         return Ok(to_json(&converted.report.to_json()));
     }

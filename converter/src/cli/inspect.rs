@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use systole_converter::{Class, Error, Result, arena_map, edgetpu, load_file};
+use systole_converter::{Result, apart, arena_map, edgetpu, load_file};
 use systole_core::{
     DType, Model, Opcode, Operator, TensorInfo,
     format::{Key, NO_TENSOR, RoundingCode},
@@ -36,25 +36,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         return Ok(compiled);
     }
     let file = load_file(&arguments.file, &arguments.conversion.options()?)?;
-    let model = Model::with_delegate(file.as_slice())
-        .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
-    let map = arena_map::ArenaMap::new(&model);
+    apart::with_model(file.as_slice(), |model| inspected(arguments, file.as_slice().len(), model))?
+}
+
+/// What is printed of a model, whose file has so many bytes.
+fn inspected(arguments: &Arguments, bytes: usize, model: &Model<'_>) -> Result<String> {
+    let map = arena_map::ArenaMap::new(model);
     if let Some(path) = &arguments.arena_map {
         write_whole(path, map.svg().as_bytes())?;
     }
-    let bytes = file.as_slice().len();
     if arguments.json {
-        return Ok(to_json(&to_value(&model, bytes)));
+        return Ok(to_json(&to_value(model, bytes)));
     }
     let mut text = String::new();
-    summary(&mut text, &model, bytes).expect("writing to a String cannot fail");
-    operators(&mut text, &model).expect("writing to a String cannot fail");
+    summary(&mut text, model, bytes).expect("writing to a String cannot fail");
+    operators(&mut text, model).expect("writing to a String cannot fail");
     if arguments.tensors {
-        tensors(&mut text, &model).expect("writing to a String cannot fail");
+        tensors(&mut text, model).expect("writing to a String cannot fail");
     }
     text += "\narena map\n";
     text += &map.text(100);
-    metadata(&mut text, &model).expect("writing to a String cannot fail");
+    metadata(&mut text, model).expect("writing to a String cannot fail");
     Ok(text)
 }
 
@@ -79,6 +81,9 @@ fn model_operators<'m>(model: &'m Model<'m>) -> impl Iterator<Item = Operator<'m
 
 fn summary(text: &mut String, model: &Model<'_>, bytes: usize) -> std::fmt::Result {
     writeln!(text, "file       {bytes} bytes, weights and tables {}", model.constants().len())?;
+    if let Some(apart) = apart::Apart::of(model) {
+        writeln!(text, "{apart}")?;
+    }
     writeln!(
         text,
         "arena      {} bytes, lower bound {}",
@@ -182,6 +187,7 @@ fn tensors(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
     for index in 0..model.tensor_count() {
         let Some(info) = model.tensor(index as u16) else { continue };
         let place = match (info.is_constant(), info.persists()) {
+            (true, _) if info.is_apart() => "apart",
             (true, _) => "constants",
             (false, true) => "state",
             (false, false) => "arena",
@@ -245,6 +251,7 @@ fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
     json!({
         "file_bytes": file_bytes,
         "weight_bytes": model.constants().len(),
+        "weights_apart": apart::Apart::of(model).as_ref().map(apart::Apart::to_json),
         "arena_bytes": model.arena_bytes(),
         "arena_lower_bound": model.arena_lower_bound(),
         "state_bytes": model.state().map(|info| info.bytes()).sum::<usize>(),

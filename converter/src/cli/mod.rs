@@ -67,6 +67,9 @@ struct Conversion {
     /// Refuse models of which an inference takes more elementary steps
     #[arg(long, default_value_t = 1_000_000_000_000, value_name = "STEPS")]
     max_work: u64,
+    /// The weights of a .systole file that `convert --weights-apart` wrote
+    #[arg(long, value_name = "FILE")]
+    weights_from: Option<PathBuf>,
     /// ONNX: what an input's first dimension is where it is open
     #[arg(long, default_value_t = 1, value_name = "N")]
     batch: usize,
@@ -114,6 +117,7 @@ impl Conversion {
             max_arena: self.max_arena,
             max_work: self.max_work,
             names: Names::All,
+            weights: self.weights_from.clone(),
             dimensions: Dimensions {
                 batch: self.batch.max(1),
                 named: self.dims.iter().cloned().collect(),

@@ -75,6 +75,7 @@ impl<'m, 'a> Delegated<'m, 'a> {
         let memory: &[u8] = match info.place.storage {
             Storage::Arena => self.arena,
             Storage::Constant => self.model.constants(),
+            Storage::Apart => &[],
         };
         let start = info.place.offset;
         Some(Tensor::new(info, memory.get(start..start.checked_add(info.place.bytes)?)?))

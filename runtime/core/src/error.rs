@@ -102,6 +102,16 @@ pub enum LoadError {
         /// The section's kind code.
         kind: u16,
     },
+    /// The weights lie in a memory of their own: the file is for
+    /// [`Model::with_weights`](crate::Model::with_weights).
+    WeightsApart,
+    /// The memory that weights are read into is too small for those of one operator.
+    WeightsBuffer {
+        /// Bytes that are needed.
+        needed: usize,
+        /// Bytes given.
+        found: usize,
+    },
 }
 
 /// What is wrong with a tensor record.
@@ -155,6 +165,8 @@ pub enum OperatorError {
     Layout(u8),
     /// The operand is the operator's state, which has to persist.
     Passes(u8),
+    /// The operand lies in a memory of its own, where only weights of some operators may be.
+    Apart(u8),
 }
 
 /// An arena that does not serve a model.
@@ -238,6 +250,38 @@ pub enum RunFailure {
     NoDelegate,
     /// The delegate failed.
     Delegate,
+    /// The operator's weights are in a memory of their own: the run is for
+    /// [`Session::run_from`](crate::Session::run_from).
+    WeightsApart,
+}
+
+/// Weights that could not be read from the memory that they lie in, or a run that could not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum WeightsError<E> {
+    /// The memory that they are read into is too small.
+    TooSmall {
+        /// Bytes that are needed, from a multiple of 16 on.
+        needed: usize,
+        /// Bytes given, from a multiple of 16 on.
+        found: usize,
+    },
+    /// Reading failed.
+    Source {
+        /// Where the bytes begin that were to be read, from the start of the weights.
+        offset: u32,
+        /// Why.
+        error: E,
+    },
+    /// The checksum is not the one that the model's file states: they are another model's, or damaged.
+    Checksum {
+        /// The checksum that the file states.
+        stated: u32,
+        /// The checksum of what was read.
+        computed: u32,
+    },
+    /// The run failed, not the reading.
+    Run(RunError),
 }
 
 impl core::fmt::Display for LoadError {
@@ -288,6 +332,10 @@ impl core::fmt::Display for LoadError {
                 write!(f, "operator {op} ({}): {error}", opcode.name())
             }
             Self::TooMany { kind } => write!(f, "section {kind} has too many records"),
+            Self::WeightsApart => f.write_str("the weights are not in the file; they lie apart"),
+            Self::WeightsBuffer { needed, found } => {
+                write!(f, "weights are read into at least {needed} bytes, but got {found}")
+            }
         }
     }
 }
@@ -324,6 +372,7 @@ impl core::fmt::Display for OperatorError {
             Self::Layout(operand) => {
                 write!(f, "operand {operand} is packed for kernels that the operator does not have")
             }
+            Self::Apart(i) => write!(f, "operand {i} must be in the arena or the file"),
             Self::Passes(i) => write!(f, "operand {i} is state, and has to persist between runs"),
         }
     }
@@ -374,12 +423,31 @@ impl core::fmt::Display for RunError {
             RunFailure::Mismatch => "does not fit its tensors",
             RunFailure::NoDelegate => "is for an accelerator, and nothing else takes it",
             RunFailure::Delegate => "failed on its accelerator",
+            RunFailure::WeightsApart => "has its weights in a memory of their own",
         };
         write!(f, "operator {} {why}", self.op)
     }
 }
 
+impl<E: core::fmt::Debug> core::fmt::Display for WeightsError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::TooSmall { needed, found } => {
+                write!(f, "weights are read into at least {needed} bytes, but got {found}")
+            }
+            Self::Source { offset, error } => {
+                write!(f, "weights cannot be read at {offset}: {error:?}")
+            }
+            Self::Checksum { stated, computed } => {
+                write!(f, "weights of checksum {computed:08x}, but the file states {stated:08x}")
+            }
+            Self::Run(error) => error.fmt(f),
+        }
+    }
+}
+
 impl core::error::Error for LoadError {}
+impl<E: core::fmt::Debug> core::error::Error for WeightsError<E> {}
 impl core::error::Error for TensorRecordError {}
 impl core::error::Error for OperatorError {}
 impl core::error::Error for SessionError {}

@@ -45,6 +45,7 @@ mod record;
 mod session;
 mod tensor;
 mod validate;
+mod weights;
 
 pub use aligned::{Aligned, Arena};
 #[cfg(any(feature = "emit", feature = "std"))]
@@ -53,7 +54,7 @@ pub use delegate::{Delegate, DelegateError, Delegated};
 pub use dtype::{DType, Element};
 pub use error::{
     LoadError, OperatorError, PortError, RunError, RunFailure, SessionError, TensorError,
-    TensorRecordError,
+    TensorRecordError, WeightsError,
 };
 pub use model::{Model, Operator, TensorInfo};
 pub use operators::Operators;
@@ -67,3 +68,4 @@ pub use record::Record;
 pub use session::Session;
 pub use systole_kernels::{MAX_RANK, Shape};
 pub use tensor::{Tensor, TensorMut};
+pub use weights::{WeightSource, Weights, WeightsRoom};

@@ -140,6 +140,8 @@ impl<'a> Inputs<'a> {
         };
         let bytes = match place.storage {
             Storage::Constant => find(0, self.constants),
+            // Only weights are there, which are no operands of calls.
+            Storage::Apart => None,
             // Written out: compilers shrink a chain of conditions on constants, but not a loop.
             Storage::Arena => {
                 let [(base, gap), (base1, gap1), (base2, gap2), (base3, gap3)] = self.gaps;

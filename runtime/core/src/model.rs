@@ -3,7 +3,7 @@
 use systole_kernels::Shape;
 
 use crate::{
-    DType, LoadError, Opcode, Operators, Quantization, Record,
+    DType, LoadError, Opcode, Operators, Quantization, Record, Weights,
     format::{
         ADVANCE_BYTES, Entries, Entry, FLAG_PERSISTS, FLAG_UNSIGNED, Key, Layout, OPERATOR_BYTES,
         Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
@@ -27,6 +27,8 @@ pub struct Model<'m> {
     pub(crate) arena_bytes: u32,
     pub(crate) arena_lower_bound: u32,
     pub(crate) macs: u64,
+    /// The section on weights apart; empty where all weights are in the file.
+    pub(crate) apart: &'m [u8],
     pub(crate) linked: Operators,
 }
 
@@ -61,7 +63,7 @@ impl<'m> Model<'m> {
     /// # Errors
     /// [`LoadError`] says what is wrong, and at which record.
     pub fn from_bytes(bytes: &'m [u8]) -> Result<Self, LoadError> {
-        validate::load(bytes, Operators::ALL, false)
+        validate::load(bytes, Operators::ALL, false, None)
     }
 
     /// As [`Model::from_bytes`], for a program that has a [`Delegate`](crate::Delegate): operators that
@@ -71,7 +73,7 @@ impl<'m> Model<'m> {
     /// # Errors
     /// As [`Model::from_bytes`], without [`LoadError::NeedsDelegate`].
     pub fn with_delegate(bytes: &'m [u8]) -> Result<Self, LoadError> {
-        validate::load(bytes, Operators::ALL, true)
+        validate::load(bytes, Operators::ALL, true, None)
     }
 
     /// As [`Model::from_bytes`], for a file that has no other operators than these; the kernels of
@@ -81,7 +83,24 @@ impl<'m> Model<'m> {
     /// [`LoadError::NotLinked`], which names the first operator that is not among them, and those
     /// of [`Model::from_bytes`].
     pub fn with_operators(bytes: &'m [u8], operators: Operators) -> Result<Self, LoadError> {
-        validate::load(bytes, operators, false)
+        validate::load(bytes, operators, false, None)
+    }
+
+    /// Reads a file whose weights lie in a memory that cannot be mapped, a flash chip behind a bus:
+    /// `systole convert --weights-apart` writes the two. Sessions run with
+    /// [`Session::run_from`](crate::Session::run_from). Nothing of the weights is read here; only the room
+    /// that `weights` has for them is checked. [`Weights::verify`] reads them once and checks that they are
+    /// the file's.
+    ///
+    /// # Errors
+    /// As [`Model::with_operators`]; [`LoadError::WeightsBuffer`] where the largest weights of one operator
+    /// do not fit.
+    pub fn with_weights<S>(
+        bytes: &'m [u8],
+        operators: Operators,
+        weights: &Weights<'_, S>,
+    ) -> Result<Self, LoadError> {
+        validate::load(bytes, operators, false, Some(weights.room()))
     }
 
     /// Bytes of arena that a session needs.
@@ -262,11 +281,7 @@ impl<'m> TensorInfo<'m> {
         Some(Self {
             dtype: DType::from_code(record.dtype)?,
             place: Place {
-                storage: match record.storage {
-                    0 => Storage::Arena,
-                    1 => Storage::Constant,
-                    _ => return None,
-                },
+                storage: Storage::from_code(record.storage)?,
                 offset: record.offset as usize,
                 bytes: record.bytes as usize,
                 advance: model.advance(index),
@@ -367,9 +382,14 @@ impl<'m> TensorInfo<'m> {
         self.zero_point as u8
     }
 
-    /// Whether the tensor is a constant of the file.
+    /// Whether the tensor is a constant, of the file or of weights that lie apart from it.
     pub fn is_constant(&self) -> bool {
-        self.place.storage == Storage::Constant
+        self.place.storage != Storage::Arena
+    }
+
+    /// Whether the tensor is weights that are not in the file, see [`Model::with_weights`].
+    pub fn is_apart(&self) -> bool {
+        self.place.storage == Storage::Apart
     }
 
     /// Bytes from the start of the arena, or of the constants section for a constant.

@@ -68,7 +68,7 @@ fn rewrite(
         aligned.as_slice()
     };
     // Of damaged records, the checksum is what is wrong.
-    let Ok(model) = validate::load_unsummed(file, Operators::ALL, true) else {
+    let Ok(model) = validate::load_unsummed(file, Operators::ALL, true, None) else {
         return Model::with_delegate(file).map(|_| None);
     };
     let mut packer = Packer::new(&model);

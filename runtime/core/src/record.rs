@@ -12,12 +12,15 @@ use crate::{
         Layout, NO_TENSOR, OPERATOR_BYTES, PARAMS_BYTES, Params, RoundingCode, Storage, array,
         u16_at, u32_at,
     },
+    memory::Place,
 };
 
 /// One operator of a file. Operands are counted inputs first, then outputs.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'m> {
     model: &'m Model<'m>,
+    /// The weights, where they are not in the file.
+    apart: &'m [u8],
     bytes: &'m [u8; OPERATOR_BYTES],
     operands: &'m [u8],
     inputs: u16,
@@ -34,7 +37,18 @@ impl<'m> Record<'m> {
         let first = (u32_at(bytes, 4)? as usize).checked_mul(2)?;
         let length = 2 * (usize::from(inputs) + usize::from(outputs));
         let operands = model.operands_section().get(first..first.checked_add(length)?)?;
-        Some(Self { model, bytes, operands, inputs, outputs })
+        Some(Self { model, apart: &[], bytes, operands, inputs, outputs })
+    }
+
+    /// The same with the weights that the file does not have.
+    pub(crate) fn with_weights(self, apart: &'m [u8]) -> Self {
+        Self { apart, ..self }
+    }
+
+    /// Where the weights lie, if not in the file.
+    pub(crate) fn weights_apart(&self) -> Option<Place> {
+        let place = self.tensor(1).filter(|_| self.input_count() > 1)?.place;
+        (place.storage == Storage::Apart).then_some(place)
     }
 
     /// The operator's code, see [`crate::Opcode`].
@@ -104,16 +118,19 @@ impl<'m> Record<'m> {
         if right { Ok(()) } else { Err(OperatorError::OperandCount) }
     }
 
-    /// An input that has to be there.
+    /// An input that has to be there, in the arena or the file.
     ///
     /// # Errors
-    /// [`OperatorError::Operand`].
+    /// [`OperatorError::Operand`], [`OperatorError::Layout`]; [`OperatorError::Apart`] for what is in neither.
     pub fn input(&self, index: usize) -> Result<TensorInfo<'m>, OperatorError> {
         let missing = OperatorError::Operand(index as u8);
         if index >= self.input_count() {
             return Err(missing);
         }
         let info = self.tensor(index).ok_or(missing)?;
+        if info.place.storage == Storage::Apart {
+            return Err(OperatorError::Apart(index as u8));
+        }
         match info.layout {
             Layout::Plain => Ok(info),
             Layout::Tiles | Layout::UnsignedTiles | Layout::DeepTiles => {
@@ -176,13 +193,36 @@ impl<'m> Record<'m> {
     /// [`OperatorError::Operand`], [`OperatorError::NotConstant`], [`OperatorError::Type`].
     pub fn constant<T: Element>(&self, index: usize) -> Result<&'m [T], OperatorError> {
         let info = self.input(index)?;
+        self.elements_of(&info, index)
+    }
+
+    /// The same of weights, which may lie apart from the file.
+    ///
+    /// # Errors
+    /// As [`Record::constant`]; [`OperatorError::Layout`] for weights in tiles.
+    pub(crate) fn constant_weights<T: Element>(
+        &self,
+        index: usize,
+    ) -> Result<&'m [T], OperatorError> {
+        let (info, tiles) = self.weights(index)?;
+        if tiles.is_some() {
+            return Err(OperatorError::Layout(index as u8));
+        }
+        self.elements_of(&info, index)
+    }
+
+    fn elements_of<T: Element>(
+        &self,
+        info: &TensorInfo<'m>,
+        index: usize,
+    ) -> Result<&'m [T], OperatorError> {
         if info.stored_dtype() != T::DTYPE {
             return Err(OperatorError::Type { operand: index as u8, found: info.stored_dtype() });
         }
-        if info.place.storage != Storage::Constant {
+        if info.place.storage == Storage::Arena {
             return Err(OperatorError::NotConstant(index as u8));
         }
-        self.bytes_of(&info)
+        self.bytes_of(info)
             .and_then(|bytes| <[T]>::ref_from_bytes(bytes).ok())
             .ok_or(OperatorError::NotConstant(index as u8))
     }
@@ -215,8 +255,11 @@ impl<'m> Record<'m> {
         <[T]>::ref_from_bytes(bytes).map_err(|_| layout)
     }
 
-    /// The bytes of a constant.
+    /// The bytes of a constant, or of weights that are not in the file.
     fn bytes_of(&self, info: &TensorInfo<'_>) -> Option<&'m [u8]> {
+        if info.place.storage == Storage::Apart {
+            return self.apart.get(..info.place.bytes);
+        }
         let start = info.place.offset;
         self.model.constants().get(start..start + info.place.bytes)
     }

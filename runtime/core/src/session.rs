@@ -7,10 +7,11 @@ use systole_kernels::arch::Threads;
 use crate::operators::Decoded;
 use crate::{
     Delegate, DelegateError, Delegated, Model, Opcode, PortError, RunError, RunFailure,
-    SessionError, Tensor, TensorMut,
+    SessionError, Tensor, TensorMut, WeightSource, Weights, WeightsError,
     format::{ALIGNMENT, Layout, Storage},
-    memory::Memory,
+    memory::{Memory, Place},
     ops::repeat,
+    record::Record,
 };
 
 /// A model and the arena that it runs in.
@@ -164,6 +165,7 @@ impl<'m, 'a> Session<'m, 'a> {
         let memory: &[u8] = match info.place.storage {
             Storage::Arena => self.arena,
             Storage::Constant => self.model.constants(),
+            Storage::Apart => &[],
         };
         let start = info.place.offset;
         let bytes = memory.get(start..start + info.place.bytes).ok_or(error)?;
@@ -200,6 +202,59 @@ impl<'m, 'a> Session<'m, 'a> {
         Ok(())
     }
 
+    /// As [`Session::run`], for a model whose weights lie apart ([`Model::with_weights`]): each layer's are
+    /// read while the one before is computed, as far as `weights` has room for both.
+    ///
+    /// # Errors
+    /// [`WeightsError::Source`] where reading fails. The next run begins from the first operator; recurrent
+    /// layers that had run keep their new state. [`WeightsError::TooSmall`] for less room than
+    /// [`WeightsRoom::least`](crate::WeightsRoom::least).
+    pub fn run_from<S: WeightSource>(
+        &mut self,
+        weights: &mut Weights<'_, S>,
+    ) -> Result<(), WeightsError<S::Error>> {
+        self.begin();
+        while self.step_from(weights)? {}
+        Ok(())
+    }
+
+    /// As [`Session::step`], for a model whose weights lie apart. A step that failed may be tried again.
+    ///
+    /// # Errors
+    /// As [`Session::run_from`].
+    pub fn step_from<S: WeightSource>(
+        &mut self,
+        weights: &mut Weights<'_, S>,
+    ) -> Result<bool, WeightsError<S::Error>> {
+        let now = self.weights_of(self.next);
+        let next = self.weights_behind(now);
+        let model = self.model.weights_checksum();
+        weights.serve(model, now, next, |apart| match now {
+            None => self.advance(None),
+            Some(_) => self.advance_with(apart),
+        })
+    }
+
+    /// Where an operator's weights lie, if not in the file.
+    fn weights_of(&self, op: u16) -> Option<Place> {
+        Record::new(self.model, op)?.weights_apart()
+    }
+
+    /// The weights that are needed next, other than `now`: those of operators that follow, of what is
+    /// repeated, then of the next run. It is a guess only where operators are repeated or passed over.
+    fn weights_behind(&self, now: Option<Place>) -> Option<Place> {
+        let count = self.model.operator_count() as u16;
+        let op = self.next;
+        let again = self.repeated.filter(|it| it.iteration.saturating_add(1) < it.count);
+        let (body, again) = match (self.repeated, again) {
+            (Some(it), Some(_)) => (op + 1..it.last.saturating_add(1), it.first..op),
+            _ => (0..0, 0..0),
+        };
+        let rest = op.saturating_add(1)..count;
+        let mut order = body.chain(again).chain(rest).chain(0..op);
+        order.find_map(|op| self.weights_of(op).filter(|&place| Some(place) != now))
+    }
+
     fn begin(&mut self) {
         self.next = 0;
         self.repeated = None;
@@ -228,24 +283,62 @@ impl<'m, 'a> Session<'m, 'a> {
         if usize::from(self.next) < count {
             let op = self.next;
             let passed_over = self.execute(delegate).map_err(|why| RunError { op, why })?;
-            self.next = match &mut self.repeated {
-                Some(repeated) if repeated.last == op => {
-                    repeated.iteration += 1;
-                    if repeated.iteration < repeated.count {
-                        repeated.first
-                    } else {
-                        self.repeated = None;
-                        op.saturating_add(1)
-                    }
-                }
-                _ => op.saturating_add(1).saturating_add(passed_over),
-            };
+            self.leave(op, passed_over);
         }
-        let more = usize::from(self.next) < count;
+        Ok(self.has_more())
+    }
+
+    /// As [`Session::advance`], for an operator whose weights are these.
+    fn advance_with(&mut self, apart: &[u8]) -> Result<bool, RunError> {
+        let op = self.next;
+        self.execute_with(apart).map_err(|why| RunError { op, why })?;
+        self.leave(op, 0);
+        Ok(self.has_more())
+    }
+
+    /// Goes on from an operator that has run to the next one.
+    #[inline]
+    fn leave(&mut self, op: u16, passed_over: u16) {
+        self.next = match &mut self.repeated {
+            Some(repeated) if repeated.last == op => {
+                repeated.iteration += 1;
+                if repeated.iteration < repeated.count {
+                    repeated.first
+                } else {
+                    self.repeated = None;
+                    op.saturating_add(1)
+                }
+            }
+            _ => op.saturating_add(1).saturating_add(passed_over),
+        };
+    }
+
+    /// Whether there are more operators in this run; else the next one begins.
+    #[inline]
+    fn has_more(&mut self) -> bool {
+        let more = usize::from(self.next) < self.model.operator_count();
         if !more {
             self.begin();
         }
-        Ok(more)
+        more
+    }
+
+    /// Executes the next operator with weights that are not in the file.
+    fn execute_with(&mut self, apart: &[u8]) -> Result<(), RunFailure> {
+        let operator = self.model.operator(self.next).ok_or(RunFailure::Mismatch)?;
+        let record = operator.record().with_weights(apart);
+        let row = self.model.linked.find(operator.opcode(), &record).ok_or(RunFailure::Mismatch)?;
+        let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
+        let memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let mut memory = memory.repeated(iteration);
+        #[cfg(feature = "std")]
+        let done = {
+            memory = memory.with(self.threads.as_mut());
+            (row.decode)(&record).map(|operator| operator(&mut memory))
+        };
+        #[cfg(not(feature = "std"))]
+        let done = Some((row.run)(&record, &mut memory));
+        done.and_then(Result::ok).ok_or(RunFailure::Mismatch)
     }
 
     /// Executes the next operator; how many behind it stand in for it, and are passed over.
@@ -272,15 +365,25 @@ impl<'m, 'a> Session<'m, 'a> {
         let mut memory = memory.repeated(iteration);
         let row = self.model.linked.find(operator.opcode(), operator.record());
         let row = row.ok_or(RunFailure::Mismatch)?;
-        (row.run)(operator.record(), &mut memory).map_err(|_| RunFailure::Mismatch)?;
+        (row.run)(operator.record(), &mut memory).map_err(|_| self.failure())?;
         Ok(0)
+    }
+
+    /// Why the next operator did not run, which validation lets do so: its weights were not given.
+    fn failure(&self) -> RunFailure {
+        match self.weights_of(self.next) {
+            Some(_) => RunFailure::WeightsApart,
+            None => RunFailure::Mismatch,
+        }
     }
 
     /// Executes the next operator, which no kernel does: it is for `delegate`, or repeats others.
     fn control(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
         let operator = self.model.operator(self.next).ok_or(RunFailure::Mismatch)?;
-        if operator.opcode() == Opcode::Delegate {
-            return self.delegate(delegate);
+        match operator.opcode() {
+            Opcode::Delegate => return self.delegate(delegate),
+            Opcode::Repeat => {}
+            _ => return Err(self.failure()),
         }
         let repeat::Params { count, body } = operator.record().params();
         let last = self.next.checked_add(body).ok_or(RunFailure::Mismatch)?;
@@ -313,6 +416,7 @@ impl<'m, 'a> Session<'m, 'a> {
         let memory: &[u8] = match info.place.storage {
             Storage::Arena => self.arena,
             Storage::Constant => self.model.constants(),
+            Storage::Apart => &[],
         };
         let start = info.place.offset;
         Some(Tensor::new(info, memory.get(start..start + info.place.bytes)?))

@@ -8,12 +8,13 @@ use crate::{
     LoadError, Model, Opcode, OperatorError, Operators, TensorInfo, TensorRecordError,
     error::TensorRecordError as Bad,
     format::{
-        self, ADVANCE_BYTES, ALIGNMENT, ARENA_BYTES, FLAG_PERSISTS, FLAG_UNSIGNED, HEADER_BYTES,
-        Header, Layout, MAGIC, OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind, Storage,
-        TENSOR_BYTES, TensorRecord, VERSION, u16_at, u32_at,
+        self, ADVANCE_BYTES, ALIGNMENT, APART_BYTES, ARENA_BYTES, FLAG_PERSISTS, FLAG_UNSIGNED,
+        HEADER_BYTES, Header, Layout, MAGIC, OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind,
+        Storage, TENSOR_BYTES, TensorRecord, VERSION, u16_at, u32_at,
     },
     ops::{delegate, repeat},
     record::Record,
+    weights,
 };
 
 use systole_kernels::{tiles, tiles::Activations, tiles_f32};
@@ -24,35 +25,50 @@ const MAX_OUTPUTS: usize = 4;
 
 /// Checks `bytes` from the magic to the last operator, of which all must be `linked`. Operators for
 /// accelerators need no fallback where there will be a `delegate`.
-pub(crate) fn load(
-    bytes: &[u8],
+///
+/// Weights that are not in the file are taken to be in `room`, whatever that holds: what they are is not
+/// looked at, only how long.
+pub(crate) fn load<'m>(
+    bytes: &'m [u8],
     linked: Operators,
     delegate: bool,
-) -> Result<Model<'_>, LoadError> {
+    room: Option<&[u8]>,
+) -> Result<Model<'m>, LoadError> {
     checksum(bytes)?;
-    load_unsummed(bytes, linked, delegate)
+    load_unsummed(bytes, linked, delegate, room)
 }
 
 /// The same but for the checksum, which takes longer than all else: for who looks at it before the
 /// model is used.
-pub(crate) fn load_unsummed(
-    bytes: &[u8],
+pub(crate) fn load_unsummed<'m>(
+    bytes: &'m [u8],
     linked: Operators,
     delegate: bool,
-) -> Result<Model<'_>, LoadError> {
+    room: Option<&[u8]>,
+) -> Result<Model<'m>, LoadError> {
     let header = header(bytes)?;
     if !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
         return Err(LoadError::Misaligned { needed: ALIGNMENT });
     }
     let model = sections(bytes, &header, linked)?;
+    weights::check_section(model.apart)?;
+    let room = match room {
+        Some(room) => room,
+        None if model.apart.is_empty() => &[],
+        None => return Err(LoadError::WeightsApart),
+    };
     for tensor in 0..model.tensor_count() as u16 {
         self::tensor(&model, tensor).map_err(|error| LoadError::Tensor { tensor, error })?;
     }
     advances(&model)?;
     ports(&model)?;
+    let needed = model.weights_room().least;
+    if needed > room.len() {
+        return Err(LoadError::WeightsBuffer { needed, found: room.len() });
+    }
     let mut operands = 0;
     for (op, times) in (0..model.operator_count() as u16).zip(model.repetitions()) {
-        operands += operator(&model, op, times, delegate)?;
+        operands += operator(&model, op, times, delegate, room)?;
         // Runs of operands do not overlap, so a small file cannot ask for much work here.
         if operands > model.operands.len() / 2 {
             return Err(LoadError::Section { kind: SectionKind::Operands as u16 });
@@ -90,7 +106,7 @@ fn sections<'m>(
     linked: Operators,
 ) -> Result<Model<'m>, LoadError> {
     // Indexed by kind code; 0 is no kind.
-    let mut found: [Option<&[u8]>; 10] = [None; 10];
+    let mut found: [Option<&[u8]>; 11] = [None; 11];
     for i in 0..usize::from(header.sections) {
         let entry = bytes.get(HEADER_BYTES + i * SECTION_BYTES..).and_then(Section::read);
         let section =
@@ -107,6 +123,7 @@ fn sections<'m>(
             SectionKind::Operators => OPERATOR_BYTES,
             SectionKind::Arenas => ARENA_BYTES,
             SectionKind::Advances => ADVANCE_BYTES,
+            SectionKind::Apart => APART_BYTES,
             SectionKind::Shapes => 4,
             SectionKind::Operands | SectionKind::Ports => 2,
             SectionKind::Constants | SectionKind::Metadata => 1,
@@ -144,6 +161,7 @@ fn sections<'m>(
         constants: section(SectionKind::Constants)?,
         metadata: section(SectionKind::Metadata).unwrap_or_default(),
         advances: section(SectionKind::Advances).unwrap_or_default(),
+        apart: section(SectionKind::Apart).unwrap_or_default(),
         arena_bytes: u32_at(arenas, 0).unwrap_or(0),
         arena_lower_bound: u32_at(arenas, 4).unwrap_or(0),
         macs: header.macs,
@@ -165,6 +183,7 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     let limit = match record.storage {
         0 => model.arena_bytes as usize,
         1 => model.constants.len(),
+        2 => model.weights_bytes(),
         _ => return Err(Bad::Unknown),
     };
     let info = TensorInfo::new(model, index, &record).ok_or(Bad::Shape)?;
@@ -174,7 +193,7 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     let bytes = match layout {
         Layout::Plain => info.len().checked_mul(dtype.size()),
         Layout::Tiles | Layout::UnsignedTiles | Layout::DeepTiles => {
-            if record.storage != Storage::Constant as u8 {
+            if record.storage == Storage::Arena as u8 {
                 return Err(Bad::Unknown);
             }
             let [outputs, depth] = info.filters().ok_or(Bad::Shape)?;
@@ -191,7 +210,9 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
         return Err(Bad::Bytes);
     }
     let end = info.offset().checked_add(info.bytes());
-    if end.is_none_or(|end| end > limit) || !info.offset().is_multiple_of(dtype.size()) {
+    // Weights are read in blocks, from the start of one.
+    let alignment = if info.is_apart() { ALIGNMENT } else { dtype.size() };
+    if end.is_none_or(|end| end > limit) || !info.offset().is_multiple_of(alignment) {
         return Err(Bad::Place);
     }
     let zero_points = match dtype {
@@ -240,6 +261,7 @@ fn ports(model: &Model<'_>) -> Result<(), LoadError> {
             Some(info) => {
                 info.layout == Layout::Plain
                     && info.place.advance == 0
+                    && !info.is_apart()
                     && (i >= model.input_count() || info.place.storage == Storage::Arena)
             }
             None => false,
@@ -252,12 +274,19 @@ fn ports(model: &Model<'_>) -> Result<(), LoadError> {
 }
 
 /// Checks an operator that runs `times` times; counts its operands.
-fn operator(model: &Model<'_>, op: u16, times: u16, delegated: bool) -> Result<usize, LoadError> {
+fn operator(
+    model: &Model<'_>,
+    op: u16,
+    times: u16,
+    delegated: bool,
+    room: &[u8],
+) -> Result<usize, LoadError> {
     let start = usize::from(op) * OPERATOR_BYTES;
     let code = model.operators.get(start..).and_then(|bytes| u16_at(bytes, 0)).unwrap_or(0);
     let opcode = Opcode::from_code(code).ok_or(LoadError::UnknownOperator { op, opcode: code })?;
     let refuse = |error| LoadError::Operator { op, opcode, error };
     let record = Record::new(model, op).ok_or(refuse(OperatorError::OperandCount))?;
+    let record = record.with_weights(room);
     if opcode == Opcode::Repeat {
         repeat(model, op, &record).map_err(refuse)?;
         return Ok(0);

@@ -84,6 +84,8 @@ pub enum SectionKind {
     Metadata = 8,
     /// How far tensors move from one repetition of a program's part to the next.
     Advances = 9,
+    /// How long weights are that lie in a memory of their own, and their checksum.
+    Apart = 10,
 }
 
 impl SectionKind {
@@ -99,6 +101,7 @@ impl SectionKind {
             7 => Self::Constants,
             8 => Self::Metadata,
             9 => Self::Advances,
+            10 => Self::Apart,
             _ => return None,
         })
     }

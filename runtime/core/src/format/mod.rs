@@ -35,6 +35,9 @@ pub const ARENA_BYTES: usize = 16;
 /// Bytes of an advance record: a tensor's index, 2 reserved bytes, and the advance.
 pub const ADVANCE_BYTES: usize = 8;
 
+/// Bytes of the section on weights apart: their length, their checksum, and 8 reserved bytes.
+pub const APART_BYTES: usize = 16;
+
 /// The checksum of a file's bytes from offset 20 on: XXH32 with seed 0.
 pub fn checksum(bytes: &[u8]) -> u32 {
     xxhash_rust::xxh32::xxh32(bytes, 0)

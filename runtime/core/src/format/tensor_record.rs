@@ -23,6 +23,21 @@ pub enum Storage {
     Arena = 0,
     /// In the file; `offset` counts from the start of the constants section.
     Constant = 1,
+    /// In a memory of its own, beside the file; `offset` counts from where the weights begin there. Weights
+    /// of CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED alone.
+    Apart = 2,
+}
+
+impl Storage {
+    /// The storage with this code.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Arena,
+            1 => Self::Constant,
+            2 => Self::Apart,
+            _ => return None,
+        })
+    }
 }
 
 /// How a constant's elements are arranged; the codes of a record's `layout` byte.

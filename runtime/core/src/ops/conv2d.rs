@@ -133,7 +133,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 output,
                 kernel,
                 window,
-                weights: record.constant(1)?,
+                weights: record.constant_weights(1)?,
                 accumulate: linear::accumulate16(record, channels)?,
                 output_stage,
             }),
@@ -166,7 +166,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 let asymmetric = params.asymmetric != 0;
                 let (output_stage, scratch) =
                     linear::hybrid(record, channels, image, asymmetric, activation)?;
-                let weights = record.constant(1)?;
+                let weights = record.constant_weights(1)?;
                 Kernel::Hybrid(
                     Conv2dHybrid { input, output, kernel, window, weights, output_stage },
                     scratch,

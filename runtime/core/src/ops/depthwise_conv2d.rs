@@ -91,7 +91,7 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
                 output,
                 kernel,
                 window,
-                weights: record.constant(1)?,
+                weights: record.constant_weights(1)?,
                 accumulate: linear::accumulate16(record, channels)?,
                 output_stage,
             }),
@@ -116,7 +116,7 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
                 let asymmetric = params.asymmetric != 0;
                 let (output_stage, scratch) =
                     linear::hybrid(record, channels, image, asymmetric, activation)?;
-                let weights = record.constant(1)?;
+                let weights = record.constant_weights(1)?;
                 Kernel::Hybrid(
                     DepthwiseConv2dHybrid { input, output, kernel, window, weights, output_stage },
                     scratch,

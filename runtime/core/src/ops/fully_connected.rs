@@ -107,7 +107,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 batches,
                 inputs,
                 outputs,
-                weights: record.constant(1)?,
+                weights: record.constant_weights(1)?,
                 accumulate: linear::accumulate16(record, outputs)?,
                 output_stage,
             }),
@@ -138,7 +138,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 let asymmetric = params.asymmetric != 0;
                 let (output_stage, scratch) =
                     linear::hybrid(record, outputs, inputs, asymmetric, activation)?;
-                let weights = record.constant(1)?;
+                let weights = record.constant_weights(1)?;
                 Kernel::Hybrid(
                     FullyConnectedHybrid { batches, inputs, outputs, weights, output_stage },
                     scratch,

@@ -110,7 +110,7 @@ pub(crate) fn packed<'m>(
     channels_last: bool,
 ) -> Result<(Int4<'m>, Place), OperatorError> {
     let (memory, operand) = weights(record)?;
-    let halves: &[u8] = record.constant(1)?;
+    let halves: &[u8] = record.constant_weights(1)?;
     if halves.len() != memory.len().div_ceil(2) {
         return Err(OperatorError::Shape(1));
     }
@@ -138,7 +138,7 @@ pub(crate) fn packed<'m>(
 /// The bits of float16 weights, and the scratch memory that they are widened into.
 fn halved<'m>(record: &Record<'m>) -> Result<(&'m [u16], Place), OperatorError> {
     let (memory, _) = weights(record)?;
-    let halves: &[f16] = record.constant(1)?;
+    let halves: &[f16] = record.constant_weights(1)?;
     let bits = <[u16]>::ref_from_bytes(halves.as_bytes());
     match bits {
         Ok(bits) if bits.len() == memory.len() => Ok((bits, memory.place)),
@@ -156,7 +156,7 @@ pub(super) fn int8_weights<'m>(
     match arithmetic {
         Arithmetic::I4 => Ok((&[], Some(packed(record, channels_last)?))),
         Arithmetic::Tiled => Ok((&[], None)),
-        _ => Ok((record.constant(1)?, None)),
+        _ => Ok((record.constant_weights(1)?, None)),
     }
 }
 
@@ -170,7 +170,7 @@ pub(super) fn float_weights<'m>(
     match arithmetic {
         Arithmetic::F16 => Ok((&[], Some(halved(record)?))),
         Arithmetic::TiledF32 | Arithmetic::TiledF16 => Ok((&[], None)),
-        _ => Ok((record.constant(1)?, None)),
+        _ => Ok((record.constant_weights(1)?, None)),
     }
 }
 
