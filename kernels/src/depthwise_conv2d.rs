@@ -283,6 +283,17 @@ pub(crate) fn portable_f32(
     x: &[f32],
     y: &mut [f32],
 ) -> Result<(), Mismatch> {
+    definition_f32(F32, p, x, y)
+}
+
+/// [`portable_f32`], with products and sums that are rounded as `arithmetic` says.
+#[inline(always)]
+fn definition_f32(
+    arithmetic: impl Multiply<X = f32, W = f32, Acc = f32>,
+    p: &DepthwiseConv2dF32<'_>,
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
     let DepthwiseConv2dF32 { input, output, kernel, window, .. } = *p;
     let [.., channels] = output;
     if p.bias.len() != channels {
@@ -290,7 +301,7 @@ pub(crate) fn portable_f32(
     }
     let g = Geometry { input, output, kernel, window };
     let finish = Biased { bias: p.bias, activation: p.activation };
-    depthwise::<_, _, true>(F32, &g, Some(0.0), x, p.weights, y, &finish)
+    depthwise::<_, _, true>(arithmetic, &g, Some(0.0), x, p.weights, y, &finish)
 }
 
 /// A depthwise convolution of f32 activations, quantized on the fly, with int8 weights.
@@ -422,7 +433,9 @@ pub(crate) mod tests {
             let (mut y, mut expected) = (vec![1.0; len], vec![2.0; len]);
             prop_assert_eq!((kernels.depthwise_conv2d_f32)(&p, &x, &mut y), Ok(()));
             portable_f32(&p, &x, &mut expected).unwrap();
-            testing::same_floats(&y, &expected)
+            testing::same_or_fused(kernels.level, &y, &expected, |y| {
+                definition_f32(testing::Fused, &p, &x, y)
+            })
         });
     }
 

@@ -5,13 +5,16 @@
 
 pub(crate) mod shapes;
 
+use std::vec;
 use std::vec::Vec;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
+use crate::Mismatch;
 use crate::arch::Level;
 use crate::convolve::Geometry;
+use crate::depthwise::Multiply;
 use crate::hybrid::{Activations, HybridOutput};
 use crate::pool::ActivationRange;
 use crate::requantize::{Accumulate16, FixedScales, Output, Requantize, RequantizeWide};
@@ -157,6 +160,36 @@ pub(crate) fn same_floats(a: &[f32], b: &[f32]) -> Result<(), TestCaseError> {
         prop_assert!(same, "at {}: {:e} for {:e}", i, a, b);
     }
     Ok(())
+}
+
+/// f32 with products and sums that are rounded once.
+#[derive(Clone, Copy)]
+pub(crate) struct Fused;
+
+impl Multiply for Fused {
+    type X = f32;
+    type W = f32;
+    type Acc = f32;
+
+    fn multiply_add(self, acc: f32, x: f32, w: f32) -> f32 {
+        x.mul_add(w, acc)
+    }
+}
+
+/// That a level's outputs are the definition's, `expected`; or, of levels that fuse, what `fused` makes of
+/// memory of the same length.
+pub(crate) fn same_or_fused(
+    level: Level,
+    y: &[f32],
+    expected: &[f32],
+    fused: impl FnOnce(&mut [f32]) -> Result<(), Mismatch>,
+) -> Result<(), TestCaseError> {
+    if !level.fuses() || same_floats(y, expected).is_ok() {
+        return same_floats(y, expected);
+    }
+    let mut expected = vec![2.0; y.len()];
+    fused(&mut expected).unwrap();
+    same_floats(y, &expected)
 }
 
 /// `q − zero_point` for each value.

@@ -24,6 +24,7 @@ use crate::Mismatch;
 use crate::arch;
 use crate::conv2d::Conv2dF32;
 use crate::convolve::{Geometry, Plan};
+use crate::depthwise::{F32, Multiply};
 use crate::tiles::OUTPUTS;
 use crate::window::Window;
 
@@ -139,6 +140,17 @@ pub(crate) fn portable<W: Weight>(
     x: &[f32],
     y: &mut [f32],
 ) -> Result<(), Mismatch> {
+    definition(F32, p, x, y)
+}
+
+/// [`portable`], with products and sums that are rounded as `arithmetic` says.
+#[inline(always)]
+fn definition<W: Weight>(
+    arithmetic: impl Multiply<X = f32, W = f32, Acc = f32>,
+    p: &TiledF32<'_, W>,
+    x: &[f32],
+    y: &mut [f32],
+) -> Result<(), Mismatch> {
     let plan = p.plan()?;
     let [_, height, width, channels] = p.layer.output;
     let (image, out) = plan.volumes(x.len(), y.len())?;
@@ -148,7 +160,7 @@ pub(crate) fn portable<W: Weight>(
         let pixels = (0..height).flat_map(|out_y| (0..width).map(move |out_x| [out_y, out_x]));
         for (y, position) in y.chunks_exact_mut(channels.max(1)).zip(pixels) {
             for (block, y) in y.chunks_mut(OUTPUTS).enumerate() {
-                let accs = sums(p, &plan, block, x, position)?;
+                let accs = sums(arithmetic, p, &plan, block, x, position)?;
                 let bias = p.layer.bias.get(block * OUTPUTS..).ok_or(Mismatch)?;
                 for ((y, acc), bias) in y.iter_mut().zip(accs).zip(bias) {
                     *y = p.layer.activation.clamp(acc + bias);
@@ -161,6 +173,7 @@ pub(crate) fn portable<W: Weight>(
 
 /// The sums of a block of outputs at one position of the image `x`.
 fn sums<W: Weight>(
+    arithmetic: impl Multiply<X = f32, W = f32, Acc = f32>,
     p: &TiledF32<'_, W>,
     plan: &Plan,
     block: usize,
@@ -177,7 +190,7 @@ fn sums<W: Weight>(
             for channel in 0..depth {
                 let x = run.map_or(Some(&0.0), |run| run.get(channel)).ok_or(Mismatch)?;
                 for (acc, w) in accs.iter_mut().zip(tiles.next().ok_or(Mismatch)?) {
-                    *acc += x * w.widen();
+                    *acc = arithmetic.multiply_add(*acc, *x, w.widen());
                 }
             }
         }
@@ -197,7 +210,7 @@ pub(crate) mod tests {
     use crate::conv2d::conv2d_f32;
     use crate::pool::ActivationRange;
     use crate::testing::shapes::convolution;
-    use crate::testing::{Values, check, same_floats};
+    use crate::testing::{Fused, Values, check, same_or_fused};
 
     /// A level's kernel.
     type Kernel<W> = fn(&TiledF32<'_, W>, &[f32], &mut [f32]) -> Result<(), Mismatch>;
@@ -205,18 +218,19 @@ pub(crate) mod tests {
     /// Holds a level's kernel for f32 against the definition.
     pub(crate) fn holds(kernels: &Kernels, cases: u32) {
         check(kernels.level, cases, (convolution(), any::<u64>()), |(g, seed)| {
-            tiled(kernels.conv2d_tiled_f32, Values::floats, g, seed)
+            tiled(kernels, kernels.conv2d_tiled_f32, Values::floats, g, seed)
         });
     }
 
     /// Holds a level's kernel for f16 against the definition.
     pub(crate) fn holds_f16(kernels: &Kernels, cases: u32) {
         check(kernels.level, cases, (convolution(), any::<u64>()), |(g, seed)| {
-            tiled(kernels.conv2d_tiled_f16, Values::halves, g, seed)
+            tiled(kernels, kernels.conv2d_tiled_f16, Values::halves, g, seed)
         });
     }
 
     fn tiled<W: Weight>(
+        kernels: &Kernels,
         kernel: Kernel<W>,
         weights: impl Fn(&mut Values, usize) -> Vec<W>,
         g: Geometry,
@@ -244,7 +258,9 @@ pub(crate) mod tests {
         let (mut y, mut expected) = (vec![1.0; len], vec![2.0; len]);
         prop_assert_eq!(kernel(&TiledF32 { tiles: &tiles, layer }, &x, &mut y), Ok(()));
         conv2d_f32(&Conv2dF32 { weights: &weights, ..layer }, &x, &mut expected).unwrap();
-        same_floats(&y, &expected)
+        same_or_fused(kernels.level, &y, &expected, |y| {
+            definition(Fused, &TiledF32 { tiles: &tiles, layer }, &x, y)
+        })
     }
 
     proptest! {
@@ -259,6 +275,30 @@ pub(crate) mod tests {
                 let (row, column) = (i / (depth * 16) * 16 + i % 16, i / 16 % depth);
                 prop_assert_eq!(w, if row < outputs { weights[row * depth + column] } else { 0.0 });
             }
+        }
+    }
+
+    /// `(1 + ε)² − (1 + 2ε)` is `ε²`, unless the square is rounded.
+    #[test]
+    fn products_are_rounded_with_their_sums_where_the_level_says() {
+        let e = f32::EPSILON;
+        let layer = Conv2dF32 {
+            input: [1, 1, 1, 2],
+            output: [1, 1, 1, 1],
+            kernel: [1, 1],
+            window: Window::UNIT,
+            weights: &[],
+            bias: &[0.0],
+            activation: ActivationRange { min: -1.0, max: 1.0 },
+        };
+        let mut tiles = [0.0_f32; 32];
+        pack(&[1.0, 1.0 + e], 2, &mut tiles).unwrap();
+        for kernels in arch::available() {
+            let mut y = [1.0];
+            let p = TiledF32 { tiles: &tiles, layer };
+            (kernels.conv2d_tiled_f32)(&p, &[-(1.0 + 2.0 * e), 1.0 + e], &mut y).unwrap();
+            let expected = if kernels.level.fuses() { e * e } else { 0.0 };
+            assert_eq!(y, [expected], "{:?}", kernels.level);
         }
     }
 

@@ -2,6 +2,7 @@
 //! table of `docs/benchmarks/sizes.md`.
 
 use systole_converter::{Names, Options, convert_file};
+use systole_kernels::lstm::GATES;
 use systole_tests::{repository, shared};
 
 /// Bytes beside weights and biases: per output channel, per operator and tensor, and in all.
@@ -35,6 +36,9 @@ fn budget(bytes: &[u8]) -> Budget {
         let scaled = ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"];
         if let (true, Some(&y)) = (scaled.contains(&node.op.name()), node.outputs.first()) {
             budget.channels += graph[y].shape.last().copied().unwrap_or(1);
+        }
+        if let ("UNIDIRECTIONAL_SEQUENCE_LSTM", Some(&y)) = (node.op.name(), node.outputs.first()) {
+            budget.channels += GATES * graph[y].shape.last().copied().unwrap_or(1);
         }
     }
     named.sort_unstable();

@@ -138,7 +138,7 @@ impl Layer<'_> {
                 return run.sums::<I::Half>(p, channels - I::Half::LANES, y);
             }
             for channel in channel..channels {
-                run.sums::<f32>(p, channel, y);
+                run.sums::<I::One>(p, channel, y);
             }
         }
     }
@@ -195,7 +195,7 @@ impl Layer<'_> {
                     channel += I::Half::LANES;
                 }
                 for channel in channel..channels {
-                    sums::<f32, 1>(p, taps, channel, y);
+                    sums::<I::One, 1>(p, taps, channel, y);
                 }
             }
         }
@@ -222,8 +222,8 @@ unsafe fn sums<V: Vector, const N: usize>(
         for tap in taps {
             let x = tap.x.add(channel & tap.mask);
             for (n, sum) in sums.iter_mut().enumerate() {
-                let x = V::load(x.add(n * V::LANES));
-                *sum = sum.add(x.mul(V::load(w.add(n * V::LANES))));
+                let (x, w) = (x.add(n * V::LANES), w.add(n * V::LANES));
+                *sum = sum.multiply_add(V::load(x), V::load(w));
             }
             w = w.wrapping_add(channels);
         }
@@ -278,7 +278,7 @@ impl Nine<'_> {
                 for (tap, weight) in weights.iter().enumerate() {
                     let x = x.add(tap / 3 * row + tap % 3 * column);
                     for (n, sum) in sums.iter_mut().enumerate() {
-                        *sum = sum.add(V::load(x.add(n * step)).mul(*weight));
+                        *sum = sum.multiply_add(V::load(x.add(n * step)), *weight);
                     }
                 }
                 for (n, sum) in sums.into_iter().enumerate() {
@@ -291,7 +291,7 @@ impl Nine<'_> {
                 let mut sum = V::splat(0.0);
                 for (tap, weight) in weights.iter().enumerate() {
                     let x = x.add(tap / 3 * row + tap % 3 * column);
-                    sum = sum.add(V::load(x).mul(*weight));
+                    sum = sum.multiply_add(V::load(x), *weight);
                 }
                 sum.add(bias).clamp(min, max).store(y);
             }

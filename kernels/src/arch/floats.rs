@@ -2,13 +2,14 @@
 //! [`super::depthwise_f32`] are, compiled for it.
 
 /// Makes a type an instruction set with vectors of f32, and its kernels functions: its name, its
-/// vectors, how many sums its registers hold, and its features. What the functions are called by has
+/// vectors from the widest to one f32, how many sums its registers hold, and its features. What the functions are called by has
 /// to have seen the features.
 macro_rules! float_kernels {
-    ($isa:ident: $v:ty, $half:ty, $sums:literal, $features:literal) => {
+    ($isa:ident: $v:ty, $half:ty, $one:ty, $sums:literal, $features:literal) => {
         impl $crate::arch::tiled_f32::Isa for $isa {
             type V = $v;
             type Half = $half;
+            type One = $one;
             const SUMS: usize = $sums;
 
             #[inline(always)]

@@ -6,7 +6,7 @@
 pub enum Level {
     /// Whatever the compiler makes of the definitions.
     Portable,
-    /// x86-64 with AVX2 and conversions of float16.
+    /// x86-64 with AVX2, FMA and conversions of float16.
     Avx2,
     /// x86-64 with AVX2 and dot products of bytes in 256 bits.
     AvxVnni,
@@ -47,6 +47,14 @@ impl Level {
             Self::NeonI8mm => "neon_i8mm",
             Self::Simd128 => "simd128",
         }
+    }
+
+    /// Whether kernels for f32 round a product and the sum that it is added to once, as IEEE 754's
+    /// fusedMultiplyAdd, where the definitions round each: in convolutions, depthwise ones, and fully
+    /// connected layers. Their order is the same, so that all levels that do have the same bits. Layers
+    /// that a level leaves to the definition are as there.
+    pub const fn fuses(self) -> bool {
+        !matches!(self, Self::Portable | Self::Simd128)
     }
 
     /// The level with this name.

@@ -5,7 +5,7 @@
 //! activation × tile to 16 sums. It departs from that in three ways:
 //!
 //! 1. Several rows are taken at once, so that a tile is loaded once for all of them, and enough sums
-//!    are in the making that none waits for another: an addition takes 3 or 4 cycles.
+//!    are in the making that none waits for another: a sum takes 3 or 4 cycles.
 //! 2. Where there are fewer rows than that, several blocks are taken at once.
 //! 3. Blocks go outside, rows inside: the tiles of a block stay in the first cache.
 //!
@@ -19,8 +19,8 @@
 //!                       └────────────┴────────────┘
 //! ```
 //!
-//! Products and sums are rounded each, in the order of the weights, as the definition says; so a
-//! multiplication and an addition take the place of one instruction that does both.
+//! Sums run in the order of the weights, as the definition's do. A product and a sum are rounded together
+//! where the level has an instruction that does both, [`Level::fuses`](super::Level::fuses), else each.
 
 use super::output::lanes;
 use super::vector::{Vector, Weight};
@@ -99,10 +99,13 @@ pub(super) trait Isa {
     /// The widest vector.
     type V: Vector;
 
-    /// A narrower one, for what is left; `f32` where there is none.
+    /// A narrower one, for what is left; that of one where there is none.
     type Half: Vector;
 
-    /// Vectors of sums that registers can hold, beside a row of weights, an activation and a product.
+    /// A vector of one.
+    type One: Vector;
+
+    /// Vectors of sums that registers can hold, beside a row of weights and an activation.
     const SUMS: usize;
 
     /// [`products`], compiled for the instructions.
@@ -341,7 +344,7 @@ pub(super) unsafe fn products<
                             for (r, sums) in sums.iter_mut().enumerate() {
                                 let x = V::splat(*x.add(r * stride + k));
                                 for (sum, weight) in sums[b].iter_mut().zip(weights) {
-                                    *sum = sum.add(x.mul(weight));
+                                    *sum = sum.multiply_add(x, weight);
                                 }
                             }
                         }

@@ -1,7 +1,7 @@
 //! Vectors of f32, which kernels for floats are written over.
 
 /// As many f32 as the processor takes at once. Each operation is that of IEEE 754 in every lane,
-/// rounded to nearest: a product and a sum are rounded each, never together.
+/// rounded to nearest.
 ///
 /// # Safety
 ///
@@ -22,7 +22,9 @@ pub(super) trait Vector: Copy {
 
     unsafe fn add(self, other: Self) -> Self;
 
-    unsafe fn mul(self, other: Self) -> Self;
+    /// `self + x·w`, rounded once where the level has an instruction for it, else twice: see
+    /// [`Level::fuses`](super::Level::fuses).
+    unsafe fn multiply_add(self, x: Self, w: Self) -> Self;
 
     /// [`ActivationRange::clamp`](crate::pool::ActivationRange::clamp): NaN stays.
     unsafe fn clamp(self, min: Self, max: Self) -> Self;
@@ -54,7 +56,7 @@ impl Weight for u16 {
     }
 }
 
-/// One f32: for what is left where there is no vector.
+/// One f32: for what is left where there is no vector, on levels that round products and sums each.
 impl Vector for f32 {
     const LANES: usize = 1;
 
@@ -87,8 +89,8 @@ impl Vector for f32 {
     }
 
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        self * other
+    unsafe fn multiply_add(self, x: Self, w: Self) -> Self {
+        self + x * w
     }
 
     #[inline(always)]

@@ -46,7 +46,9 @@ static KERNELS: Kernels = Kernels {
 
 /// The table, if this processor has the instructions.
 pub(super) fn kernels() -> Option<&'static Kernels> {
-    let detected = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c");
+    let detected = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
     detected.then_some(&KERNELS)
 }
 

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::arch::avx2::float::F32x8;
+use crate::arch::avx2::float::{F32x1, F32x8};
 use crate::arch::floats::float_kernels;
 use crate::arch::vector::Vector;
 
@@ -10,7 +10,7 @@ use crate::arch::vector::Vector;
 pub(super) struct Avx512;
 
 // 24 of 32 registers hold sums; 4 blocks of weights and an activation take another 5.
-float_kernels!(Avx512: F32x16, F32x8, 24, "avx512f,avx512vl,avx2,f16c");
+float_kernels!(Avx512: F32x16, F32x8, F32x1, 24, "avx512f,avx512vl,avx2,fma,f16c");
 
 /// 512 bits.
 #[derive(Clone, Copy)]
@@ -50,9 +50,9 @@ impl Vector for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
+    unsafe fn multiply_add(self, x: Self, w: Self) -> Self {
         // SAFETY: as the caller says.
-        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+        Self(unsafe { _mm512_fmadd_ps(x.0, w.0, self.0) })
     }
 
     #[inline(always)]

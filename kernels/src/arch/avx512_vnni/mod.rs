@@ -43,6 +43,7 @@ static KERNELS: Kernels = Kernels {
 /// The table, if this processor has the instructions.
 pub(super) fn kernels() -> Option<&'static Kernels> {
     let detected = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c")
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")

@@ -9,7 +9,7 @@ use crate::arch::vector::Vector;
 pub(super) struct Floats;
 
 // 12 sums, 2 weights, an activation and a product: the 16 registers of processors with SSE.
-float_kernels!(Floats: F32x4, f32, 12, "simd128");
+float_kernels!(Floats: F32x4, f32, f32, 12, "simd128");
 
 /// 128 bits.
 #[derive(Clone, Copy)]
@@ -54,8 +54,8 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        Self(f32x4_mul(self.0, other.0))
+    unsafe fn multiply_add(self, x: Self, w: Self) -> Self {
+        Self(f32x4_add(self.0, f32x4_mul(x.0, w.0)))
     }
 
     #[inline(always)]
