@@ -25,7 +25,7 @@ pub struct Port {
     /// The board's feature.
     pub feature: &'static str,
     /// The processor, or one that programs are built for in the same way.
-    target: &'static Target,
+    pub target: &'static Target,
     /// Where it runs here; `None` for real hardware.
     board: Option<&'static Board>,
 }

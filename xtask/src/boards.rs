@@ -6,8 +6,8 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::{
-    applications,
-    error::{Result, failed},
+    applications::{self, Port},
+    error::{Error, Result, failed},
     firmware::Opt,
     jobs::{self, Job},
     kernels,
@@ -37,61 +37,97 @@ pub struct Arguments {
 const FEW: usize = 1;
 const MORE: usize = 3;
 
+/// Something that has to hold on a board.
+enum Check {
+    /// A model gives the golden outputs.
+    Model(Job),
+    /// The processor's kernels equal the portable ones.
+    Kernels(&'static Target),
+    /// Applications are clean, and end well.
+    Applications(Port),
+}
+
+/// How many checks were good, were skipped, and failed.
+type Counts = [usize; 3];
+const GOOD: Counts = [1, 0, 0];
+const SKIPPED: Counts = [0, 1, 0];
+const FAILED: Counts = [0, 0, 1];
+
 /// The command.
 pub fn command(arguments: &Arguments) -> Result<String> {
-    let jobs = match arguments {
-        Arguments { applications: true, .. } | Arguments { kernels: true, .. } => Vec::new(),
-        Arguments { all: true, .. } => every(),
-        _ => subset(),
+    let &Arguments { all, applications, kernels, jobs } = arguments;
+    let models = match (applications || kernels, all) {
+        (true, _) => Vec::new(),
+        (false, true) => every(),
+        (false, false) => subset(),
     };
+    let processors = kernels::processors(all).filter(|_| !applications).map(Check::Kernels);
+    let ports = applications::ports(all).into_iter().filter(|_| !kernels);
+    let mut checks: Vec<Check> = models.into_iter().map(Check::Model).collect();
+    checks.extend(processors);
+    checks.extend(ports.map(Check::Applications));
     let start = Instant::now();
-    let results = jobs::run_all(&jobs, arguments.jobs, |job, result| match result {
-        None => println!("skipped  {}: no folder ../shared with its files", job.name()),
-        Some(Ok(measured)) => match jobs::check(measured) {
-            Ok(()) => println!("golden   {} ({})", job.name(), measured.board),
-            Err(problem) => println!("FAILED   {}: {problem}", job.name()),
-        },
-        Some(Err(problem)) => println!("FAILED   {}: {problem}", job.name()),
-    });
-    let (mut good, mut skipped, mut bad) = (0, 0, 0);
-    for result in &results {
-        match result {
-            None => skipped += 1,
-            Some(Ok(measured)) if jobs::check(measured).is_ok() => good += 1,
-            Some(_) => bad += 1,
-        }
-    }
-    let processors = kernels::processors(arguments.all);
-    for target in processors.filter(|_| !arguments.applications) {
-        match kernels::check(target) {
-            Ok(cases) => {
-                println!("equal    kernels on {}: {cases}", target.name);
-                good += 1;
-            }
-            Err(problem) => {
-                println!("FAILED   kernels on {}: {problem}", target.name);
-                bad += 1;
-            }
-        }
-    }
-    let ports = applications::ports(arguments.all);
-    for port in ports.into_iter().filter(|_| !arguments.kernels) {
-        match port.check() {
-            Ok(applications) => {
-                for application in applications {
-                    println!("clean    {}, {application}", port.feature);
-                    good += 1;
-                }
-            }
-            Err(problem) => {
-                println!("FAILED   {}: {problem}", port.feature);
-                bad += 1;
-            }
-        }
-    }
+    let counts = jobs::run_all(&checks, jobs, Check::folder, Check::run);
+    let sum = |i: usize| counts.iter().map(|counts| counts[i]).sum::<usize>();
+    let (good, skipped, bad) = (sum(0), sum(1), sum(2));
     let seconds = start.elapsed().as_secs();
     let summary = format!("{good} good, {skipped} skipped, {bad} failed in {seconds} s\n");
     if bad == 0 { Ok(summary) } else { Err(failed!("{}", summary.trim_end())) }
+}
+
+impl Check {
+    /// Where its programs are built.
+    fn folder(&self) -> &'static str {
+        match self {
+            Self::Model(job) => job.target.folder,
+            Self::Kernels(target) => target.folder,
+            Self::Applications(port) => port.target.folder,
+        }
+    }
+
+    /// Checks, and says what came of it.
+    fn run(&self) -> Counts {
+        match self {
+            Self::Model(job) => match job.run() {
+                None => {
+                    println!("skipped  {}: no folder ../shared with its files", job.name());
+                    SKIPPED
+                }
+                Some(measured) => {
+                    let checked = measured
+                        .and_then(|measured| jobs::check(&measured).map(|()| measured.board));
+                    match checked {
+                        Ok(board) => {
+                            println!("golden   {} ({board})", job.name());
+                            GOOD
+                        }
+                        Err(problem) => failure(&job.name(), &problem),
+                    }
+                }
+            },
+            Self::Kernels(target) => match kernels::check(target) {
+                Ok(cases) => {
+                    println!("equal    kernels on {}: {cases}", target.name);
+                    GOOD
+                }
+                Err(problem) => failure(&format!("kernels on {}", target.name), &problem),
+            },
+            Self::Applications(port) => match port.check() {
+                Ok(applications) => {
+                    for application in &applications {
+                        println!("clean    {}, {application}", port.feature);
+                    }
+                    GOOD.map(|count| count * applications.len())
+                }
+                Err(problem) => failure(port.feature, &problem),
+            },
+        }
+    }
+}
+
+fn failure(what: &str, problem: &Error) -> Counts {
+    println!("FAILED   {what}: {problem}");
+    FAILED
 }
 
 /// Where large models run, in the order of [`MODELS`], if not everywhere. Each further processor costs

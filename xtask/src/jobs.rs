@@ -64,39 +64,40 @@ pub fn check(measured: &Measurement) -> Result<()> {
     }
 }
 
-/// Runs all jobs, at most `threads` at a time and those built in the same folder one after the
-/// other. `done` is called after each; results are in the jobs' order.
-pub fn run_all(
-    jobs: &[Job],
+/// Runs all items, at most `threads` at a time, and those whose programs are built in the same folder,
+/// which `folder` says, one after the other. Results are in the items' order.
+pub fn run_all<T: Sync, R: Send>(
+    items: &[T],
     threads: usize,
-    done: impl Fn(&Job, &Option<Result<Measurement>>) + Sync,
-) -> Vec<Option<Result<Measurement>>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (index, job) in jobs.iter().enumerate() {
-        match groups.iter_mut().find(|group| jobs[group[0]].target.folder == job.target.folder) {
-            Some(group) => group.push(index),
-            None => groups.push(vec![index]),
+    folder: impl Fn(&T) -> &'static str,
+    run: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let folder = folder(item);
+        match groups.iter_mut().find(|(name, _)| *name == folder) {
+            Some((_, group)) => group.push(index),
+            None => groups.push((folder, vec![index])),
         }
     }
     let waiting = Mutex::new(groups.into_iter());
-    let results: Vec<Mutex<Option<Result<Measurement>>>> =
-        jobs.iter().map(|_| Mutex::new(None)).collect();
+    let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
                 loop {
                     let group = waiting.lock().ok().and_then(|mut groups| groups.next());
-                    let Some(group) = group else { break };
+                    let Some((_, group)) = group else { break };
                     for index in group {
-                        let result = jobs[index].run();
-                        done(&jobs[index], &result);
+                        let result = run(&items[index]);
                         if let Ok(mut place) = results[index].lock() {
-                            *place = result;
+                            *place = Some(result);
                         }
                     }
                 }
             });
         }
     });
-    results.into_iter().map(|result| result.into_inner().ok().flatten()).collect()
+    // Where an item panics, so does the scope above.
+    results.into_iter().filter_map(|result| result.into_inner().ok().flatten()).collect()
 }

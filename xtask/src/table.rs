@@ -118,11 +118,18 @@ fn measure_all(models: &[Known], targets: &[&'static Target], threads: usize) ->
             }
         }
     }
-    let results = jobs::run_all(&list, threads, |job, result| match result {
-        Some(Ok(measured)) => eprintln!("{}: {} instructions", job.name(), measured.instructions),
-        Some(Err(problem)) => eprintln!("{}: {problem}", job.name()),
-        None => eprintln!("{}: its files are missing", job.name()),
-    });
+    let run = |job: &Job| {
+        let result = job.run();
+        match &result {
+            Some(Ok(measured)) => {
+                eprintln!("{}: {} instructions", job.name(), measured.instructions);
+            }
+            Some(Err(problem)) => eprintln!("{}: {problem}", job.name()),
+            None => eprintln!("{}: its files are missing", job.name()),
+        }
+        result
+    };
+    let results = jobs::run_all(&list, threads, |job| job.target.folder, run);
     let mut rows = Vec::new();
     for (job, result) in list.iter().zip(results) {
         let measured = result.ok_or_else(|| {
