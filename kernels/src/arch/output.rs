@@ -23,6 +23,11 @@ pub(super) struct OutputStage<'a> {
     /// Products of a sum, and the largest bias.
     products: u64,
     bias: u32,
+    /// The least and the largest shift of all channels' scales, where these are fixed-point numbers in their
+    /// range, as those of valid files are.
+    pub shifts: Option<[i8; 2]>,
+    /// Whether scales are in their ranges, as those of valid files are.
+    pub ordinary: bool,
 }
 
 /// The largest product of an activation, as `x + 128`, and a weight with its zero point, and that of
@@ -36,7 +41,22 @@ impl<'a> OutputStage<'a> {
         let channels = bias.len();
         let products = products as u64;
         let bias = bias.iter().fold(0, |most, bias| bias.unsigned_abs().max(most));
-        let stage = Self { requantize, output, channels, small: false, products, bias };
+        let (shifts, ordinary) = match requantize {
+            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
+                let [least, most] = extremes(s.shift);
+                let all = s.multiplier.len() == s.shift.len() && one_each(s.shift, channels);
+                let valid = all && -31 <= least && least <= most && most < 31;
+                (valid.then_some([least, most]), valid)
+            }
+            Requantize::Float32(s) => {
+                (None, one_each(s, channels) && s.iter().all(|s| s.is_finite()))
+            }
+            Requantize::Float64(s) => {
+                (None, one_each(s, channels) && s.iter().all(|s| s.is_finite()))
+            }
+        };
+        let small = false;
+        let stage = Self { requantize, output, channels, small, products, bias, shifts, ordinary };
         Self { small: stage.bound(PRODUCT) < 1 << 30, ..stage }
     }
 
@@ -55,30 +75,10 @@ impl<'a> OutputStage<'a> {
             && byte.contains(&self.output.activation_max)
     }
 
-    /// Whether the scales of these channels are as almost all are: below 1/2.
+    /// Whether all scales are as almost all are: below 1/2.
     #[inline(always)]
-    pub fn below_half(&self, channel: usize, count: usize) -> bool {
-        match self.requantize {
-            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
-                let [_, most] = extremes(part(s.shift, channel, count));
-                most < 0
-            }
-            Requantize::Float32(_) | Requantize::Float64(_) => true,
-        }
-    }
-
-    /// The least and the largest shift of these channels' scales, if these are fixed-point numbers in
-    /// their range, as those of valid files are.
-    #[inline(always)]
-    pub fn shifts(&self, channel: usize, count: usize) -> Option<[i8; 2]> {
-        match self.requantize {
-            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
-                let shifts = extremes(part(s.shift, channel, count));
-                let [least, most] = shifts;
-                (-31 <= least && least <= most && most < 31).then_some(shifts)
-            }
-            Requantize::Float32(_) | Requantize::Float64(_) => None,
-        }
+    pub fn below_half(&self) -> bool {
+        self.ordinary && self.shifts.is_none_or(|[_, most]| most < 0)
     }
 
     /// Whether what is below zero becomes the minimum.
@@ -86,18 +86,6 @@ impl<'a> OutputStage<'a> {
     #[inline(always)]
     pub fn is_relu(&self) -> bool {
         self.output.output_offset <= self.output.activation_min
-    }
-
-    /// Whether the scales of these channels are in their ranges, as those of valid files are.
-    #[inline(always)]
-    pub fn ordinary(&self, channel: usize, count: usize) -> bool {
-        match self.requantize {
-            Requantize::Double(_) | Requantize::DoubleUp(_) | Requantize::Single(_) => {
-                self.shifts(channel, count).is_some()
-            }
-            Requantize::Float32(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
-            Requantize::Float64(s) => part(s, channel, count).iter().all(|s| s.is_finite()),
-        }
     }
 
     /// The definition, of one position: for scales that are not ordinary.
@@ -110,18 +98,16 @@ impl<'a> OutputStage<'a> {
     }
 }
 
-/// The least and the largest shift, as vectors: without a branch for each.
+/// Whether there is a value for each channel, or one for all.
+fn one_each<T>(all: &[T], channels: usize) -> bool {
+    all.len() == 1 || all.len() == channels
+}
+
+/// The least and the largest shift.
 #[inline(always)]
 fn extremes(shifts: &[i8]) -> [i8; 2] {
-    let (chunks, rest) = shifts.as_chunks::<32>();
-    let (mut least, mut most) = ([i8::MAX; 32], [i8::MIN; 32]);
-    for chunk in chunks {
-        for ((least, most), &shift) in least.iter_mut().zip(&mut most).zip(chunk) {
-            (*least, *most) = (shift.min(*least), shift.max(*most));
-        }
-    }
-    let least = rest.iter().chain(&least).fold(i8::MAX, |least, &shift| least.min(shift));
-    [least, rest.iter().chain(&most).fold(i8::MIN, |most, &shift| most.max(shift))]
+    let least = shifts.iter().fold(i8::MAX, |least, &shift| least.min(shift));
+    [least, shifts.iter().fold(i8::MIN, |most, &shift| most.max(shift))]
 }
 
 /// The elements of `count` channels from `channel` on; the only one where one serves all.
@@ -177,7 +163,7 @@ impl SumI8<'_> {
         let ordinary = left_shifts.contains(&self.scales.left_shift)
             && [&self.scales.a, &self.scales.b].into_iter().all(headroom)
             && stage.fits()
-            && stage.ordinary(0, 1);
+            && stage.ordinary;
         (whole && ordinary).then_some(stage)
     }
 }

@@ -31,8 +31,7 @@ pub(in crate::arch) fn sum_i8(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     // The sum of two numbers of 28 bits has 29.
-    let stage =
-        p.whole(walk, &operands, y.len(), LEFT_SHIFTS).filter(|stage| stage.below_half(0, 1));
+    let stage = p.whole(walk, &operands, y.len(), LEFT_SHIFTS).filter(|stage| stage.below_half());
     if stage.is_none() {
         return crate::arch::sum_i8(p, walk, operands, y);
     }

@@ -116,7 +116,7 @@ impl Block {
     /// Those of `count` channels from `channel` on, at most [`BLOCK`].
     #[target_feature(enable = "avx2")]
     pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) -> Self {
-        let rounding = rounding(stage, channel, count);
+        let rounding = rounding(stage);
         let used = match order {
             Order::Natural => count.div_ceil(8),
             Order::Packed(_) => 4,
@@ -203,7 +203,7 @@ impl Block {
 
 /// Which of the constants serves these channels.
 #[inline(always)]
-fn rounding(stage: &OutputStage<'_>, channel: usize, count: usize) -> Option<u8> {
+fn rounding(stage: &OutputStage<'_>) -> Option<u8> {
     let (any, below) = match stage.requantize {
         // What is negative becomes the minimum, however it is rounded.
         Requantize::Double(_) if stage.is_relu() => {
@@ -212,10 +212,10 @@ fn rounding(stage: &OutputStage<'_>, channel: usize, count: usize) -> Option<u8>
         Requantize::Double(_) => (DOUBLE_ANY, stage.small.then_some(DOUBLE)),
         Requantize::DoubleUp(_) => (DOUBLE_UP_ANY, stage.small.then_some(DOUBLE_UP)),
         Requantize::Single(_) => (SINGLE_ANY, Some(SINGLE)),
-        Requantize::Float32(_) => return stage.ordinary(channel, count).then_some(FLOAT32),
-        Requantize::Float64(_) => return stage.ordinary(channel, count).then_some(FLOAT64),
+        Requantize::Float32(_) => return stage.ordinary.then_some(FLOAT32),
+        Requantize::Float64(_) => return stage.ordinary.then_some(FLOAT64),
     };
-    let [_, most] = stage.shifts(channel, count)?;
+    let [_, most] = stage.shifts?;
     Some(below.filter(|_| most < 0).unwrap_or(any))
 }
 

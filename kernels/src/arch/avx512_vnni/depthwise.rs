@@ -8,6 +8,9 @@
 //! 3. does so once for each column of the image, since the windows of neighbouring positions share
 //!    columns: a 3×3 window at stride 1 has one that is new.
 //!
+//! Of a kernel of one row four columns of taps are brought together instead, as if each column of the
+//! image had those on its right below it.
+//!
 //! Four vectors of 64 bytes, a row each, become four of 16 dwords, a channel each:
 //!
 //! ```text
@@ -21,10 +24,13 @@
 //! [`Order::Interleaved`], which packing undoes. Rows of taps behind the last have zero weights.
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 use super::depthwise_narrow::NARROW;
-use super::requantize::{Block, Order};
+use super::requantize::{Block, Order, dwords};
 use crate::Mismatch;
+use crate::arch::avx_vnni::{Bytes, Dpbusd};
+use crate::arch::avx2;
 use crate::arch::output::{BLOCK, OutputStage};
 use crate::convolve::volume;
 use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
@@ -46,15 +52,50 @@ const TALL_BAND: usize = 8;
 /// The activations, or weights, of a column of taps: of 64 channels four each.
 type Column = [__m512i; 4];
 
+/// Columns of the image, of which as many as a part needs have been written, for each group of rows.
+type Band<const G: usize, const B: usize> = [[MaybeUninit<Column>; B]; G];
+
 pub(super) fn depthwise_conv2d_i8(
     p: &DepthwiseConv2dI8<'_>,
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    if p.weights_zero_point != 0 || !any::<false>(p, x, y)? {
-        return depthwise_conv2d::portable(p, x, y);
+    // SAFETY: the table that this function is reached through is given out where the processor has
+    // the instructions.
+    if p.weights_zero_point == 0
+        && ((few(p) && unsafe { halves(p, x, y) }?) || any::<false>(p, x, y)?)
+    {
+        return Ok(());
     }
-    Ok(())
+    depthwise_conv2d::portable(p, x, y)
+}
+
+/// Whether the channels are about as many as half a vector has, or an eighth, and the kernel has rows.
+fn few(p: &DepthwiseConv2dI8<'_>) -> bool {
+    let [.., channels] = p.output;
+    matches!(channels, 0..=8 | 17..=32) && p.kernel[0] > 1 && p.as_row().is_none()
+}
+
+/// The kernel of AVX-VNNI, whose vectors have 32 channels or several positions of fewer.
+///
+/// # Safety
+///
+/// The processor has the level's instructions.
+#[target_feature(enable = "avx2,avx512f,avx512vl,avx512vnni")]
+unsafe fn halves(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<bool, Mismatch> {
+    // SAFETY: as the caller says.
+    unsafe { avx2::depthwise::depthwise_conv2d_i8::<Bytes<Evex>, 1>(p, x, y) }
+}
+
+/// The instruction of AVX-512, for 256 bits.
+struct Evex;
+
+impl Dpbusd for Evex {
+    #[inline(always)]
+    unsafe fn dpbusd(sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: as the caller says.
+        unsafe { _mm256_dpbusd_epi32(sum, x, w) }
+    }
 }
 
 pub(super) fn depthwise_conv2d_asymmetric_i8(
@@ -80,12 +121,20 @@ fn any<const Z: bool>(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Resu
     let stage = OutputStage::new(p.requantize, p.output_stage, p.bias, taps);
     let image = volume([input_h, input_w, channels])?;
     let out = volume([height, width, channels])?;
-    let reach = kernel_w.checked_mul(window.dilation_w).ok_or(Mismatch)?;
+    let flat = kernel_h == 1 && kernel_w > 1;
+    let (columns, step) = if flat {
+        (kernel_w.div_ceil(ROWS), window.dilation_w.saturating_mul(ROWS))
+    } else {
+        (kernel_w, window.dilation_w)
+    };
+    let tall = columns == 1 && kernel_h > ROWS;
+    // From the first column of a window to behind the last.
+    let reach = columns.saturating_sub(1).checked_mul(step).ok_or(Mismatch)?.saturating_add(1);
     if !stage.fits()
         || [kernel_h, kernel_w, window.stride_w].contains(&0)
-        || kernel_h > ROWS * if kernel_w == 1 { TALL } else { GROUPS }
-        || kernel_w > COLUMNS
-        || reach.max(window.stride_w) > TALL_BAND
+        || kernel_h > ROWS * if tall { TALL } else { GROUPS }
+        || columns > COLUMNS
+        || reach.max(window.stride_w) > if tall { TALL_BAND } else { BAND / 2 }
         || image.checked_mul(batches) != Some(x.len())
         || out.checked_mul(batches) != Some(y.len())
         || volume([kernel_h, kernel_w, channels])? != p.weights.len()
@@ -95,13 +144,14 @@ fn any<const Z: bool>(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Resu
     {
         return Ok(false);
     }
-    let layer = Layer { p, stage };
+    let layer = Layer { p, stage, flat, columns, step };
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
         let mut channel = 0;
         while channel < channels {
             // What is left of a block is cheaper in narrow ones.
             let left = channels - channel;
             let narrow = left <= BLOCK - NARROW
+                && !flat
                 && window.stride_w <= 2
                 && window.dilation_w == 1
                 && kernel_h <= ROWS
@@ -110,10 +160,11 @@ fn any<const Z: bool>(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Resu
             // SAFETY: the table that this function is reached through is given out where the
             // processor has the instructions.
             unsafe {
-                match (kernel_h.div_ceil(ROWS), kernel_w) {
+                match (kernel_h.div_ceil(ROWS), columns) {
                     _ if narrow => layer.narrow::<Z, 1, 3>(x, y, channel, count),
                     (1, 3) => layer.channels::<Z, 1, 3, BAND>(x, y, channel, count),
                     (1, 1) => layer.channels::<Z, 1, 1, BAND>(x, y, channel, count),
+                    (1, 2) => layer.channels::<Z, 1, 2, BAND>(x, y, channel, count),
                     (1, 5) => layer.channels::<Z, 1, 5, BAND>(x, y, channel, count),
                     (1, _) => layer.channels::<Z, 1, COLUMNS, BAND>(x, y, channel, count),
                     (_, 1) => layer.channels::<Z, TALL, 1, TALL_BAND>(x, y, channel, count),
@@ -131,6 +182,11 @@ fn any<const Z: bool>(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Resu
 pub(super) struct Layer<'a> {
     pub p: &'a DepthwiseConv2dI8<'a>,
     pub stage: OutputStage<'a>,
+    /// Whether four columns of taps, not four rows, are multiplied at once.
+    flat: bool,
+    /// Columns of taps that are multiplied one after the other, and columns of the image between them.
+    columns: usize,
+    step: usize,
 }
 
 /// Up to 64 neighbouring channels.
@@ -161,29 +217,33 @@ impl Layer<'_> {
         count: usize,
     ) {
         let DepthwiseConv2dI8 { input, output, kernel, window, .. } = *self.p;
-        let ([_, input_h, _, _], [_, _, width, channels], [kernel_h, kernel_w]) =
-            (input, output, kernel);
-        let block = &self.block::<G, C>(first, count);
-        let mut band = [[[_mm512_setzero_si512(); 4]; B]; G];
-        let mut acc = [[0; BLOCK]; B];
+        let ([_, input_h, _, _], [_, _, width, channels], [kernel_h, _]) = (input, output, kernel);
+        let block = &self.block::<Z, G, C>(first, count);
+        let mut band: Band<G, B> = [[MaybeUninit::uninit(); B]; G];
+        let mut acc = [MaybeUninit::uninit(); B];
         // As many positions as have their columns in a band.
-        let positions = (B - (kernel_w - 1) * window.dilation_w - 1) / window.stride_w + 1;
+        let reach = (self.columns - 1) * self.step;
+        let positions = (B - reach - 1) / window.stride_w + 1;
         for (out_y, y) in y.chunks_exact_mut(width * channels).enumerate() {
             let rows = window.rows(out_y, kernel_h, input_h);
             for (part, y) in y.chunks_mut(positions * channels).enumerate() {
                 let out_x = part * positions;
                 let wide = y.len() / channels;
-                let columns = (wide - 1) * window.stride_w + (kernel_w - 1) * window.dilation_w + 1;
+                let columns = (wide - 1) * window.stride_w + reach + 1;
                 self.columns(x, &rows, out_x * window.stride_w, columns, block, &mut band);
-                self.sums::<Z, G, C, B>(&band, block, &mut acc[..wide]);
-                block.scales.store(&self.stage, &acc[..wide], y, first, count);
+                let acc = self.sums::<Z, G, C, B>(&band, columns, block, &mut acc[..wide]);
+                block.scales.store(&self.stage, acc, y, first, count);
             }
         }
     }
 
     /// The weights, biases and scales of some channels.
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn block<const G: usize, const C: usize>(&self, first: usize, count: usize) -> Channels<G, C> {
+    fn block<const Z: bool, const G: usize, const C: usize>(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> Channels<G, C> {
         let DepthwiseConv2dI8 { weights, bias, kernel: [kernel_h, kernel_w], .. } = *self.p;
         let channels = self.stage.channels;
         let mask = u64::MAX >> (64 - count.clamp(1, 64));
@@ -193,17 +253,24 @@ impl Layer<'_> {
         // What activations being `x + 128` adds.
         let mut sums = [_mm512_setzero_si512(); 4];
         for (g, group) in packed.iter_mut().enumerate() {
-            for (tap_x, column) in group.iter_mut().enumerate().take(kernel_w) {
+            for (c, column) in group.iter_mut().enumerate().take(self.columns) {
                 let mut rows = [_mm512_setzero_si512(); ROWS];
                 let mut there = rows;
-                for ((row, one), tap_y) in rows.iter_mut().zip(&mut there).zip(g * ROWS..kernel_h) {
+                for (r, (row, one)) in rows.iter_mut().zip(&mut there).enumerate() {
+                    let [tap_y, tap_x] =
+                        if self.flat { [0, c * ROWS + r] } else { [g * ROWS + r, c] };
+                    if tap_y >= kernel_h || tap_x >= kernel_w {
+                        continue;
+                    }
                     *one = _mm512_set1_epi8(1);
                     let tap = &weights[(tap_y * kernel_w + tap_x) * channels + first..][..count];
                     // SAFETY: the mask has `count` bits, and `tap` as many elements.
                     *row = unsafe { _mm512_maskz_loadu_epi8(mask, tap.as_ptr()) };
                 }
                 *column = interleave(rows);
-                ones[g][tap_x] = interleave(there);
+                if Z {
+                    ones[g][c] = interleave(there);
+                }
                 for (sum, column) in sums.iter_mut().zip(column) {
                     *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi8(-128), *column);
                 }
@@ -211,36 +278,36 @@ impl Layer<'_> {
         }
         let zero_point = self.p.weights_zero_point;
         let added = _mm512_set1_epi32(128 * zero_point * (kernel_h * kernel_w) as i32);
-        let bias = order.block(&bias[first..first + count], 0, count);
-        let mut start = [_mm512_setzero_si512(); 4];
-        for ((start, bias), sum) in start.iter_mut().zip(bias.as_chunks::<16>().0).zip(sums) {
-            // SAFETY: sixteen int32.
-            let bias = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
-            *start = _mm512_add_epi32(_mm512_sub_epi32(bias, sum), added);
+        let mut start = order.arrange(dwords(bias, first, count));
+        for (start, sum) in start.iter_mut().zip(sums) {
+            *start = _mm512_add_epi32(_mm512_sub_epi32(*start, sum), added);
         }
         let scales = Block::new(&self.stage, first, count, order);
         let zero_point = _mm512_set1_epi32(zero_point);
         Channels { first, count, mask, weights: packed, ones, zero_point, bias: start, scales }
     }
 
-    /// The sums of the first positions of a band.
+    /// The sums of the first positions of a band, of which so many columns have been written.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn sums<const Z: bool, const G: usize, const C: usize, const B: usize>(
+    fn sums<'a, const Z: bool, const G: usize, const C: usize, const B: usize>(
         &self,
-        band: &[[Column; B]; G],
+        band: &Band<G, B>,
+        columns: usize,
         block: &Channels<G, C>,
-        acc: &mut [[i32; BLOCK]],
-    ) {
+        acc: &'a mut [MaybeUninit<[i32; BLOCK]>],
+    ) -> &'a [[i32; BLOCK]] {
         let window = self.p.window;
         for (position, acc) in acc.iter_mut().enumerate() {
             let mut sums = block.bias;
             let mut totals = [_mm512_setzero_si512(); 4];
             for ((weights, ones), band) in block.weights.iter().zip(&block.ones).zip(band) {
-                for (tap_x, (weights, ones)) in weights.iter().zip(ones).enumerate() {
+                let band = &band[..columns];
+                for (c, (weights, ones)) in weights.iter().zip(ones).enumerate() {
                     // Behind the last column of taps, weights are zero and any column will do.
-                    let at = position * window.stride_w + tap_x * window.dilation_w;
-                    let column = &band[at.min(B - 1)];
+                    let at = (position * window.stride_w + c * self.step).min(columns - 1);
+                    // SAFETY: it is one of those that have been written.
+                    let column = unsafe { band[at].assume_init_ref() };
                     for ((sum, x), w) in sums.iter_mut().zip(column).zip(weights) {
                         *sum = _mm512_dpbusd_epi32(*sum, *x, *w);
                     }
@@ -254,11 +321,13 @@ impl Layer<'_> {
             if Z {
                 sums = take_off(sums, totals, block.zero_point);
             }
-            for (sum, acc) in sums.iter().zip(acc.as_chunks_mut::<16>().0) {
-                // SAFETY: sixteen int32.
-                unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast(), *sum) };
+            for (i, sum) in sums.into_iter().enumerate() {
+                // SAFETY: four vectors are the 64 int32 of a block.
+                unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast::<__m512i>().add(i), sum) };
             }
         }
+        // SAFETY: each has just been written.
+        unsafe { acc.assume_init_ref() }
     }
 
     /// Fills `band` with `columns` columns of the padded image from column `start` on.
@@ -270,25 +339,29 @@ impl Layer<'_> {
         start: usize,
         columns: usize,
         block: &Channels<G, C>,
-        band: &mut [[Column; B]; G],
+        band: &mut Band<G, B>,
     ) {
         let DepthwiseConv2dI8 { input: [_, _, input_w, channels], kernel, window, .. } = *self.p;
         let [kernel_h, _] = kernel;
         let sign = _mm512_set1_epi8(i8::MIN);
         let outside = _mm512_xor_si512(_mm512_set1_epi8(self.p.input_zero_point as i8), sign);
         for (g, band) in band.iter_mut().enumerate() {
-            for (i, column) in band.iter_mut().enumerate().take(columns) {
-                let at = (start + i).checked_sub(window.pad_left).filter(|&at| at < input_w);
+            for (i, column) in band[..columns].iter_mut().enumerate() {
                 let mut taps = [outside; ROWS];
-                for (tap, tap_y) in taps.iter_mut().zip(g * ROWS..kernel_h) {
-                    let (Some(at), true) = (at, rows.inside.contains(&tap_y)) else { continue };
+                for (r, tap) in taps.iter_mut().enumerate() {
+                    let [tap_y, right] =
+                        if self.flat { [0, r * window.dilation_w] } else { [g * ROWS + r, 0] };
+                    let at = (start + i + right).wrapping_sub(window.pad_left);
+                    if tap_y >= kernel_h || !rows.inside.contains(&tap_y) || at >= input_w {
+                        continue;
+                    }
                     let row = rows.first + (tap_y - rows.inside.start) * window.dilation_h;
                     let pixel = &x[(row * input_w + at) * channels + block.first..][..block.count];
                     // SAFETY: the mask has `count` bits, and `pixel` as many elements.
                     let x = unsafe { _mm512_maskz_loadu_epi8(block.mask, pixel.as_ptr()) };
                     *tap = _mm512_xor_si512(x, sign);
                 }
-                *column = interleave(taps);
+                column.write(interleave(taps));
             }
         }
     }

@@ -15,7 +15,7 @@
 use core::arch::x86_64::*;
 
 use super::depthwise::{Layer, ROWS, interleave, take_off};
-use super::requantize::{Block, Order};
+use super::requantize::{Block, Order, dwords};
 use crate::arch::output::BLOCK;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
 use crate::window::Taps;
@@ -122,12 +122,9 @@ impl Layer<'_> {
         }
         let zero_point = self.p.weights_zero_point;
         let added = _mm512_set1_epi32(128 * zero_point * (kernel_h * kernel_w) as i32);
-        let bias = Order::Repeated.block(&bias[first..first + count], 0, count);
-        let mut start = [_mm512_setzero_si512(); 4];
-        for ((start, bias), sum) in start.iter_mut().zip(bias.as_chunks::<16>().0).zip(sums) {
-            // SAFETY: sixteen int32.
-            let bias = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
-            *start = _mm512_add_epi32(_mm512_sub_epi32(bias, sum), added);
+        let mut start = Order::Repeated.arrange(dwords(bias, first, count));
+        for (start, sum) in start.iter_mut().zip(sums) {
+            *start = _mm512_add_epi32(_mm512_sub_epi32(*start, sum), added);
         }
         let scales = Block::new(&self.stage, first, count, Order::Repeated);
         let zero_point = _mm512_set1_epi32(zero_point);

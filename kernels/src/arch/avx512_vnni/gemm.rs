@@ -29,6 +29,9 @@ use crate::arch::output::BLOCK;
 use crate::arch::tiled::{Rows, Sums};
 use crate::tiles::{STEP, TILE};
 
+/// Bytes of tiles that are asked for ahead.
+const AHEAD: usize = 1 << 14;
+
 /// [`super::super::tiled::Isa::multiply`].
 ///
 /// # Safety
@@ -79,6 +82,9 @@ unsafe fn product<const R: usize, const B: usize, const U: usize>(
     let Rows { x, stride, segments, pitch, steps, .. } = rows;
     let (mut x, mut w) = (x.as_ptr(), tiles.as_ptr());
     let block = segments * steps * TILE;
+    // A single row waits for memory: the blocks that follow are asked for, if they fit the first cache
+    // beside these. The processor itself sees long ones coming.
+    let ahead = if B * block <= AHEAD { B * block } else { 0 };
     let mut sums = [[[_mm512_setzero_si512(); B]; R]; U];
     for (b, bias) in bias.as_chunks::<16>().0.iter().enumerate().take(B) {
         // SAFETY: `bias` is sixteen int32.
@@ -93,6 +99,10 @@ unsafe fn product<const R: usize, const B: usize, const U: usize>(
         for (b, tile) in tile.iter_mut().enumerate() {
             // SAFETY: there are `B` blocks of as many tiles as there are steps.
             *tile = unsafe { _mm512_loadu_si512(w.add(b * block).cast()) };
+            // Behind the last block there may be anything, which asking does not touch.
+            if R == 1 {
+                _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(b * block + ahead));
+            }
         }
         for (r, row) in sums.iter_mut().enumerate() {
             // SAFETY: there are `R` rows, of which each segment has this step.

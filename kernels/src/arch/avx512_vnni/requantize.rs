@@ -69,50 +69,126 @@ impl Order {
         }
     }
 
-    /// The values of `count` channels from `channel` on, 0 where there are fewer than a block's.
-    pub fn block<T: Copy + Default>(self, all: &[T], channel: usize, count: usize) -> [T; BLOCK] {
-        let natural: [T; BLOCK] = lanes(all, channel, count);
+    /// A block's values, 32 bits each, put from the natural order into this.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn arrange(self, natural: [__m512i; VECTORS]) -> [__m512i; VECTORS] {
+        let [a, b, c, d] = natural;
         match self {
             Self::Natural => natural,
-            Self::Interleaved | Self::Repeated => {
-                core::array::from_fn(|i| natural[self.channel(i)])
+            // 128 bits are elements of a matrix, which is transposed.
+            Self::Interleaved => {
+                let (ab, ab_high) =
+                    (_mm512_shuffle_i64x2::<0x44>(a, b), _mm512_shuffle_i64x2::<0xEE>(a, b));
+                let (cd, cd_high) =
+                    (_mm512_shuffle_i64x2::<0x44>(c, d), _mm512_shuffle_i64x2::<0xEE>(c, d));
+                [
+                    _mm512_shuffle_i64x2::<0x88>(ab, cd),
+                    _mm512_shuffle_i64x2::<0xDD>(ab, cd),
+                    _mm512_shuffle_i64x2::<0x88>(ab_high, cd_high),
+                    _mm512_shuffle_i64x2::<0xDD>(ab_high, cd_high),
+                ]
             }
+            Self::Repeated => [
+                _mm512_shuffle_i64x2::<0x00>(a, a),
+                _mm512_shuffle_i64x2::<0x55>(a, a),
+                _mm512_shuffle_i64x2::<0xAA>(a, a),
+                _mm512_shuffle_i64x2::<0xFF>(a, a),
+            ],
         }
     }
+}
+
+/// The values of `count` channels from `channel` on, or of all the only one that there is; 0 where there
+/// are fewer than a block's.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn dwords<T: Dword>(all: &[T], channel: usize, count: usize) -> [__m512i; VECTORS] {
+    if let [only] = all {
+        return [_mm512_set1_epi32(only.bits()); VECTORS];
+    }
+    let all = all.get(channel..channel + count).unwrap_or_default();
+    // A bit for each; shifts by 64 are none.
+    let mask = u64::MAX.checked_shr(64 - all.len().min(64) as u32).unwrap_or(0);
+    core::array::from_fn(|v| {
+        let from = all.as_ptr().wrapping_add(16 * v).cast();
+        // SAFETY: of this vector's elements of 32 bits the mask has those that there are.
+        unsafe { _mm512_maskz_loadu_epi32((mask >> (16 * v)) as u16, from) }
+    })
+}
+
+/// What has 32 bits.
+pub(super) trait Dword: Copy {
+    fn bits(self) -> i32;
+}
+
+impl Dword for i32 {
+    #[inline(always)]
+    fn bits(self) -> i32 {
+        self
+    }
+}
+
+impl Dword for f32 {
+    #[inline(always)]
+    fn bits(self) -> i32 {
+        self.to_bits() as i32
+    }
+}
+
+/// [`dwords`] of bytes, widened with their signs.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn bytes(all: &[i8], channel: usize, count: usize) -> [__m512i; VECTORS] {
+    if let [only] = all {
+        return [_mm512_set1_epi32((*only).into()); VECTORS];
+    }
+    let all = all.get(channel..channel + count).unwrap_or_default();
+    let mask = u64::MAX.checked_shr(64 - all.len().min(64) as u32).unwrap_or(0);
+    // SAFETY: the mask has as many bits as there are elements.
+    let all = unsafe { _mm512_maskz_loadu_epi8(mask, all.as_ptr()) };
+    [
+        _mm512_cvtepi8_epi32(_mm512_castsi512_si128(all)),
+        _mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32::<1>(all)),
+        _mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32::<2>(all)),
+        _mm512_cvtepi8_epi32(_mm512_extracti32x4_epi32::<3>(all)),
+    ]
 }
 
 impl Block {
     /// Those of `count` channels from `channel` on, at most [`BLOCK`].
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) -> Self {
-        if !stage.ordinary(channel, count) {
+        if !stage.ordinary {
             return Self { scales: None, ordinary: false, order };
         }
         let mut scales = [Scales::zero(); VECTORS];
         match stage.requantize {
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
                 let single = matches!(stage.requantize, Requantize::Single(_));
-                let multiplier = order.block(s.multiplier, channel, count);
-                let shift = order.block(s.shift, channel, count);
-                let parts = multiplier.as_chunks().0.iter().zip(shift.as_chunks().0);
-                for (scales, (multiplier, shift)) in scales.iter_mut().zip(parts) {
+                let multiplier = order.arrange(dwords(s.multiplier, channel, count));
+                let shift = order.arrange(bytes(s.shift, channel, count));
+                for (scales, (multiplier, shift)) in
+                    scales.iter_mut().zip(multiplier.into_iter().zip(shift))
+                {
                     *scales = Scales::fixed(multiplier, shift, single);
                 }
             }
             Requantize::Float32(s) => {
-                let factors = order.block(s, channel, count);
-                for (scales, factors) in scales.iter_mut().zip(factors.as_chunks().0) {
-                    *scales = Scales::float32(factors);
+                let factors = order.arrange(dwords(s, channel, count));
+                for (scales, even) in scales.iter_mut().zip(factors) {
+                    *scales = Scales { even, ..Scales::zero() };
                 }
             }
             Requantize::Float64(s) => {
-                let factors = order.block(s, channel, count);
+                let natural: [f64; BLOCK] = lanes(s, channel, count);
+                let factors: [f64; BLOCK] = core::array::from_fn(|i| natural[order.channel(i)]);
                 for (scales, factors) in scales.iter_mut().zip(factors.as_chunks().0) {
                     *scales = Scales::float64(factors);
                 }
             }
         }
-        let ordinary = stage.small && stage.below_half(channel, count);
+        let ordinary = stage.small && stage.below_half();
         Self { scales: Some(scales), ordinary, order }
     }
 
@@ -131,6 +207,10 @@ impl Block {
             return self.one_by_one(stage, acc, y, channel, count);
         };
         match stage.requantize {
+            // What is negative becomes the minimum, however it is rounded.
+            Requantize::Double(_) if stage.is_relu() => {
+                self.vectors::<DOUBLE_UP>(scales, stage, acc, y, channel, count)
+            }
             Requantize::Double(_) => self.vectors::<DOUBLE>(scales, stage, acc, y, channel, count),
             Requantize::DoubleUp(_) => {
                 self.vectors::<DOUBLE_UP>(scales, stage, acc, y, channel, count)
@@ -362,17 +442,10 @@ impl Scales {
         Self { even: zero, odd: zero, right: zero, round_even: zero, round_odd: zero, left: zero }
     }
 
-    /// Fixed-point scales, each below 1/2; of channels that there are not, any.
+    /// Fixed-point scales, multipliers and shifts; of channels that there are not, any.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-    pub fn fixed(multiplier: &[i32; 16], shift: &[i8; 16], single: bool) -> Self {
-        // SAFETY: sixteen int32, and sixteen int8.
-        let (even, shift) = unsafe {
-            (
-                _mm512_loadu_si512(multiplier.as_ptr().cast()),
-                _mm512_cvtepi8_epi32(_mm_loadu_si128(shift.as_ptr().cast())),
-            )
-        };
+    #[target_feature(enable = "avx512f")]
+    pub fn fixed(even: __m512i, shift: __m512i, single: bool) -> Self {
         let zero = _mm512_setzero_si512();
         // −1 where the scale is 1/2 or more.
         let right = _mm512_sub_epi32(_mm512_set1_epi32(-1), shift);
@@ -393,14 +466,6 @@ impl Scales {
             round_odd: round(_mm512_srli_epi64::<32>(half)),
             left: _mm512_max_epi32(shift, zero),
         }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn float32(factors: &[f32; 16]) -> Self {
-        // SAFETY: sixteen f32.
-        let even = unsafe { _mm512_loadu_si512(factors.as_ptr().cast()) };
-        Self { even, ..Self::zero() }
     }
 
     #[inline]

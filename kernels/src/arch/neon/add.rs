@@ -27,7 +27,7 @@ pub(in crate::arch) fn sum_i8(
     };
     // SAFETY: the target has the instructions.
     unsafe {
-        match (p.requantize, stage.below_half(0, 1)) {
+        match (p.requantize, stage.below_half()) {
             (Requantize::Double(_), true) => whole_sum::<DOUBLE, true>(p, operands, y),
             (Requantize::Double(_), false) => whole_sum::<DOUBLE, false>(p, operands, y),
             (Requantize::DoubleUp(_), true) => whole_sum::<DOUBLE_UP, true>(p, operands, y),

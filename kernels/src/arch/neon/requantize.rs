@@ -84,7 +84,7 @@ impl Sixteen {
     /// Those of `count` channels from `channel` on, at most sixteen.
     #[target_feature(enable = "neon")]
     pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize) -> Self {
-        if !stage.ordinary(channel, count) {
+        if !stage.ordinary {
             return Self { scales: None, below_half: false };
         }
         let mut scales = [Scales { multiplier: vdupq_n_s32(0), shift: vdupq_n_s32(0) }; 4];
@@ -120,7 +120,7 @@ impl Sixteen {
                 }
             }
         }
-        Self { scales: Some(scales), below_half: stage.below_half(channel, count) }
+        Self { scales: Some(scales), below_half: stage.below_half() }
     }
 
     /// Requantizes the sums at `from..from + count` of each position and stores them as its channels

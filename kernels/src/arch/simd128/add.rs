@@ -21,7 +21,7 @@ pub(super) fn sum_i8(
     // The sum of two numbers of 28 bits has 29.
     let stage = p
         .whole(walk, &operands, y.len(), 0..=20)
-        .filter(|stage| p.scales.output_multiplier >= 0 && stage.below_half(0, 1));
+        .filter(|stage| p.scales.output_multiplier >= 0 && stage.below_half());
     if stage.is_none() {
         return super::super::kernels::sum_i8(p, walk, operands, y);
     }

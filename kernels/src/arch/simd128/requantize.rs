@@ -76,7 +76,7 @@ impl Block {
     /// Those of `count` channels from `channel` on, at most [`BLOCK`].
     pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize) -> Self {
         let mut this = Self { scales: [Scales::zero(); VECTORS], kind: Kind::Rare };
-        if !stage.ordinary(channel, count) {
+        if !stage.ordinary {
             return this;
         }
         this.kind = match stage.requantize {
