@@ -1,9 +1,11 @@
 //! What the conformance tests share: where models are, and how outputs are compared.
 
 pub mod build;
+pub mod checked;
 pub mod hostile;
 pub mod networks;
 pub mod onnx;
+pub mod plan_check;
 pub mod seeded;
 pub mod spi_flash;
 pub mod tflite;
@@ -45,7 +47,9 @@ pub fn quantized_digits(recipe: Recipe) -> Converted {
     let options = Options { matching: Match::Native, ..Options::default() };
     let source = import_file(&model, &options).expect("the model is bundled");
     let job = Job { recipe, samples: Some(samples), ..Job::default() };
-    convert_quantized(source, &options, &job, &|| {}).expect("it is quantized").converted
+    checked::checked(
+        convert_quantized(source, &options, &job, &|| {}).expect("it is quantized").converted,
+    )
 }
 
 /// How far float outputs may be from goldens: relative to the larger of the golden and of its

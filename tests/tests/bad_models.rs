@@ -11,7 +11,8 @@ use std::{
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use systole_converter::{Options, convert_file};
+use systole_converter::Options;
+use systole_tests::checked::convert_file;
 use systole_tests::{hostile, repository, shared};
 
 fn main() {

@@ -2,8 +2,9 @@
 //! for.
 
 use proptest::prelude::*;
-use systole_converter::{Memory, Options, compile::compile, convert_file, npz, planner, run};
+use systole_converter::{Memory, Options, npz, planner, run};
 use systole_core::{AlignedBytes, Model, Session};
+use systole_tests::checked::{compile, convert_file};
 use systole_tests::{networks::networks, repository, shared};
 
 /// The output of a model whose inputs hold some numbers.

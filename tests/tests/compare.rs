@@ -3,11 +3,12 @@
 use systole_converter::{
     AlignedBytes, Match, Names, Options,
     compare::{Comparison, compare},
-    convert_file, import_file,
+    import_file,
     npz::{self, Array},
     quantize::{Job, convert_quantized},
 };
 use systole_core::Model;
+use systole_tests::checked::convert_file;
 
 struct Case {
     float: AlignedBytes,

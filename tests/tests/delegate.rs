@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use systole_converter::{
-    Class, Converted, Names, Options, convert_file,
+    Class, Converted, Names, Options,
     edgetpu::check::Check,
     npz::{self, Array},
     run,
@@ -14,6 +14,7 @@ use systole_core::{
     OperatorError, Operators, RunError, RunFailure, Session, operators, pack_for,
 };
 use systole_kernels::tiles::Activations;
+use systole_tests::checked::convert_file;
 use systole_tests::{
     compare,
     hostile::{self, Noise, Outcome},

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use systole_converter::{Options, convert, onnx, tflite};
+use systole_converter::{Options, onnx, tflite};
 use systole_core::{DType, Opcode};
+use systole_tests::checked::convert;
 use systole_tests::repository;
 
 /// The text between two marker comments.

@@ -4,11 +4,12 @@
 
 use std::path::PathBuf;
 
-use systole_converter::{AlignedBytes, Memory, Options, convert_file};
+use systole_converter::{AlignedBytes, Memory, Options};
 use systole_core::{
     Model, Session,
     format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
 };
+use systole_tests::checked::convert_file;
 use systole_tests::repository;
 
 /// Damaged variants of each case.

@@ -3,7 +3,7 @@
 
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 use systole_converter::{
-    AlignedBytes, Class, Memory, Options, arena, convert, convert_file, load_file,
+    AlignedBytes, Class, Memory, Options, arena, load_file,
     lower::{Instruction, Program, Slot, SlotId, Source},
     write,
 };
@@ -12,6 +12,7 @@ use systole_core::{
     format::{OPERATOR_BYTES, PARAMS_BYTES, Params, RoundingCode, SectionKind},
     ops::pool,
 };
+use systole_tests::checked::{convert, convert_file};
 use systole_tests::hostile;
 use tract_tflite::tflite::{self, BuiltinOperator, TensorType};
 

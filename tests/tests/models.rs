@@ -9,11 +9,12 @@ use std::path::Path;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use systole_converter::{
-    AlignedBytes, Converted, Match, Options, convert_file,
+    AlignedBytes, Converted, Match, Options,
     npz::{self, Array},
     run,
 };
 use systole_core::{Model, Opcode, Session, pack};
+use systole_tests::checked::convert_file;
 use systole_tests::{FLOAT_TOLERANCE, PEER_TOLERANCE, compare, compare_within, shared};
 
 /// Folders whose `.tflite` models are run.

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, fs};
 
 use prost::Message;
 use systole_converter::{
-    Class, Error, Options, convert_file,
+    Class, Error, Options,
     graph::Graph,
     onnx::{self, Dimensions},
     ops::Op,
 };
 use systole_tests::build::{input, model, node};
+use systole_tests::checked::convert_file;
 use tract_onnx::pb::ModelProto;
 
 fn import(model: &ModelProto, options: &Options) -> Result<Graph, Error> {

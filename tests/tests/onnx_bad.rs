@@ -4,7 +4,8 @@
 use std::{fs, path::Path};
 
 use prost::Message;
-use systole_converter::{Class, Options, convert_file, onnx};
+use systole_converter::{Class, Options, onnx};
+use systole_tests::checked::convert_file;
 use systole_tests::{
     build::{external, input, int, integers, ints, model, node, text, weights, with},
     hostile,

@@ -8,8 +8,9 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use systole_converter::{Options, convert_file, npz, run::run};
+use systole_converter::{Options, npz, run::run};
 use systole_core::{DType, Model};
+use systole_tests::checked::convert_file;
 use systole_tests::{close, compare, shared};
 
 /// The folders with models.

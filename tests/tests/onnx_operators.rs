@@ -8,8 +8,9 @@ use std::{
     path::Path,
 };
 
-use systole_converter::{Options, convert_file, graph::Tensor, npz::Array, onnx, run::run};
+use systole_converter::{Options, graph::Tensor, npz::Array, onnx, run::run};
 use systole_core::{DType, Model};
+use systole_tests::checked::convert_file;
 
 #[test]
 fn every_case_gives_its_outputs_or_is_refused_for_a_stated_reason() {

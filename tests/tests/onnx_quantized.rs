@@ -8,11 +8,12 @@ use std::{
 };
 
 use systole_converter::{
-    Match, Options, convert_file,
+    Match, Options,
     npz::{self, Array},
     run::run,
 };
 use systole_core::{Model, Operator};
+use systole_tests::checked::convert_file;
 use systole_tests::repository;
 
 /// Cases whose outputs are compared as floats, and why.

@@ -9,11 +9,12 @@ use std::{
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use systole_converter::{
-    Options, convert_file,
+    Options,
     npz::{self, Array},
     run::run,
 };
 use systole_core::{DType, Model};
+use systole_tests::checked::convert_file;
 use systole_tests::{close, shared};
 use tract_onnx::{prelude::*, tract_hir::tract_core::internal::TractErrorContext as _};
 use zerocopy::FromBytes;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use systole_converter::{
-    Match, Options, convert_file,
+    Match, Options,
     npz::{self, Array},
     run,
 };
 use systole_core::{DType, Model, Opcode, Operators, Row};
+use systole_tests::checked::convert_file;
 use systole_tests::{FLOAT_TOLERANCE, compare_within, repository};
 
 /// Goldens that are not reproduced, with the reason. They are listed as ignored.

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use systole_converter::{
     Converted, Match, Names, Options,
     calibrate::calibrate,
-    compile::compile,
-    convert_file, import_file,
+    import_file,
     metric::{self, Metric},
     npz::{self, Array},
     ops::Op,
@@ -19,6 +18,7 @@ use systole_converter::{
 };
 use systole_core::{DType, Model, pack_for};
 use systole_kernels::tiles::Activations;
+use systole_tests::checked::{compile, convert_file};
 use systole_tests::{packed_digits, quantized_digits, repository, shared};
 
 /// A float model with data to calibrate with, and other data to measure on.

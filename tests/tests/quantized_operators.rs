@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use systole_converter::{
-    AlignedBytes, Match, Options, convert_source, import_file,
+    AlignedBytes, Match, Options, import_file,
     metric::{self, Noise},
     npz::{self, Array},
     quantize::{Job, Recipe, Scheme, convert_quantized},
 };
 use systole_core::{DType, Model};
+use systole_tests::checked::convert_source;
 use systole_tests::repository;
 
 /// The least ratio of signal to noise in dB that is good for one operator: of 8 bits, and of weights

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use systole_converter::{AlignedBytes, Converted, Names, Options, convert_file, npz, run};
+use systole_converter::{AlignedBytes, Converted, Names, Options, npz, run};
 use systole_core::{
     Aligned, Arena, DType, LoadError, Model, Opcode, PortError, Session, SessionError, TensorError,
     operators, pack_for,
 };
 use systole_kernels::tiles::Activations;
+use systole_tests::checked::convert_file;
 use systole_tests::{compare, repository};
 
 fn digits() -> Converted {

@@ -1,8 +1,9 @@
 //! Files and arenas of real models stay within what is promised. `SYSTOLE_WRITE_DOCS=1` writes the
 //! table of `docs/benchmarks/sizes.md`.
 
-use systole_converter::{Names, Options, convert_file};
+use systole_converter::{Names, Options};
 use systole_kernels::lstm::GATES;
+use systole_tests::checked::convert_file;
 use systole_tests::{repository, shared};
 
 /// Bytes beside weights and biases: per output channel, per operator and tensor, and in all.

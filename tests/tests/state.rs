@@ -2,7 +2,7 @@
 //! samples, and in files that say the wrong thing of it.
 
 use systole_converter::{
-    AlignedBytes, Match, Options, convert_file,
+    AlignedBytes, Match, Options,
     npz::{self, Array},
     run::{self, Settings},
 };
@@ -10,6 +10,7 @@ use systole_core::{
     LoadError, Model, OperatorError, Session, TensorRecordError,
     format::{FLAG_PERSISTS, SectionKind, TENSOR_BYTES},
 };
+use systole_tests::checked::convert_file;
 use systole_tests::{hostile, repository};
 
 /// An LSTM alone.

@@ -8,14 +8,13 @@ use systole::{NorFlashWeights, SpiFlashError, SpiFlashWeights};
 use systole_converter::{
     AlignedBytes, Class, Match, Memory, Options,
     apart::{Split, join, split},
-    compile::compile,
-    convert_file,
     npz::{self, Array},
     run,
 };
 use systole_core::{
     LoadError, Model, Operators, RunFailure, Session, WeightSource, Weights, WeightsError,
 };
+use systole_tests::checked::{compile, convert_file};
 use systole_tests::{
     compare,
     networks::networks,

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use systole_converter::npz::{self, Array};
-use systole_converter::{Match, Options as Conversion, convert_file};
+use systole_converter::{Match, Options as Conversion};
 use systole_core::{DType, LoadError};
 use systole_engine::{
     Abi, Backend, EdgeTpuDevice, EdgeTpuOptions, Engine, Error, Options, Place, VendorDelegate,
 };
+use systole_tests::checked::convert_file;
 use systole_tests::{
     FLOAT_TOLERANCE, PEER_TOLERANCE, compare_within, repository,
     tflite::{installed, library_and_models, simulated_edgetpu},
