@@ -1,9 +1,11 @@
-//! Which buffers the arena holds and for how long: views and in-place operators share one.
+//! Which buffers the arena holds and for how long: views and in-place operators share one. Several arenas are
+//! made of it by [`memories`](crate::memories).
 
 use systole_core::{Opcode, format::Params, ops::repeat};
 
 use crate::{
     lower::{Program, SlotId, Source},
+    memories::Filled,
     planner::{self, Buffer},
 };
 
@@ -13,13 +15,19 @@ pub const ALIGNMENT: usize = systole_core::format::ALIGNMENT;
 /// Where every arena tensor of a program lies.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// Offset of each slot; `None` for constants and for slots that nothing uses.
+    /// Offset of each slot in its arena; `None` for constants and for slots that nothing uses.
     pub offsets: Vec<Option<usize>>,
+    /// The arena of each slot.
+    pub arenas: Vec<u8>,
+    /// The memories that the arenas are for; none where there is one arena for any.
+    pub memories: Vec<Filled>,
+    /// The buffer of each slot.
+    pub buffer_of: Vec<Option<usize>>,
     /// The buffers that were placed, for reports.
     pub buffers: Vec<Buffer>,
     /// A name for each buffer: that of the first tensor in it.
     pub names: Vec<String>,
-    /// Where the buffers were placed, and how good that is.
+    /// Where the buffers were placed, and how good that is; of several arenas, one behind the other.
     pub plan: planner::Plan,
     /// Operators that write over one of their inputs.
     pub in_place: usize,
@@ -48,13 +56,20 @@ pub fn plan(program: &Program, budget: usize) -> Layout {
         names.push(program.slots[slot].name.clone());
     }
     let plan = planner::place(&buffers, ALIGNMENT, budget);
-    let offsets = (0..owner.len())
-        .map(|slot| {
-            let buffer = buffer_of[owner[slot].0]?;
-            Some(plan.offsets[buffer] + program.offset(SlotId(slot)))
-        })
-        .collect();
-    Layout { offsets, buffers, names, plan, in_place }
+    let buffer_of: Vec<Option<usize>> = owner.iter().map(|owner| buffer_of[owner.0]).collect();
+    let offset = |(slot, buffer): (usize, &Option<usize>)| {
+        buffer.map(|buffer| plan.offsets[buffer] + program.offset(SlotId(slot)))
+    };
+    Layout {
+        offsets: buffer_of.iter().enumerate().map(offset).collect(),
+        arenas: vec![0; owner.len()],
+        memories: Vec::new(),
+        buffer_of,
+        buffers,
+        names,
+        plan,
+        in_place,
+    }
 }
 
 /// Which tensors are alive while which operators run, those that share memory counted once.

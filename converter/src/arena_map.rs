@@ -1,4 +1,5 @@
-//! The arena over time: which tensor lies where while which operator runs.
+//! The arena over time: which tensor lies where while which operator runs. Several arenas are drawn one
+//! behind the other.
 
 use std::collections::HashMap;
 
@@ -80,7 +81,7 @@ impl Rows<'_, '_> {
         let continued = || {
             (0..self.rows.len()).rev().find(|&row| {
                 let buffer = &self.rows[row].buffer;
-                self.offsets[row] == info.offset()
+                self.offsets[row] == info.offset_in_all()
                     && buffer.bytes == info.bytes()
                     && (read || buffer.last == step)
             })
@@ -91,7 +92,7 @@ impl Rows<'_, '_> {
             let name = first.map_or_else(|| format!("tensor {index}"), str::to_owned);
             let buffer = Buffer { bytes: info.bytes(), first: step, last: step };
             self.rows.push(MapRow { name, buffer });
-            self.offsets.push(info.offset());
+            self.offsets.push(info.offset_in_all());
             self.rows.len() - 1
         });
         self.of.insert(index, row);

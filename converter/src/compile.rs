@@ -6,6 +6,7 @@ use crate::{
     error::{Result, bail, error},
     graph::Graph,
     lower::{self, Program},
+    memories,
     options::Options,
     order,
     write::{self, Written},
@@ -39,6 +40,10 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
     let (program, layout, least_of_all) = in_least_order(program, layout, options.plan_budget);
     let Chosen { program, layout, banded, moved } =
         bands::apply(program, layout, options.memory, options.plan_budget)?;
+    let layout = match &options.memories[..] {
+        [] => layout,
+        memories => memories::lay_out(&program, layout, memories, options.plan_budget)?,
+    };
     if layout.plan.arena_bytes > options.max_arena {
         bail!(
             TooLarge,
@@ -48,8 +53,9 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Compiled> {
         );
     }
     let written = write::write(&program, &layout, options)?;
-    let any_order =
-        banded == 0 && least_of_all.is_some_and(|least| layout.plan.arena_bytes <= least);
+    let any_order = banded == 0
+        && options.memories.is_empty()
+        && least_of_all.is_some_and(|least| layout.plan.arena_bytes <= least);
     Ok(Compiled { program, layout, written, any_order, banded, moved })
 }
 

@@ -31,6 +31,7 @@ mod evaluate;
 pub mod graph;
 pub mod lower;
 pub mod macs;
+pub mod memories;
 pub mod metric;
 pub mod npz;
 #[cfg(feature = "onnx")]
@@ -52,6 +53,7 @@ pub use convert::{
     Converted, Source, convert, convert_file, convert_source, import_file, load_file,
 };
 pub use error::{Class, Error, Result};
+pub use memories::ChipMemory;
 pub use options::{Match, Memory, Names, Options};
 pub use report::Report;
 pub use systole_core::AlignedBytes;

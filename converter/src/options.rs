@@ -7,6 +7,7 @@ use crate::onnx::Dimensions;
 use crate::{
     error::{Result, bail},
     graph::{Format, Tensor},
+    memories::ChipMemory,
 };
 
 /// Whose answers a file reproduces, bit for bit.
@@ -97,6 +98,8 @@ pub struct Options {
     pub max_work: u64,
     /// How much memory it is to run in.
     pub memory: Memory,
+    /// The chip's memories, fastest first, that tensors are divided among; none for one arena of any size.
+    pub memories: Vec<ChipMemory>,
     /// Nodes that the memory planner may visit.
     pub plan_budget: usize,
     /// Whether shapes of a TFLite model follow from those of its inputs and constants: what the file
@@ -125,6 +128,7 @@ impl Default for Options {
             max_arena: 512 << 20,
             max_work: 1_000_000_000_000,
             memory: Memory::default(),
+            memories: Vec::new(),
             plan_budget: 1_000_000,
             infer_shapes: false,
             #[cfg(feature = "onnx")]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    apart::Apart, compile::Compiled, lower::Source, passes::Applied, quantize::mixed::Mixed,
+    apart::Apart, compile::Compiled, lower::Source, memories::Filled, passes::Applied,
+    quantize::mixed::Mixed,
 };
 
 /// The figures of a conversion. The keys of [`Report::to_json`] are part of the interface.
@@ -43,6 +44,8 @@ pub struct Report {
     pub passes: Vec<Applied>,
     /// What a search for layers of higher precision found.
     pub mixed: Option<Mixed>,
+    /// The memories that tensors were divided among.
+    pub memories: Vec<Filled>,
     /// Weights in a file of their own.
     pub apart: Option<Apart>,
 }
@@ -78,6 +81,7 @@ impl Report {
             views: slots.iter().filter(|slot| matches!(slot.source, Source::View(_))).count(),
             passes,
             mixed: None,
+            memories: compiled.layout.memories.clone(),
             apart: None,
         }
     }
@@ -101,6 +105,14 @@ impl Report {
             "moved_bytes": self.moved,
             "views": self.views,
             "passes": passes,
+            "memories": self.memories.iter().map(|filled| json!({
+                "name": filled.memory.name,
+                "bytes": filled.memory.bytes,
+                "arena_bytes": filled.plan.arena_bytes,
+                "arena_optimal": filled.plan.optimal,
+                "tensors": filled.buffers.len(),
+                "touched_bytes": filled.touched,
+            })).collect::<Vec<_>>(),
             "weights_apart": self.apart.as_ref().map(Apart::to_json),
             "mixed_precision": self.mixed.as_ref().map(Mixed::to_json),
         })
@@ -134,6 +146,18 @@ impl std::fmt::Display for Report {
                 (false, false) => "",
             }
         )?;
+        let touched: u64 = self.memories.iter().map(|filled| filled.touched).sum();
+        for Filled { memory, buffers, plan, touched: bytes } in &self.memories {
+            writeln!(
+                f,
+                "memory     {}: {} of {} bytes, {} tensors, {:.1} % of the bytes read and written",
+                memory.name,
+                plan.arena_bytes,
+                memory.bytes,
+                buffers.len(),
+                100.0 * *bytes as f64 / touched.max(1) as f64
+            )?;
+        }
         writeln!(f, "work       {} multiply-accumulates", self.macs)?;
         let mut done: Vec<String> = Vec::new();
         for pass in self.passes.iter().filter(|pass| pass.count > 0) {

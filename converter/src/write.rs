@@ -16,6 +16,7 @@ use crate::{
     error::{Result, bail, error},
     lower::{Instruction, Program, Slot, SlotId, Source},
     options::{Names, Options},
+    planner::Plan,
 };
 
 /// A written file, and which slot each of its tensors is.
@@ -54,8 +55,11 @@ pub fn write(program: &Program, layout: &Layout, options: &Options) -> Result<Wr
             Some(&offset) => (Storage::Constant, offset),
             None => (Storage::Arena, layout.offsets[id.0].unwrap_or(0)),
         };
-        records
-            .extend(tensor_record(slot, storage, offset, shapes.index(&slot.shape)?)?.to_bytes());
+        let mut record = tensor_record(slot, storage, offset, shapes.index(&slot.shape)?)?;
+        if storage == Storage::Arena {
+            record.arena = layout.arenas[id.0];
+        }
+        records.extend(record.to_bytes());
     }
     let advances = advances(program, &tensors);
     let (operators, operands) = operators(program, &index)?;
@@ -68,8 +72,13 @@ pub fn write(program: &Program, layout: &Layout, options: &Options) -> Result<Wr
         .chain(program.inputs.iter().chain(&program.outputs).map(|slot| index[slot]))
         .flat_map(u16::to_le_bytes)
         .collect();
-    let arenas = [fit(layout.plan.arena_bytes)?, fit(layout.plan.lower_bound)?, 0, 0];
-    let arenas: [u8; ARENA_BYTES] = bytes_of(&arenas).try_into().expect("four u32 are 16 bytes");
+    let plans = layout.memories.iter().map(|memory| &memory.plan);
+    let plans: Vec<&Plan> =
+        if layout.memories.is_empty() { vec![&layout.plan] } else { plans.collect() };
+    let mut arenas = Vec::with_capacity(ARENA_BYTES * plans.len());
+    for plan in plans {
+        arenas.extend(bytes_of(&[fit(plan.arena_bytes)?, fit(plan.lower_bound)?, 0, 0]));
+    }
 
     let constant_bytes = constants.len();
     let sections = [
@@ -78,9 +87,9 @@ pub fn write(program: &Program, layout: &Layout, options: &Options) -> Result<Wr
         (SectionKind::Shapes, bytes_of(&shapes.dims)),
         (SectionKind::Operators, operators),
         (SectionKind::Operands, operands),
-        (SectionKind::Arenas, arenas.to_vec()),
+        (SectionKind::Arenas, arenas),
         (SectionKind::Constants, constants),
-        (SectionKind::Metadata, metadata(program, &tensors, options)),
+        (SectionKind::Metadata, metadata(program, layout, &tensors, options)),
         (SectionKind::Advances, advances),
     ];
     let bytes = assemble(&sections, program.macs())?;
@@ -204,7 +213,7 @@ impl Shapes {
     }
 }
 
-fn metadata(program: &Program, tensors: &[SlotId], options: &Options) -> Vec<u8> {
+fn metadata(program: &Program, layout: &Layout, tensors: &[SlotId], options: &Options) -> Vec<u8> {
     let mut section = Vec::new();
     let mut put = |key: Key, index: usize, text: &str| {
         // Longer texts end at the last character that fits.
@@ -227,6 +236,11 @@ fn metadata(program: &Program, tensors: &[SlotId], options: &Options) -> Vec<u8>
         let name = &program.slots[slot.0].name;
         if wanted && !name.is_empty() {
             put(Key::TensorName, index, name);
+        }
+    }
+    if options.names != Names::None {
+        for (index, filled) in layout.memories.iter().enumerate() {
+            put(Key::MemoryName, index, &filled.memory.name);
         }
     }
     for (index, label) in options.labels.iter().enumerate() {

@@ -10,11 +10,12 @@ use std::{
 };
 
 use systole_converter::{
-    AlignedBytes, Match, Memory, Options, convert_file,
+    AlignedBytes, ChipMemory, Match, Memory, Options,
     quantize::{Recipe, Scheme},
 };
 use systole_core::{Arena, DType, Model, Session, TensorInfo, emit, pack_for};
 use systole_kernels::tiles::Activations;
+use systole_tests::checked::convert_file;
 use systole_tests::{packed_digits, quantized_digits, repository, shared};
 
 /// Real models of which a session needs more arena than this are left to the session.
@@ -109,6 +110,18 @@ fn models() -> Vec<(String, AlignedBytes)> {
             models.push((format!("{stem}::bands"), converted.file));
         }
     }
+    // In two and three memories, what does not fit into them aside.
+    for path in folders.iter().flat_map(|folder| files(folder, "tflite")).step_by(7) {
+        for parts in [2, 3] {
+            let Some(file) = divided(&path, parts) else { continue };
+            let model = Model::from_bytes(file.as_slice()).unwrap();
+            assert_eq!(model.arenas().len(), parts);
+            if model.arena_bytes() <= MAX_ARENA {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                models.push((format!("{stem}::{parts}_memories"), file));
+            }
+        }
+    }
     // Of ONNX the operators that TFLite has not.
     for path in files(&repository().join("tests/onnx_quantized"), "onnx") {
         let converted = convert_file(&path, &Options::default()).unwrap();
@@ -122,6 +135,17 @@ fn models() -> Vec<(String, AlignedBytes)> {
     models.push(("digits_float::f16_tiles".to_owned(), packed.unwrap()));
     models.push(("digits_float::f16".to_owned(), f16));
     models
+}
+
+/// A model in so many memories, of which each but the last has room for a part of it.
+fn divided(path: &Path, parts: usize) -> Option<AlignedBytes> {
+    let whole = convert_file(path, &Options::default()).ok()?.report.arena_bytes;
+    let memory = |index: usize| ChipMemory {
+        name: format!("memory_{index}"),
+        bytes: if index + 1 == parts { whole } else { whole / (parts + 1) },
+    };
+    let options = Options { memories: (0..parts).map(memory).collect(), ..Options::default() };
+    convert_file(path, &options).ok().map(|converted| converted.file)
 }
 
 fn files(folder: &Path, kind: &str) -> Vec<PathBuf> {
@@ -152,10 +176,20 @@ fn module(file: &[u8], path: &Path) -> String {
         Some(_) => format!("bench.run({}); bench.reset(); ", arguments.join(", ")),
         None => String::new(),
     };
+    let arenas = model.arenas().len();
+    let (mut begin, lent) = (String::new(), ["&mut a0", "&mut a1", "&mut a2", "&mut a3"]);
+    let lent = if arenas > 1 { lent[..arenas].join(", ") } else { String::new() };
+    for (i, bytes) in model.arenas().enumerate().filter(|_| arenas > 1) {
+        let _ = writeln!(begin, "    assert_eq!(Bench::MEMORIES[{i}].1, {bytes});");
+        let _ = writeln!(
+            begin,
+            "    let mut a{i} = Box::new(Arena::<{{ Bench::MEMORIES[{i}].1 }}>::new());"
+        );
+    }
     let _ = write!(
         source,
         "\npub fn run(inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {{
-    let mut bench = Box::new(Bench::new());
+{begin}    let mut bench = Box::new(Bench::new({lent}));
     {again}let y = bench.run({});
     vec![{}]
 }}\n",

@@ -8,7 +8,8 @@
 use std::path::PathBuf;
 
 use libtest_mimic::Trial;
-use systole_converter::{AlignedBytes, Memory, Options, apart, convert_file};
+use systole_converter::{AlignedBytes, ChipMemory, Memory, Options, apart};
+use systole_tests::checked::convert_file;
 use systole_tests::{
     hostile::{self, Outcome},
     packed_digits, repository,
@@ -25,7 +26,14 @@ fn main() {
     let apart = apart::split(AlignedBytes::from(&packed[..]).as_slice()).expect("it is split");
     let apart = systole_trials("digits_int4_apart", apart.file.as_slice().to_vec());
     let packed = systole_trials("digits_int4", packed);
-    let trials = models().into_iter().flat_map(trials).chain(packed).chain(apart);
+    // Tensors in three memories.
+    let sizes = [("tcm", 256), ("sram", 512), ("psram", 4_096)];
+    let memories = sizes.map(|(name, bytes)| ChipMemory { name: name.to_owned(), bytes }).to_vec();
+    let options = Options { memories, ..Options::default() };
+    let divided = convert_file(&repository().join("models/digits.tflite"), &options);
+    let divided = divided.expect("it fits").file.as_slice().to_vec();
+    let divided = systole_trials("digits_in_three_memories", divided);
+    let trials = models().into_iter().flat_map(trials).chain(packed).chain(apart).chain(divided);
     seeded::run(trials.collect());
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use systole_converter::{
-    Class, Error, Memory, Names, Options, Result, apart, convert_source, edgetpu::compiler,
-    import_file,
+    ChipMemory, Class, Error, Memory, Names, Options, Result, apart, convert_source,
+    edgetpu::compiler, import_file,
 };
 use systole_core::pack_for;
 use systole_kernels::tiles::Activations;
@@ -39,6 +39,10 @@ pub(super) struct Arguments {
     /// for as little as there is a way to, "sums" for what costs nothing
     #[arg(long, value_name = "BYTES", value_parser = memory)]
     ram: Option<Memory>,
+    /// Divide tensors among the chip's memories, fastest first: tcm=64k,sram=256k. What is read
+    /// and written most for its size comes into the fastest
+    #[arg(long, value_name = "NAME=SIZE,...", value_delimiter = ',', value_parser = ChipMemory::parse)]
+    memory: Vec<ChipMemory>,
     /// Write weights into this file instead of the model's, for memory that cannot be mapped
     #[arg(long, value_name = "WEIGHTS.bin")]
     weights_apart: Option<PathBuf>,
@@ -113,6 +117,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         })?;
         options.labels = text.lines().map(str::to_owned).collect();
     }
+    options.memories.clone_from(&arguments.memory);
     options.memory = arguments.ram.unwrap_or_default();
     options.fallback.clone_from(&arguments.fallback);
     if arguments.target == Some(Target::EdgeTpu) {

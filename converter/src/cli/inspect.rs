@@ -90,6 +90,13 @@ fn summary(text: &mut String, model: &Model<'_>, bytes: usize) -> std::fmt::Resu
         model.arena_bytes(),
         model.arena_lower_bound()
     )?;
+    let arenas: Vec<usize> = model.arenas().collect();
+    for (index, bytes) in arenas.iter().enumerate().filter(|_| arenas.len() > 1) {
+        let name = model.memory_name(index).unwrap_or("without a name");
+        let tensors = (0..model.tensor_count()).filter_map(|tensor| model.tensor(tensor as u16));
+        let inside = tensors.filter(|info| !info.is_constant() && info.arena() == index).count();
+        writeln!(text, "memory     {index} {name}: {bytes} bytes, {inside} tensors")?;
+    }
     match model.state().map(|info| info.bytes()).sum() {
         0_usize => {}
         state => writeln!(text, "state      {state} bytes of it, kept from run to run")?,
@@ -192,9 +199,13 @@ fn tensors(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
             (false, true) => "state",
             (false, false) => "arena",
         };
+        let arena = match model.arenas().len() > 1 && !info.is_constant() {
+            true => format!(" {}", info.arena()),
+            false => String::new(),
+        };
         writeln!(
             text,
-            "{index:>4} {place} {}..{} {}",
+            "{index:>4} {place}{arena} {}..{} {}",
             info.offset(),
             info.offset() + info.bytes(),
             describe(&info)
@@ -232,6 +243,7 @@ fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
             "scale": info.scale(),
             "zero_point": info.zero_point(),
             "constant": info.is_constant(),
+            "arena": info.arena(),
             "offset": info.offset(),
             "bytes": info.bytes(),
         })
@@ -253,6 +265,9 @@ fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
         "weight_bytes": model.constants().len(),
         "weights_apart": apart::Apart::of(model).as_ref().map(apart::Apart::to_json),
         "arena_bytes": model.arena_bytes(),
+        "memories": model.arenas().enumerate().map(|(index, bytes)| {
+            json!({ "name": model.memory_name(index), "arena_bytes": bytes })
+        }).collect::<Vec<_>>(),
         "arena_lower_bound": model.arena_lower_bound(),
         "state_bytes": model.state().map(|info| info.bytes()).sum::<usize>(),
         "macs": model.macs(),

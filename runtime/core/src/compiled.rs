@@ -5,8 +5,11 @@ pub use systole_kernels::{self as kernels, Mismatch, broadcast::Operand};
 pub use zerocopy::transmute;
 use zerocopy::{FromBytes, IntoBytes};
 
-pub use crate::memory::{Memory, Place};
 use crate::{Arena, Element};
+pub use crate::{
+    compiled_memory::Memory,
+    memory::{Memory as Memories, Place},
+};
 
 /// `N` bytes of a file, from `at` on; evaluated while compiling.
 #[expect(clippy::panic, reason = "evaluated while compiling, where it is an error of the compiler")]

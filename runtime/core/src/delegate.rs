@@ -1,6 +1,8 @@
 //! What computes a part of a model outside of this runtime.
 
-use crate::{Model, Record, Tensor, TensorMut, format::Storage, ops::delegate::Params};
+use crate::{
+    Model, Record, Tensor, TensorMut, format::Storage, memory::Arenas, ops::delegate::Params,
+};
 
 /// An accelerator, driven by the program around the runtime: it computes the operators
 /// [`Opcode::Delegate`](crate::Opcode::Delegate) of a model that was read with
@@ -36,12 +38,12 @@ pub struct Delegated<'m, 'a> {
     op: u16,
     record: Record<'m>,
     model: &'m Model<'m>,
-    arena: &'a mut [u8],
+    arenas: Arenas<'a>,
 }
 
 impl<'m, 'a> Delegated<'m, 'a> {
-    pub(crate) fn new(model: &'m Model<'m>, op: u16, arena: &'a mut [u8]) -> Option<Self> {
-        Some(Self { op, record: Record::new(model, op)?, model, arena })
+    pub(crate) fn new(model: &'m Model<'m>, op: u16, arenas: Arenas<'a>) -> Option<Self> {
+        Some(Self { op, record: Record::new(model, op)?, model, arenas })
     }
 
     /// The operator's index in the model.
@@ -72,20 +74,20 @@ impl<'m, 'a> Delegated<'m, 'a> {
     /// An input; `None` past the last one.
     pub fn input(&self, index: usize) -> Option<Tensor<'m, '_>> {
         let info = self.record.input(index).ok().filter(|_| index < self.input_count())?;
-        let memory: &[u8] = match info.place.storage {
-            Storage::Arena => self.arena,
-            Storage::Constant => self.model.constants(),
-            Storage::Apart => &[],
+        let place = info.place;
+        let bytes = match place.storage {
+            Storage::Arena => self.arenas.get(place)?,
+            _ => {
+                let end = place.offset.checked_add(place.bytes)?;
+                self.model.constants().get(place.offset..end)?
+            }
         };
-        let start = info.place.offset;
-        Some(Tensor::new(info, memory.get(start..start.checked_add(info.place.bytes)?)?))
+        Some(Tensor::new(info, bytes))
     }
 
     /// An output, to be written; `None` past the last one.
     pub fn output(&mut self, index: usize) -> Option<TensorMut<'m, '_>> {
         let info = self.record.output(index).ok().filter(|_| index < self.output_count())?;
-        let start = info.place.offset;
-        let bytes = self.arena.get_mut(start..start.checked_add(info.place.bytes)?)?;
-        Some(TensorMut::new(info, bytes))
+        Some(TensorMut::new(info, self.arenas.get_mut(info.place)?))
     }
 }

@@ -49,7 +49,7 @@ pub enum LoadError {
         /// The section's kind code.
         kind: u16,
     },
-    /// The model needs several arenas, which this version does not do.
+    /// The model has no arena, or more than [`MAX_ARENAS`](crate::MAX_ARENAS).
     Arenas {
         /// How many the file states.
         found: usize,
@@ -176,6 +176,22 @@ pub enum SessionError {
     /// The arena is too small.
     ArenaTooSmall {
         /// Bytes that the model needs.
+        needed: usize,
+        /// Bytes given.
+        found: usize,
+    },
+    /// There is not one memory for each of the model's arenas.
+    ArenaCount {
+        /// Arenas that the model has.
+        needed: usize,
+        /// Memories given.
+        found: usize,
+    },
+    /// One of several arenas is too small.
+    OneTooSmall {
+        /// Its index.
+        arena: usize,
+        /// Bytes that the model needs there.
         needed: usize,
         /// Bytes given.
         found: usize,
@@ -308,7 +324,7 @@ impl core::fmt::Display for LoadError {
             }
             Self::MissingSection { kind } => write!(f, "section {kind} is missing"),
             Self::Arenas { found } => {
-                write!(f, "the model states {found} arenas; this runtime takes exactly one")
+                write!(f, "the model states {found} arenas; there are 1 to {}", crate::MAX_ARENAS)
             }
             Self::Tensor { tensor, error } => write!(f, "tensor {tensor}: {error}"),
             Self::Port { tensor } => {
@@ -383,6 +399,12 @@ impl core::fmt::Display for SessionError {
         match self {
             Self::ArenaTooSmall { needed, found } => {
                 write!(f, "the model needs an arena of {needed} bytes, but got {found}")
+            }
+            Self::ArenaCount { needed, found } => {
+                write!(f, "the model has {needed} arenas, but got {found}")
+            }
+            Self::OneTooSmall { arena, needed, found } => {
+                write!(f, "the model needs {needed} bytes in arena {arena}, but got {found}")
             }
             Self::ArenaMisaligned { needed } => {
                 write!(f, "the arena must begin at a multiple of {needed} bytes")

@@ -26,6 +26,7 @@ mod aligned_bytes;
 mod call;
 #[doc(hidden)]
 pub mod compiled;
+mod compiled_memory;
 mod delegate;
 mod dtype;
 #[cfg(feature = "emit")]
@@ -56,6 +57,7 @@ pub use error::{
     LoadError, OperatorError, PortError, RunError, RunFailure, SessionError, TensorError,
     TensorRecordError, WeightsError,
 };
+pub use format::MAX_ARENAS;
 pub use model::{Model, Operator, TensorInfo};
 pub use operators::Operators;
 #[doc(hidden)]

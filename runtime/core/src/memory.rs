@@ -1,7 +1,9 @@
-//! Borrowing an operator's inputs and outputs from one arena, without unsafe.
+//! Borrowing an operator's inputs and outputs from the arenas, without unsafe.
 //!
-//! Public for the source of models that are compiled in, where places are constants and what is
-//! inlined shrinks to additions; nobody else meets it.
+//! Public for the source of models that are compiled in and have several arenas; nobody else meets it.
+//!
+//! Places are counted over all arenas, one behind the other, each from a multiple of 16 on: so they are
+//! compared as in one arena, and no operand reaches from one into the next.
 
 use core::marker::PhantomData;
 
@@ -10,7 +12,10 @@ use systole_kernels::{Mismatch, broadcast::Operand};
 use systole_kernels::{arch::Threads, split};
 use zerocopy::FromBytes;
 
-use crate::{DType, Element, format::Storage};
+use crate::{
+    DType, Element,
+    format::{ALIGNMENT, MAX_ARENAS, Storage},
+};
 
 /// Where a tensor lies: a range of the arena or of the constants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +41,7 @@ impl Place {
         Self { offset: self.offset.wrapping_add_signed(moved), advance: 0, ..self }
     }
 
-    fn end(&self) -> usize {
+    pub(crate) fn end(&self) -> usize {
         self.offset.saturating_add(self.bytes)
     }
 
@@ -83,11 +88,107 @@ impl Place {
     }
 }
 
+/// An arena: where its bytes begin among those of all arenas, which are counted one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Segment<'a> {
+    pub(crate) base: usize,
+    pub(crate) bytes: &'a mut [u8],
+}
+
+/// The arenas of a model, in their order; empty ones behind those that it has.
+#[derive(Debug, Default)]
+pub(crate) struct Arenas<'a>(pub(crate) [Segment<'a>; MAX_ARENAS]);
+
+impl<'a> Arenas<'a> {
+    /// One arena.
+    #[cfg(test)]
+    fn one(bytes: &'a mut [u8]) -> Self {
+        let mut arenas = Self::default();
+        let [first, ..] = &mut arenas.0;
+        first.bytes = bytes;
+        arenas
+    }
+
+    /// The same for a while.
+    pub(crate) fn reborrow(&mut self) -> Arenas<'_> {
+        Arenas(self.0.each_mut().map(|it| Segment { base: it.base, bytes: &mut *it.bytes }))
+    }
+
+    /// The bytes of a tensor.
+    pub(crate) fn get(&self, place: Place) -> Option<&[u8]> {
+        self.0.iter().find_map(|segment| {
+            let start = place.offset.checked_sub(segment.base)?;
+            segment.bytes.get(start..start.checked_add(place.bytes)?)
+        })
+    }
+
+    /// The bytes of a tensor, to be written.
+    pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut [u8]> {
+        self.0.iter_mut().find_map(|segment| {
+            let start = place.offset.checked_sub(segment.base)?;
+            segment.bytes.get_mut(start..start.checked_add(place.bytes)?)
+        })
+    }
+
+    /// Takes outputs out of the arenas: their bytes in the order of `places`, and what is left.
+    // In one place: an operator has kernels for many types, and each of them would have a copy.
+    #[inline(never)]
+    fn take(self, places: &[Place]) -> Option<([&'a mut [u8]; MAX_OUTPUTS], Gaps<'a>)> {
+        let mut order: [Option<(usize, Place)>; MAX_OUTPUTS] = [None; MAX_OUTPUTS];
+        for (slot, place) in order.iter_mut().zip(places.iter().copied().enumerate()) {
+            *slot = Some(place);
+        }
+        // Three at most: what lies highest sinks to the end, twice.
+        for _ in 0..MAX_OUTPUTS {
+            for [a, b] in [[0, 1], [1, 2]] {
+                if let Ok([low, high]) = order.get_disjoint_mut([a, b])
+                    && let (Some((_, x)), Some((_, y))) = (&low, &high)
+                    && x.offset > y.offset
+                {
+                    core::mem::swap(low, high);
+                }
+            }
+        }
+        let mut outputs: [&'a mut [u8]; MAX_OUTPUTS] = Default::default();
+        let mut gaps = [NO_GAP; MAX_GAPS];
+        let mut free = gaps.iter_mut();
+        let mut pending = order.iter().flatten().peekable();
+        let mut missing = places.len();
+        for Segment { base, bytes } in self.0 {
+            let (mut base, mut rest) = (base, bytes);
+            let end = base.saturating_add(rest.len());
+            while let Some(&(index, place)) = pending.next_if(|(_, place)| place.offset < end) {
+                let start = place.offset.checked_sub(base)?;
+                let (gap, above) = rest.split_at_mut_checked(start)?;
+                let (taken, above) = above.split_at_mut_checked(place.bytes)?;
+                *free.next()? = (base, &*gap);
+                *outputs.get_mut(index)? = taken;
+                (base, rest) = (place.end(), above);
+                missing = missing.checked_sub(1)?;
+            }
+            *free.next()? = (base, &*rest);
+        }
+        (missing == 0).then_some((outputs, gaps))
+    }
+}
+
+/// The most outputs that kernels have.
+const MAX_OUTPUTS: usize = 3;
+
+/// The most parts that the arenas are in when outputs are taken out of them.
+const MAX_GAPS: usize = MAX_ARENAS + MAX_OUTPUTS;
+
+/// Parts of the arenas, each with where it begins.
+type Gaps<'a> = [(usize, &'a [u8]); MAX_GAPS];
+
+/// Nothing, in the place of a part.
+const NO_GAP: (usize, &[u8]) = (0, &[]);
+
 /// The memory that operators work on, lent to the kernels whose outputs are `O`.
 #[derive(Debug)]
 pub struct Memory<'m, 'a, O = Only<0>> {
     pub(crate) constants: &'m [u8],
-    pub(crate) arena: &'a mut [u8],
+    pub(crate) arenas: Arenas<'a>,
     /// What layers are divided among; the caller's thread alone where there are none.
     #[cfg(feature = "std")]
     threads: Option<&'a mut Threads>,
@@ -117,61 +218,63 @@ impl<const DTYPE: u8> Outputs for Only<DTYPE> {
     }
 }
 
-/// What is left of the arena when an operator's outputs are taken out of it, and the constants.
+/// What is left of the arenas when an operator's outputs are taken out of them, and the constants.
 #[derive(Debug)]
 pub struct Inputs<'a> {
     constants: &'a [u8],
-    /// Parts of the arena, each with its offset.
-    gaps: [(usize, &'a [u8]); 4],
+    gaps: Gaps<'a>,
     iteration: u16,
 }
 
-/// Nothing, in the place of a part.
-const NO_GAP: (usize, &[u8]) = (0, &[]);
-
 impl<'a> Inputs<'a> {
     /// The elements of an input. Fails where an output overlaps it.
-    #[inline(always)]
+    #[inline]
     pub fn get<T: Element>(&self, place: Place) -> Result<&'a [T], Mismatch> {
-        let place = place.at(self.iteration);
+        let bytes = self.find(place.at(self.iteration)).ok_or(Mismatch)?;
+        <[T]>::ref_from_bytes(bytes).map_err(|_| Mismatch)
+    }
+
+    #[inline(never)]
+    fn find(&self, place: Place) -> Option<&'a [u8]> {
         let find = |base: usize, memory: &'a [u8]| {
             let start = place.offset.checked_sub(base)?;
             memory.get(start..start.checked_add(place.bytes)?)
         };
-        let bytes = match place.storage {
+        match place.storage {
             Storage::Constant => find(0, self.constants),
+            Storage::Arena => self.gaps.iter().find_map(|&(base, gap)| find(base, gap)),
             // Only weights are there, which are no operands of calls.
             Storage::Apart => None,
-            // Written out: compilers shrink a chain of conditions on constants, but not a loop.
-            Storage::Arena => {
-                let [(base, gap), (base1, gap1), (base2, gap2), (base3, gap3)] = self.gaps;
-                let first = find(base, gap).or_else(|| find(base1, gap1));
-                first.or_else(|| find(base2, gap2)).or_else(|| find(base3, gap3))
-            }
-        };
-        <[T]>::ref_from_bytes(bytes.ok_or(Mismatch)?).map_err(|_| Mismatch)
+        }
     }
 
     /// The same of an input on which the output may lie.
-    #[inline(always)]
+    #[inline]
     pub fn operand<T: Element>(&self, place: Place, y: Place) -> Result<Operand<'a, T>, Mismatch> {
         if place == y { Ok(Operand::Output) } else { self.get(place).map(Operand::Buffer) }
     }
 }
 
 impl<'a> Memory<'static, 'a> {
-    /// An arena alone: the constants of a model that is compiled in are statics.
-    pub const fn new(arena: &'a mut [u8]) -> Self {
-        Self::beside(&[], arena)
+    /// Arenas alone: the constants of a model that is compiled in are statics. Each begins at a multiple of
+    /// 16 behind the one before.
+    pub fn of<const N: usize>(arenas: [&'a mut [u8]; N]) -> Self {
+        let (mut segments, mut base) = (Arenas::default(), 0_usize);
+        for (segment, bytes) in segments.0.iter_mut().zip(arenas) {
+            let end = base.saturating_add(bytes.len());
+            *segment = Segment { base, bytes };
+            base = end.next_multiple_of(ALIGNMENT);
+        }
+        Self::beside(&[], segments)
     }
 }
 
 impl<'m, 'a> Memory<'m, 'a> {
-    /// An arena, and constants that are operands.
-    pub(crate) const fn beside(constants: &'m [u8], arena: &'a mut [u8]) -> Self {
+    /// Arenas, and constants that are operands.
+    pub(crate) const fn beside(constants: &'m [u8], arenas: Arenas<'a>) -> Self {
         Self {
             constants,
-            arena,
+            arenas,
             #[cfg(feature = "std")]
             threads: None,
             iteration: 0,
@@ -194,7 +297,7 @@ impl<'m, 'a> Memory<'m, 'a> {
     pub(crate) fn only<O: Outputs>(&mut self) -> Memory<'m, '_, O> {
         Memory {
             constants: self.constants,
-            arena: &mut *self.arena,
+            arenas: self.arenas.reborrow(),
             #[cfg(feature = "std")]
             threads: self.threads.as_deref_mut(),
             iteration: self.iteration,
@@ -204,18 +307,24 @@ impl<'m, 'a> Memory<'m, 'a> {
 }
 
 impl<O: Outputs> Memory<'_, '_, O> {
+    /// Takes outputs out of the arenas.
+    #[inline]
+    fn take(
+        &mut self,
+        places: &[Place],
+    ) -> Result<([&mut [u8]; MAX_OUTPUTS], Inputs<'_>), Mismatch> {
+        let (bytes, gaps) = self.arenas.reborrow().take(places).ok_or(Mismatch)?;
+        Ok((bytes, Inputs { constants: self.constants, gaps, iteration: self.iteration }))
+    }
+
     /// One output, and the inputs beside it.
-    #[inline(always)]
+    #[inline]
     pub fn output<T: Element>(&mut self, y: Place) -> Result<(&mut [T], Inputs<'_>), Mismatch> {
         if !O::include(T::DTYPE) {
             return Err(Mismatch);
         }
-        let y = y.at(self.iteration);
-        let (below, rest) = self.arena.split_at_mut_checked(y.offset).ok_or(Mismatch)?;
-        let (y_bytes, above) = rest.split_at_mut_checked(y.bytes).ok_or(Mismatch)?;
-        let y_elements = <[T]>::mut_from_bytes(y_bytes).map_err(|_| Mismatch)?;
-        let gaps = [(0, &*below), (y.end(), &*above), NO_GAP, NO_GAP];
-        Ok((y_elements, Inputs { constants: self.constants, gaps, iteration: self.iteration }))
+        let ([y, ..], inputs) = self.take(&[y.at(self.iteration)])?;
+        Ok((<[T]>::mut_from_bytes(y).map_err(|_| Mismatch)?, inputs))
     }
 
     /// Calls the kernel of a layer with one input, in parts where there are threads and it pays.
@@ -238,7 +347,7 @@ impl<O: Outputs> Memory<'_, '_, O> {
 
     /// Calls the kernel of a layer with one input.
     #[cfg(not(feature = "std"))]
-    #[inline(always)]
+    #[inline]
     pub(crate) fn in_parts<P, X: Element, Y: Element>(
         &mut self,
         kernel: impl Fn(&P, &[X], &mut [Y]) -> Result<(), Mismatch>,
@@ -251,21 +360,24 @@ impl<O: Outputs> Memory<'_, '_, O> {
     }
 
     /// Two outputs, and the inputs beside them.
-    #[inline(always)]
+    #[inline]
     pub fn outputs2<T: Element, U: Element>(
         &mut self,
         first: Place,
         second: Place,
     ) -> Result<(&mut [T], &mut [U], Inputs<'_>), Mismatch> {
-        // Nothing behind all else.
-        let none = Place::arena(self.arena.len(), 0);
-        let (first, second, _, inputs) = self.outputs3::<T, U, u8>(first, second, none)?;
-        Ok((first, second, inputs))
+        if !O::include(T::DTYPE) {
+            return Err(Mismatch);
+        }
+        let places = [first, second].map(|place| place.at(self.iteration));
+        let ([first, second, _], inputs) = self.take(&places)?;
+        let first = <[T]>::mut_from_bytes(first).map_err(|_| Mismatch)?;
+        Ok((first, <[U]>::mut_from_bytes(second).map_err(|_| Mismatch)?, inputs))
     }
 
     /// Three outputs, and the inputs beside them.
     #[expect(clippy::type_complexity, reason = "a slice per output, which callers take apart")]
-    #[inline(always)]
+    #[inline]
     pub fn outputs3<T: Element, U: Element, V: Element>(
         &mut self,
         first: Place,
@@ -275,40 +387,13 @@ impl<O: Outputs> Memory<'_, '_, O> {
         if !O::include(T::DTYPE) {
             return Err(Mismatch);
         }
-        let mut low = (0_u8, first.at(self.iteration));
-        let mut middle = (1, second.at(self.iteration));
-        let mut high = (2, third.at(self.iteration));
-        let swap = |a: &mut (u8, Place), b: &mut (u8, Place)| {
-            if b.1.offset < a.1.offset {
-                core::mem::swap(a, b);
-            }
-        };
-        swap(&mut low, &mut middle);
-        swap(&mut middle, &mut high);
-        swap(&mut low, &mut middle);
-        let mut rest = (0, &mut *self.arena);
-        let mut take = |place: Place| {
-            let (base, memory) = core::mem::take(&mut rest);
-            let start = place.offset.checked_sub(base).ok_or(Mismatch)?;
-            let (gap, memory) = memory.split_at_mut_checked(start).ok_or(Mismatch)?;
-            let (bytes, memory) = memory.split_at_mut_checked(place.bytes).ok_or(Mismatch)?;
-            rest = (place.end(), memory);
-            Ok(((base, &*gap), bytes))
-        };
-        let ((gap0, bytes0), (gap1, bytes1), (gap2, bytes2)) =
-            (take(low.1)?, take(middle.1)?, take(high.1)?);
-        let (base3, gap3) = rest;
-        let mut of = [&mut [][..], &mut [][..], &mut [][..]];
-        for ((index, _), bytes) in [(low, bytes0), (middle, bytes1), (high, bytes2)] {
-            *of.get_mut(usize::from(index)).ok_or(Mismatch)? = bytes;
-        }
-        let [first, second, third] = of;
-        let gaps = [gap0, gap1, gap2, (base3, &*gap3)];
+        let places = [first, second, third].map(|place| place.at(self.iteration));
+        let ([first, second, third], inputs) = self.take(&places)?;
         Ok((
             <[T]>::mut_from_bytes(first).map_err(|_| Mismatch)?,
             <[U]>::mut_from_bytes(second).map_err(|_| Mismatch)?,
             <[V]>::mut_from_bytes(third).map_err(|_| Mismatch)?,
-            Inputs { constants: self.constants, gaps, iteration: self.iteration },
+            inputs,
         ))
     }
 }
@@ -332,7 +417,7 @@ mod tests {
             *byte = i as u8;
         }
         let constants = [99_u8, 98];
-        let mut memory = Memory::beside(&constants, bytes);
+        let mut memory = Memory::beside(&constants, Arenas::one(bytes));
         let (high, low, inputs) = memory.outputs2::<i8, i32>(arena(32, 4), arena(8, 8)).unwrap();
         assert_eq!((high.len(), low.len()), (4, 2));
         assert_eq!(inputs.get::<u8>(arena(0, 2)).unwrap(), [0, 1]);
@@ -352,7 +437,7 @@ mod tests {
         }
         let places = [arena(8, 8), arena(24, 8), arena(40, 8)];
         for [a, b, c] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-            let mut memory = Memory::new(&mut *bytes);
+            let mut memory = Memory::of([&mut *bytes]);
             let outputs = memory.outputs3::<u8, i16, i32>(places[a], places[b], places[c]);
             let (first, second, third, inputs) = outputs.unwrap();
             assert_eq!((first.len(), second.len(), third.len()), (8, 4, 2));
@@ -364,7 +449,7 @@ mod tests {
             }
             assert_eq!(inputs.get::<u8>(arena(31, 2)), Err(Mismatch));
         }
-        let mut memory = Memory::new(bytes);
+        let mut memory = Memory::of([bytes]);
         assert!(memory.outputs3::<i8, i8, i8>(arena(0, 8), arena(16, 8), arena(7, 2)).is_err());
     }
 
@@ -385,9 +470,42 @@ mod tests {
     }
 
     #[test]
+    fn outputs_and_inputs_are_found_in_every_arena_and_none_reaches_into_the_next() {
+        let (mut tcm, mut sram, mut psram) =
+            (Arena::<16>::new(), Arena::<24>::new(), Arena::<32>::new());
+        tcm.as_mut_slice().fill(1);
+        sram.as_mut_slice().fill(2);
+        psram.as_mut_slice().fill(3);
+        // They begin at 0, 16 and 48.
+        let mut memory =
+            Memory::of([tcm.as_mut_slice(), sram.as_mut_slice(), psram.as_mut_slice()]);
+        let places = [arena(52, 4), arena(0, 8), arena(20, 4)];
+        let (a, b, c, inputs) =
+            memory.outputs3::<u8, u8, u8>(places[0], places[1], places[2]).unwrap();
+        assert_eq!((a, b, c), (&mut [3; 4][..], &mut [1; 8][..], &mut [2; 4][..]));
+        for (place, value) in
+            [(arena(8, 8), 1), (arena(16, 4), 2), (arena(24, 16), 2), (arena(56, 24), 3)]
+        {
+            assert!(inputs.get::<u8>(place).unwrap().iter().all(|&byte| byte == value));
+        }
+        for outside in [arena(8, 9), arena(39, 2), arena(40, 8), arena(47, 1), arena(79, 2)] {
+            assert_eq!(inputs.get::<u8>(outside), Err(Mismatch), "{outside:?}");
+            assert!(memory_of_three(outside).is_err(), "{outside:?}");
+        }
+    }
+
+    fn memory_of_three(output: Place) -> Result<(), Mismatch> {
+        let (mut tcm, mut sram, mut psram) =
+            (Arena::<16>::new(), Arena::<24>::new(), Arena::<32>::new());
+        let mut memory =
+            Memory::of([tcm.as_mut_slice(), sram.as_mut_slice(), psram.as_mut_slice()]);
+        memory.output::<u8>(output).map(drop)
+    }
+
+    #[test]
     fn overlapping_or_outside_places_are_refused() {
         let mut backing = Arena::<32>::new();
-        let mut memory = Memory::new(backing.as_mut_slice());
+        let mut memory = Memory::of([backing.as_mut_slice()]);
         assert!(memory.outputs2::<i8, i8>(arena(0, 8), arena(7, 8)).is_err());
         assert!(memory.output::<i8>(arena(30, 3)).is_err());
         assert!(memory.output::<i32>(arena(2, 4)).is_err());

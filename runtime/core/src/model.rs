@@ -5,8 +5,8 @@ use systole_kernels::Shape;
 use crate::{
     DType, LoadError, Opcode, Operators, Quantization, Record, Weights,
     format::{
-        ADVANCE_BYTES, Entries, Entry, FLAG_PERSISTS, FLAG_UNSIGNED, Key, Layout, OPERATOR_BYTES,
-        Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
+        ADVANCE_BYTES, ALIGNMENT, ARENA_BYTES, Entries, Entry, FLAG_PERSISTS, FLAG_UNSIGNED, Key,
+        Layout, OPERATOR_BYTES, Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
     },
     memory::Place,
     ops::repeat,
@@ -24,8 +24,7 @@ pub struct Model<'m> {
     pub(crate) constants: &'m [u8],
     pub(crate) metadata: &'m [u8],
     pub(crate) advances: &'m [u8],
-    pub(crate) arena_bytes: u32,
-    pub(crate) arena_lower_bound: u32,
+    pub(crate) arenas: &'m [u8],
     pub(crate) macs: u64,
     /// The section on weights apart; empty where all weights are in the file.
     pub(crate) apart: &'m [u8],
@@ -43,6 +42,9 @@ pub struct TensorInfo<'m> {
     scale: f32,
     zero_point: i16,
     index: u16,
+    arena: u8,
+    /// Where its arena begins.
+    base: usize,
     metadata: &'m [u8],
 }
 
@@ -103,14 +105,41 @@ impl<'m> Model<'m> {
         validate::load(bytes, operators, false, Some(weights.room()))
     }
 
-    /// Bytes of arena that a session needs.
+    /// Bytes of arena that a session needs: where there are several, of all of them in one piece of memory.
     pub fn arena_bytes(&self) -> usize {
-        self.arena_bytes as usize
+        self.arena_ranges().last().map_or(0, |(base, bytes)| base.saturating_add(bytes))
     }
 
-    /// The largest sum of tensors that are alive at once: no plan can need less.
+    /// The largest sum of tensors that are alive at once: no plan can need less. Where there are several
+    /// arenas, the sum of what they cannot do without.
     pub fn arena_lower_bound(&self) -> usize {
-        self.arena_lower_bound as usize
+        let records = self.arenas.as_chunks::<ARENA_BYTES>().0;
+        let bounds = records.iter().filter_map(|record| u32_at(record, 4));
+        bounds.fold(0, |sum: usize, bound| sum.saturating_add(bound as usize))
+    }
+
+    /// Bytes of each arena, for [`Session::in_arenas`](crate::Session::in_arenas): 1 to
+    /// [`MAX_ARENAS`](crate::MAX_ARENAS) of them.
+    pub fn arenas(&self) -> impl ExactSizeIterator<Item = usize> + use<'m> {
+        let records = self.arenas.as_chunks::<ARENA_BYTES>().0;
+        records.iter().map(|record| u32_at(record, 0).unwrap_or(0) as usize)
+    }
+
+    /// Where each arena begins, counted over all of them, and its bytes.
+    pub(crate) fn arena_ranges(&self) -> impl Iterator<Item = (usize, usize)> + use<'m> {
+        let mut base = Some(0_usize);
+        self.arenas().map_while(move |bytes| {
+            let begin = base?;
+            let end = begin.checked_add(bytes);
+            base = end.and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
+            end.map(|_| (begin, bytes))
+        })
+    }
+
+    /// The name of the memory that an arena is for, where the file has names.
+    pub fn memory_name(&self, arena: usize) -> Option<&'m str> {
+        let index = u32::try_from(arena).ok()?;
+        find(self.metadata, Key::MemoryName, index).map(|entry| entry.text)
     }
 
     /// Multiply-accumulates of one inference.
@@ -278,11 +307,17 @@ impl<'m> TensorInfo<'m> {
             let at = (record.shape as usize).checked_add(i)?.checked_mul(4)?;
             *dim = u32_at(model.shapes, at)?;
         }
+        let base = match record.arena {
+            0 => 0,
+            arena => model.arena_ranges().nth(arena.into())?.0,
+        };
         Some(Self {
             dtype: DType::from_code(record.dtype)?,
+            arena: record.arena,
+            base,
             place: Place {
                 storage: Storage::from_code(record.storage)?,
-                offset: record.offset as usize,
+                offset: base.checked_add(record.offset as usize)?,
                 bytes: record.bytes as usize,
                 advance: model.advance(index),
             },
@@ -392,8 +427,21 @@ impl<'m> TensorInfo<'m> {
         self.place.storage == Storage::Apart
     }
 
-    /// Bytes from the start of the arena, or of the constants section for a constant.
+    /// Bytes from the start of its arena, of the constants section for a constant of the file, or of the
+    /// weights that lie apart.
     pub fn offset(&self) -> usize {
+        // `place` counts over all arenas.
+        self.place.offset.wrapping_sub(self.base)
+    }
+
+    /// The arena that it lies in, 0 for a constant.
+    pub fn arena(&self) -> usize {
+        self.arena.into()
+    }
+
+    /// Bytes from the start of the first arena, where all lie in one piece of memory
+    /// ([`Session::new`](crate::Session::new)).
+    pub fn offset_in_all(&self) -> usize {
         self.place.offset
     }
 

@@ -9,12 +9,12 @@ use crate::{
     Delegate, DelegateError, Delegated, Model, Opcode, PortError, RunError, RunFailure,
     SessionError, Tensor, TensorMut, WeightSource, Weights, WeightsError,
     format::{ALIGNMENT, Layout, Storage},
-    memory::{Memory, Place},
+    memory::{Arenas, Memory, Place, Segment},
     ops::repeat,
     record::Record,
 };
 
-/// A model and the arena that it runs in.
+/// A model and the memory that it runs in.
 ///
 /// Inputs and outputs are tensors in the arena. Its memory is reused while the model runs, so
 /// inputs have to be written before every run, and outputs are valid from the end of a run until
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Session<'m, 'a> {
     model: &'a Model<'m>,
-    arena: &'a mut [u8],
+    arenas: Arenas<'a>,
     /// The operator that [`Session::step`] executes next.
     next: u16,
     /// The operators that are being repeated.
@@ -73,7 +73,8 @@ impl core::fmt::Debug for DecodedOperators<'_> {
 
 impl<'m, 'a> Session<'m, 'a> {
     /// Prepares a run of `model` in `arena`, which needs [`Model::arena_bytes`] bytes at an address
-    /// that is a multiple of 16.
+    /// that is a multiple of 16. A model with several arenas has them all in it, one behind the other;
+    /// [`Session::in_arenas`] takes them apart.
     ///
     /// # Errors
     /// [`SessionError`] says what size or alignment is needed.
@@ -83,9 +84,56 @@ impl<'m, 'a> Session<'m, 'a> {
         }
         let (needed, found) = (model.arena_bytes(), arena.len());
         let arena = arena.get_mut(..needed).ok_or(SessionError::ArenaTooSmall { needed, found })?;
+        let (mut arenas, mut rest, mut at) = (Arenas::default(), arena, 0);
+        for (segment, (base, bytes)) in arenas.0.iter_mut().zip(model.arena_ranges()) {
+            let parts = rest.split_at_mut_checked(base.saturating_sub(at));
+            let parts = parts.and_then(|(_, from)| from.split_at_mut_checked(bytes));
+            let (own, above) = parts.ok_or(SessionError::ArenaTooSmall { needed, found })?;
+            *segment = Segment { base, bytes: own };
+            (rest, at) = (above, base.saturating_add(bytes));
+        }
+        Ok(Self::with(model, arenas))
+    }
+
+    /// As [`Session::new`], with a piece of memory for each arena of the model, in their order: the bytes that
+    /// [`Model::arenas`] says, each from a multiple of 16 on. Tensors that are used much are in the first.
+    ///
+    /// ```
+    /// # use systole_core::{Arena, Model, Session, SessionError};
+    /// # fn prepare(model: &Model<'_>) -> Result<(), SessionError> {
+    /// let (mut tcm, mut sram) = (Arena::<4_096>::new(), Arena::<16_000>::new());
+    /// let session = Session::in_arenas(model, [tcm.as_mut_slice(), sram.as_mut_slice()])?;
+    /// # let _ = session; Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SessionError`] says how many there have to be, or which size or alignment one needs.
+    pub fn in_arenas<const N: usize>(
+        model: &'a Model<'m>,
+        memories: [&'a mut [u8]; N],
+    ) -> Result<Self, SessionError> {
+        let needed = model.arenas().len();
+        if needed != N {
+            return Err(SessionError::ArenaCount { needed, found: N });
+        }
+        let mut arenas = Arenas::default();
+        let ranges = model.arena_ranges().zip(memories).enumerate();
+        for (segment, (arena, ((base, needed), memory))) in arenas.0.iter_mut().zip(ranges) {
+            if needed > 0 && !(memory.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+                return Err(SessionError::ArenaMisaligned { needed: ALIGNMENT });
+            }
+            let found = memory.len();
+            let bytes = memory.get_mut(..needed);
+            let bytes = bytes.ok_or(SessionError::OneTooSmall { arena, needed, found })?;
+            *segment = Segment { base, bytes };
+        }
+        Ok(Self::with(model, arenas))
+    }
+
+    fn with(model: &'a Model<'m>, arenas: Arenas<'a>) -> Self {
         let mut session = Self {
             model,
-            arena,
+            arenas,
             next: 0,
             repeated: None,
             #[cfg(feature = "std")]
@@ -94,15 +142,14 @@ impl<'m, 'a> Session<'m, 'a> {
             threads: None,
         };
         session.reset();
-        Ok(session)
+        session
     }
 
     /// Puts the state of recurrent layers, which a run goes on with where the one before ended, back to
     /// what it was in a new session: zero. Without effect where [`Model::state`] is empty.
     pub fn reset(&mut self) {
         for info in self.model.state() {
-            let start = info.place.offset;
-            if let Some(bytes) = self.arena.get_mut(start..start + info.place.bytes) {
+            if let Some(bytes) = self.arenas.get_mut(info.place) {
                 bytes.fill(info.zero_value());
             }
         }
@@ -140,8 +187,7 @@ impl<'m, 'a> Session<'m, 'a> {
         let count = self.model.input_count();
         let error = PortError::Index { index, count };
         let info = self.model.input(index).ok_or(error)?;
-        let start = info.place.offset;
-        let bytes = self.arena.get_mut(start..start + info.place.bytes).ok_or(error)?;
+        let bytes = self.arenas.get_mut(info.place).ok_or(error)?;
         Ok(TensorMut::new(info, bytes))
     }
 
@@ -162,14 +208,7 @@ impl<'m, 'a> Session<'m, 'a> {
         let count = self.model.output_count();
         let error = PortError::Index { index, count };
         let info = self.model.output(index).ok_or(error)?;
-        let memory: &[u8] = match info.place.storage {
-            Storage::Arena => self.arena,
-            Storage::Constant => self.model.constants(),
-            Storage::Apart => &[],
-        };
-        let start = info.place.offset;
-        let bytes = memory.get(start..start + info.place.bytes).ok_or(error)?;
-        Ok(Tensor::new(info, bytes))
+        Ok(Tensor::new(info, self.bytes(info.place).ok_or(error)?))
     }
 
     /// The output with this name.
@@ -329,7 +368,7 @@ impl<'m, 'a> Session<'m, 'a> {
         let record = operator.record().with_weights(apart);
         let row = self.model.linked.find(operator.opcode(), &record).ok_or(RunFailure::Mismatch)?;
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
-        let memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let memory = Memory::beside(self.model.constants(), self.arenas.reborrow());
         let mut memory = memory.repeated(iteration);
         #[cfg(feature = "std")]
         let done = {
@@ -347,7 +386,8 @@ impl<'m, 'a> Session<'m, 'a> {
         let decoded = self.decoded.0.get(usize::from(self.next)).ok_or(RunFailure::Mismatch)?;
         let Some(operator) = decoded else { return self.control(delegate) };
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
-        let memory = Memory::beside(self.model.constants(), &mut *self.arena).repeated(iteration);
+        let memory =
+            Memory::beside(self.model.constants(), self.arenas.reborrow()).repeated(iteration);
         let mut memory = memory.with(self.threads.as_mut());
         operator(&mut memory).map_err(|_| RunFailure::Mismatch)?;
         Ok(0)
@@ -361,7 +401,7 @@ impl<'m, 'a> Session<'m, 'a> {
             return self.control(delegate);
         }
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
-        let memory = Memory::beside(self.model.constants(), &mut *self.arena);
+        let memory = Memory::beside(self.model.constants(), self.arenas.reborrow());
         let mut memory = memory.repeated(iteration);
         let row = self.model.linked.find(operator.opcode(), operator.record());
         let row = row.ok_or(RunFailure::Mismatch)?;
@@ -393,7 +433,7 @@ impl<'m, 'a> Session<'m, 'a> {
 
     /// Has the next operator computed by `delegate`; those that stand in for it are then passed over.
     fn delegate(&mut self, delegate: Option<&mut dyn Delegate>) -> Result<u16, RunFailure> {
-        let part = Delegated::new(self.model, self.next, &mut *self.arena);
+        let part = Delegated::new(self.model, self.next, self.arenas.reborrow());
         let mut part = part.ok_or(RunFailure::Mismatch)?;
         let stand_ins = part.params().fallback;
         let done = delegate.map_or(Err(DelegateError::Declined), |it| it.run(&mut part));
@@ -413,12 +453,18 @@ impl<'m, 'a> Session<'m, 'a> {
     /// Any tensor's bytes as they are now; for tools that look at intermediate results.
     pub fn tensor(&self, index: u16) -> Option<Tensor<'m, '_>> {
         let info = self.model.tensor(index).filter(|info| info.layout() == Layout::Plain)?;
-        let memory: &[u8] = match info.place.storage {
-            Storage::Arena => self.arena,
-            Storage::Constant => self.model.constants(),
-            Storage::Apart => &[],
-        };
-        let start = info.place.offset;
-        Some(Tensor::new(info, memory.get(start..start + info.place.bytes)?))
+        Some(Tensor::new(info, self.bytes(info.place)?))
+    }
+
+    /// The bytes of a tensor; `None` of weights that are not in the file.
+    fn bytes(&self, place: Place) -> Option<&[u8]> {
+        match place.storage {
+            Storage::Arena => self.arenas.get(place),
+            Storage::Constant => {
+                let start = place.offset;
+                self.model.constants().get(start..start.checked_add(place.bytes)?)
+            }
+            Storage::Apart => None,
+        }
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     error::TensorRecordError as Bad,
     format::{
         self, ADVANCE_BYTES, ALIGNMENT, APART_BYTES, ARENA_BYTES, FLAG_PERSISTS, FLAG_UNSIGNED,
-        HEADER_BYTES, Header, Layout, MAGIC, OPERATOR_BYTES, SECTION_BYTES, Section, SectionKind,
-        Storage, TENSOR_BYTES, TensorRecord, VERSION, u16_at, u32_at,
+        HEADER_BYTES, Header, Layout, MAGIC, MAX_ARENAS, OPERATOR_BYTES, SECTION_BYTES, Section,
+        SectionKind, Storage, TENSOR_BYTES, TensorRecord, VERSION, u16_at,
     },
     ops::{delegate, repeat},
     record::Record,
@@ -149,10 +149,11 @@ fn sections<'m>(
         slice.ok_or(LoadError::MissingSection { kind: kind as u16 })
     };
     let arenas = section(SectionKind::Arenas)?;
-    if arenas.len() != ARENA_BYTES {
-        return Err(LoadError::Arenas { found: arenas.len() / ARENA_BYTES });
+    let count = arenas.len() / ARENA_BYTES;
+    if !(1..=MAX_ARENAS).contains(&count) {
+        return Err(LoadError::Arenas { found: count });
     }
-    Ok(Model {
+    let model = Model {
         ports: section(SectionKind::Ports)?,
         tensors: section(SectionKind::Tensors)?,
         shapes: section(SectionKind::Shapes)?,
@@ -162,17 +163,23 @@ fn sections<'m>(
         metadata: section(SectionKind::Metadata).unwrap_or_default(),
         advances: section(SectionKind::Advances).unwrap_or_default(),
         apart: section(SectionKind::Apart).unwrap_or_default(),
-        arena_bytes: u32_at(arenas, 0).unwrap_or(0),
-        arena_lower_bound: u32_at(arenas, 4).unwrap_or(0),
+        arenas,
         macs: header.macs,
         linked,
-    })
+    };
+    // All of them in one piece of memory have to be countable.
+    if model.arena_ranges().count() != count {
+        return Err(LoadError::Section { kind: SectionKind::Arenas as u16 });
+    }
+    Ok(model)
 }
 
 fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     let start = usize::from(index) * TENSOR_BYTES;
     let record = model.tensors.get(start..).and_then(TensorRecord::read).ok_or(Bad::Unknown)?;
-    if record.arena != 0 || record.flags & !(FLAG_UNSIGNED | FLAG_PERSISTS) != 0 {
+    if record.arena != 0 && record.storage != Storage::Arena as u8
+        || record.flags & !(FLAG_UNSIGNED | FLAG_PERSISTS) != 0
+    {
         return Err(Bad::Unknown);
     }
     let layout = Layout::from_code(record.layout).ok_or(Bad::Unknown)?;
@@ -181,7 +188,7 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
         return Err(Bad::Unknown);
     }
     let limit = match record.storage {
-        0 => model.arena_bytes as usize,
+        0 => model.arenas().nth(record.arena.into()).ok_or(Bad::Unknown)?,
         1 => model.constants.len(),
         2 => model.weights_bytes(),
         _ => return Err(Bad::Unknown),
@@ -336,7 +343,7 @@ fn repeat(model: &Model<'_>, op: u16, record: &Record<'_>) -> Result<(), Operato
     Ok(())
 }
 
-/// Tensors that move stay in the arena in all of `times` repetitions.
+/// Tensors that move stay in their arena in all of `times` repetitions.
 fn moves(model: &Model<'_>, record: &Record<'_>, times: u16) -> Result<(), OperatorError> {
     for operand in 0..record.input_count() + record.output_count() {
         let Some(info) = record.operand(operand).and_then(|tensor| model.tensor(tensor)) else {
@@ -346,8 +353,9 @@ fn moves(model: &Model<'_>, record: &Record<'_>, times: u16) -> Result<(), Opera
             continue;
         }
         let last = i64::from(times) - 1;
-        let start = info.place.offset as i64 + last * i64::from(info.place.advance);
-        let limit = i64::from(model.arena_bytes) - info.place.bytes as i64;
+        let start = info.offset() as i64 + last * i64::from(info.place.advance);
+        let arena = model.arenas().nth(info.arena()).unwrap_or(0);
+        let limit = arena as i64 - info.place.bytes as i64;
         if !(0..=limit).contains(&start) {
             return Err(OperatorError::Operand(operand as u8));
         }

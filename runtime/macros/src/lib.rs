@@ -13,7 +13,8 @@ mod file;
 /// Reads a model while compiling and becomes a type that runs it: `include_model!(pub Kws,
 /// "models/kws.systole");`, with the path from the package's folder.
 ///
-/// The type holds its arena, so it may live in a `static`. It has
+/// The type holds its arena, so it may live in a `static`; that of a model for several memories
+/// (`systole convert --memory`) borrows them, see below. It has
 ///
 /// - `const ARENA_BYTES: usize` and `const MACS: u64`;
 /// - `const INPUT: Port` and `OUTPUT`, or `INPUTS` and `OUTPUTS` where there are several: name, type,
@@ -23,6 +24,10 @@ mod file;
 /// - `run(&mut self, &[i8; N]) -> &[i8; M]`, with an array per input and a tuple of several outputs;
 /// - `input_mut()` and `run_in_place()`, which spare the copy of the input;
 /// - `run_observed(…, after)`, which calls `after` with the index of each operator that has run.
+///
+/// Of a model with several arenas, the type has a lifetime, `const MEMORIES: [(&str, usize); N]` with the name
+/// and bytes of each memory, and `new(&mut Arena<…>, …)`, which takes an arena for each: statics, which
+/// `#[unsafe(link_section)]` puts where they belong.
 ///
 /// `run` calls exactly the kernels that the model needs, with shapes and places as constants; no
 /// other kernel becomes part of the program. Its answer is, byte for byte, that of a `Session`.

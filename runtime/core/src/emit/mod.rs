@@ -66,7 +66,11 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
     let mut out = String::new();
     let modules: Vec<&str> = writer.source.modules.iter().map(String::as_str).collect();
     let _ = writeln!(out, "use ::systole::{{Aligned, Arena, DType, Port, Quantization}};");
-    let _ = writeln!(out, "use ::systole::compiled::{{self, Memory, Mismatch, Place}};");
+    let arenas: Vec<usize> = model.arenas().collect();
+    let several = arenas.len() > 1;
+    // With one arena all places are known while compiling; with several they are looked up.
+    let memory = if several { "Memories as Memory" } else { "Memory" };
+    let _ = writeln!(out, "use ::systole::compiled::{{self, {memory}, Mismatch, Place}};");
     if !modules.is_empty() {
         let _ = writeln!(out, "use ::systole::compiled::kernels::{{{}}};", modules.join(", "));
     }
@@ -86,44 +90,52 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
     }
     let arena = model.arena_bytes();
     let reset = reset(&model);
+    let Shape { lifetime, fields, constants: memories, parameters, new, lent } =
+        form(&model, &arenas);
     let _ = write!(
         out,
         "
-/// A model of {operators} operators and {macs} multiply-accumulates, and the arena that it runs in.
+/// A model of {operators} operators and {macs} multiply-accumulates, and {where_}.
 ///
 /// {shapes}
 #[derive(Debug)]
 {ALLOW}
-{visibility} struct {name} {{
-    arena: Arena<{arena}>,
-{begun}}}
+{visibility} struct {name}{lifetime} {{
+{fields}{begun}}}
 
 {ALLOW}
-impl {name} {{
-    /// Bytes of the arena.
+impl{lifetime} {name}{lifetime} {{
+    /// Bytes of {what}.
     pub const ARENA_BYTES: usize = {arena};
-    /// Multiply-accumulates of one run.
+{memories}    /// Multiply-accumulates of one run.
     pub const MACS: u64 = {macs};
 {constants}{labels}
-    /// The model with its own arena, for a `static` or the stack.
-    pub const fn new() -> Self {{
-        Self {{ arena: Arena::new(){not_begun} }}
+    /// The model {with}.
+    pub const fn new({parameters}) -> Self {{
+        Self {{ {new}{not_begun} }}
     }}
 {reset}{methods}
     /// All kernels in their order. Places and lengths are constants that were checked together when
     /// this was written, so that nothing of it can fail.
     #[inline(always)]
-    fn forward(memory: &mut Memory<'_, '_>, mut after: impl FnMut(u16)) -> Result<(), Mismatch> {{
+    fn forward(memory: &mut Memory<{lent}>, mut after: impl FnMut(u16)) -> Result<(), Mismatch> {{
 {steps}        Ok(())
     }}
 }}
-
-impl Default for {name} {{
-    fn default() -> Self {{
-        Self::new()
-    }}
-}}
-",
+{default}",
+        what = if several { "all arenas in one piece of memory" } else { "the arena" },
+        with = match several {
+            true =>
+                "in arenas that lie where they are to: statics, each in a section of its memory",
+            false => "with its own arena, for a `static` or the stack",
+        },
+        default = match several {
+            true => String::new(),
+            false => format!(
+                "\nimpl Default for {name} {{\n    fn default() -> Self {{\n        Self::new()\n    }}\n}}\n"
+            ),
+        },
+        where_ = if several { "the arenas that it runs in" } else { "the arena that it runs in" },
         operators = model.operator_count(),
         macs = model.macs(),
         shapes = ports.summary(),
@@ -136,11 +148,59 @@ impl Default for {name} {{
     Ok(out)
 }
 
+/// The parts of the source in which a model with several arenas is another than one with its own.
+struct Shape {
+    /// The type's lifetime, where it borrows its arenas.
+    lifetime: &'static str,
+    fields: String,
+    constants: String,
+    parameters: String,
+    /// The fields of a new one.
+    new: String,
+    /// The lifetimes of its memory.
+    lent: &'static str,
+}
+
+fn form(model: &Model<'_>, arenas: &[usize]) -> Shape {
+    if let [bytes] = arenas {
+        return Shape {
+            lifetime: "",
+            fields: format!("    arena: Arena<{bytes}>,\n"),
+            constants: String::new(),
+            parameters: String::new(),
+            new: String::from("arena: Arena::new()"),
+            lent: "'_",
+        };
+    }
+    let all = || arenas.iter().enumerate();
+    let fields = all().map(|(i, bytes)| format!("    arena_{i}: &'a mut Arena<{bytes}>,\n"));
+    let parameters: Vec<String> =
+        all().map(|(i, bytes)| format!("arena_{i}: &'a mut Arena<{bytes}>")).collect();
+    let new: Vec<String> = all().map(|(i, _)| format!("arena_{i}")).collect();
+    let name = |i| model.memory_name(i).unwrap_or_default();
+    let memories: Vec<String> =
+        all().map(|(i, bytes)| format!("({:?}, {bytes})", name(i))).collect();
+    Shape {
+        lifetime: "<'a>",
+        fields: fields.collect(),
+        constants: format!(
+            "    /// The arenas in their order: the names of their memories, and their bytes.\n    \
+             pub const MEMORIES: [(&'static str, usize); {}] = [{}];\n",
+            arenas.len(),
+            memories.join(", ")
+        ),
+        parameters: parameters.join(", "),
+        new: new.join(", "),
+        lent: "'_, '_",
+    }
+}
+
 /// The method that puts state back to what it was before the first run; nothing where there is none.
 fn reset(model: &Model<'_>) -> String {
     let fill = |info: crate::TensorInfo<'_>| {
         let (start, bytes, value) = (info.offset(), info.bytes(), info.zero_value());
-        format!("        compiled::fill(&mut self.arena, {start}, {bytes}, {value});\n")
+        let arena = ports::arena(model, info.arena(), "mut ");
+        format!("        compiled::fill({arena}, {start}, {bytes}, {value});\n")
     };
     let fills: String = model.state().map(fill).collect();
     if fills.is_empty() {

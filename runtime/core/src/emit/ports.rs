@@ -11,6 +11,8 @@ use crate::{DType, Model, TensorInfo};
 pub(super) struct Ports {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    /// What kernels work on, as an expression.
+    memory: String,
 }
 
 struct Port {
@@ -24,6 +26,8 @@ struct Port {
     shape: String,
     element: &'static str,
     offset: usize,
+    /// Its arena as an expression, to be read and to be written.
+    arena: [String; 2],
     len: usize,
     unsigned: bool,
     /// An expression, where the port is no part of the arena.
@@ -31,7 +35,12 @@ struct Port {
 }
 
 impl Port {
-    fn new(ident: String, info: &TensorInfo<'_>, source: &mut Source<'_>) -> Self {
+    fn new(
+        model: &Model<'_>,
+        ident: String,
+        info: &TensorInfo<'_>,
+        source: &mut Source<'_>,
+    ) -> Self {
         let (element, len) = (rust_type(info.dtype()), info.len());
         let dims: Vec<String> = info.shape().dims().iter().map(|dim| format!("{dim}")).collect();
         let dims = dims.join(", ");
@@ -55,6 +64,7 @@ impl Port {
             shape: format!("`[{dims}]` {}", info.dtype()),
             element,
             offset: info.offset(),
+            arena: ["", "mut "].map(|kind| arena(model, info.arena(), kind)),
             len,
             unsigned: info.is_unsigned(),
             constant,
@@ -78,7 +88,8 @@ impl Port {
             }
             Some(constant) => constant.clone(),
             None => {
-                format!("compiled::output(&self.arena, {}, {})", self.offset, self.otherwise())
+                let [arena, _] = &self.arena;
+                format!("compiled::output({arena}, {}, {})", self.offset, self.otherwise())
             }
         }
     }
@@ -89,11 +100,23 @@ impl Ports {
         let mut named = |infos: Vec<TensorInfo<'_>>, word: &str| {
             let single = infos.len() == 1;
             let ident = |i| if single { String::from(word) } else { format!("{word}_{i}") };
-            infos.iter().enumerate().map(|(i, info)| Port::new(ident(i), info, source)).collect()
+            infos
+                .iter()
+                .enumerate()
+                .map(|(i, info)| Port::new(model, ident(i), info, source))
+                .collect()
         };
         Self {
             inputs: named(model.inputs().collect(), "input"),
             outputs: named(model.outputs().collect(), "output"),
+            memory: match model.arenas().len() {
+                1 => String::from("Memory::new(self.arena.as_mut_slice())"),
+                count => {
+                    let arenas: Vec<String> =
+                        (0..count).map(|i| format!("self.arena_{i}.as_mut_slice()")).collect();
+                    format!("Memory::of([{}])", arenas.join(", "))
+                }
+            },
         }
     }
 
@@ -147,22 +170,23 @@ impl Ports {
             1 => (types.concat(), results.concat()),
             _ => (format!("({})", types.join(", ")), format!("({})", results.join(", "))),
         };
+        let memory = &self.memory;
         let writes: String = self
             .inputs
             .iter()
             .map(|port| {
                 let flip = if port.unsigned { "0x80" } else { "0" };
                 format!(
-                    "        compiled::write(&mut self.arena, {}, {flip}, {});\n",
-                    port.offset, port.ident
+                    "        compiled::write({}, {}, {flip}, {});\n",
+                    port.arena[1], port.offset, port.ident
                 )
             })
             .collect();
         let mut flips = Vec::new();
         for port in self.outputs.iter().filter(|port| port.unsigned && port.constant.is_none()) {
             let flip = format!(
-                "        compiled::flip_sign(&mut self.arena, {}, {});\n",
-                port.offset, port.len
+                "        compiled::flip_sign({}, {}, {});\n",
+                port.arena[1], port.offset, port.len
             );
             if !flips.contains(&flip) {
                 flips.push(flip);
@@ -184,7 +208,7 @@ impl Ports {
 
     #[inline(always)]
     fn execute(&mut self, after: impl FnMut(u16)) -> {types} {{
-{begin}        let done = Self::forward(&mut Memory::new(self.arena.as_mut_slice()), after);
+{begin}        let done = Self::forward(&mut {memory}, after);
         debug_assert!(done.is_ok());
 {flips}        {results}
     }}
@@ -193,14 +217,14 @@ impl Ports {
         // uint8 is stored as int8: only a copy shows it as users know it.
         if self.inputs.iter().all(|port| !port.unsigned) {
             for port in &self.inputs {
-                let Port { ident, element, offset, len, shape, .. } = port;
+                let Port { ident, element, offset, len, shape, arena: [_, arena], .. } = port;
                 let _ = write!(
                     out,
                     "
     /// Where [`Self::run_in_place`] finds its input, {shape}: {len} elements, to be written before
     /// every run, because the arena's memory is used again.
     pub fn {ident}_mut(&mut self) -> &mut [{element}] {{
-        compiled::input::<{element}, {len}, _>(&mut self.arena, {offset})
+        compiled::input::<{element}, {len}, _>({arena}, {offset})
     }}
 "
                 );
@@ -216,6 +240,14 @@ impl Ports {
             );
         }
         out
+    }
+}
+
+/// An arena as an expression: `kind` is empty or `mut `.
+pub(super) fn arena(model: &Model<'_>, arena: usize, kind: &str) -> String {
+    match model.arenas().len() {
+        1 => format!("&{kind}self.arena"),
+        _ => format!("&{kind}*self.arena_{arena}"),
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Key {
     Description = 6,
     /// Name of the operator with this index in the model that was converted.
     OperatorName = 7,
+    /// Name of the memory that the arena with this index is for.
+    MemoryName = 8,
 }
 
 /// One string of the metadata.

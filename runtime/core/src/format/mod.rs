@@ -29,6 +29,9 @@ pub const PARAMS_BYTES: usize = 52;
 /// The operand that says "not given".
 pub const NO_TENSOR: u16 = 0xFFFF;
 
+/// The most arenas that a model has.
+pub const MAX_ARENAS: usize = 4;
+
 /// Bytes of an arena record: size, lower bound, and 8 reserved bytes.
 pub const ARENA_BYTES: usize = 16;
 

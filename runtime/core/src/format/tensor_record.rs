@@ -19,7 +19,7 @@ pub const FLAG_PERSISTS: u8 = 2;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum Storage {
-    /// In the arena; `offset` counts from its start.
+    /// In an arena; `offset` counts from its start.
     Arena = 0,
     /// In the file; `offset` counts from the start of the constants section.
     Constant = 1,
@@ -112,7 +112,7 @@ pub struct TensorRecord {
     pub scale: f32,
     /// Quantization zero point.
     pub zero_point: i16,
-    /// Which arena, 0 for now.
+    /// Which arena; 0 for constants.
     pub arena: u8,
     /// Code of a [`Layout`].
     pub layout: u8,
