@@ -216,22 +216,39 @@ fn thousands_of_buffers_are_placed_by_the_heuristics() {
     assert!(plan.arena_bytes < 2 * plan.lower_bound);
 }
 
-/// Instances of sixty buffers, of which all are proved: in few steps, so that many meet, and in many.
+/// Instances of up to sixty buffers, of which all are proved, each in less than a second: in few steps, so
+/// that many meet, and in many.
 #[test]
-fn sixty_buffers_are_placed_and_no_smaller_arena_exists() {
+fn sixty_buffers_are_placed_in_a_second_and_no_smaller_arena_exists() {
     use proptest::strategy::ValueTree;
+    use std::time::{Duration, Instant};
     let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut slowest = Duration::ZERO;
     for steps in [1, 4] {
-        for instance in 0..50 {
-            let mut buffers = buffers(60..61).new_tree(&mut runner).unwrap().current();
+        for instance in 0..80 {
+            // Half of them have as many as there are to be.
+            let count = if instance % 2 == 0 { 60..61 } else { 8..61 };
+            let mut buffers = buffers(count).new_tree(&mut runner).unwrap().current();
             for (i, buffer) in buffers.iter_mut().enumerate() {
                 let more = (buffer.last - buffer.first) * steps;
                 buffer.first = buffer.first * steps + i % steps;
                 buffer.last = buffer.first + more;
             }
-            let plan = place(&buffers, 16, 5 * BUDGET);
-            assert_eq!(check(&buffers, 16, &plan), Ok(()));
-            assert!(plan.optimal, "instance {instance} of {steps}");
+            // The machine may have had something else to do.
+            let mut took = Duration::MAX;
+            for _ in 0..3 {
+                let begin = Instant::now();
+                let plan = place(&buffers, 16, 5 * BUDGET);
+                took = took.min(begin.elapsed());
+                assert_eq!(check(&buffers, 16, &plan), Ok(()));
+                assert!(plan.optimal, "instance {instance} of {steps}");
+                if took < Duration::from_secs(1) {
+                    break;
+                }
+            }
+            assert!(took < Duration::from_secs(1), "instance {instance} of {steps}: {took:?}");
+            slowest = slowest.max(took);
         }
     }
+    println!("the slowest took {slowest:?}");
 }
