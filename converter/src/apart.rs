@@ -19,6 +19,9 @@ use crate::{
     write::assemble,
 };
 
+/// The most bytes of weights, and of memory that they are read into, that are taken on.
+const MAX_WEIGHTS: usize = 1 << 30;
+
 /// The two parts of a model.
 #[derive(Debug, Clone)]
 pub struct Split {
@@ -68,7 +71,7 @@ impl std::fmt::Display for Apart {
 /// Takes the weights out of a file. One that has none comes back with none.
 ///
 /// # Errors
-/// `Corrupt` for a file that is not valid, or whose weights are apart already.
+/// `TooLarge` for more than 1 GiB of them; `Corrupt` for a file that is not valid, or whose weights are apart already.
 pub fn split(file: &[u8]) -> Result<Split> {
     let model = Model::with_delegate(file).map_err(corrupt)?;
     let mut tensors = tensors(file)?;
@@ -85,6 +88,10 @@ pub fn split(file: &[u8]) -> Result<Split> {
             weights.resize(weights.len().next_multiple_of(ALIGNMENT), 0);
             offset as u32
         });
+        // Tensors may share bytes, but not here: a small file can ask for much.
+        if weights.len() > MAX_WEIGHTS {
+            bail!(TooLarge, "the weights would take more than {MAX_WEIGHTS} bytes");
+        }
         (record.storage, record.offset) = (Storage::Apart as u8, offset);
     }
     let constants = keep(model.constants(), &mut tensors);
@@ -124,7 +131,7 @@ pub fn join(file: &[u8], weights: &[u8]) -> Result<AlignedBytes> {
 /// Validates a file whose weights may be apart, and looks at it.
 ///
 /// # Errors
-/// `Corrupt` says what the runtime refuses.
+/// `Corrupt` says what the runtime refuses; `TooLarge` where the largest weights would take 1 GiB.
 pub fn with_model<T>(file: &[u8], look: impl FnOnce(&Model<'_>) -> T) -> Result<T> {
     match Model::with_delegate(file) {
         Err(LoadError::WeightsApart) => {}
@@ -139,6 +146,9 @@ pub fn with_model<T>(file: &[u8], look: impl FnOnce(&Model<'_>) -> T) -> Result<
     let (mut look, mut found) = (Some(look), None);
     let mut look = |model: &Model<'_>| found = look.take().map(|look| look(model));
     match validate(0, &mut look) {
+        Err(LoadError::WeightsBuffer { needed, .. }) if needed > MAX_WEIGHTS => {
+            bail!(TooLarge, "weights of one operator are said to take {needed} bytes");
+        }
         Err(LoadError::WeightsBuffer { needed, .. }) => validate(needed, &mut look),
         other => other,
     }

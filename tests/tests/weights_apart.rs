@@ -7,16 +7,18 @@ use proptest::prelude::*;
 use systole::{NorFlashWeights, SpiFlashError, SpiFlashWeights};
 use systole_converter::{
     AlignedBytes, Class, Match, Memory, Options,
-    apart::{Split, join, split},
+    apart::{Split, join, split, with_model},
     npz::{self, Array},
     run,
 };
 use systole_core::{
     LoadError, Model, Operators, RunFailure, Session, WeightSource, Weights, WeightsError,
+    format::SectionKind,
 };
 use systole_tests::checked::{compile, convert_file};
 use systole_tests::{
     compare,
+    hostile::{seal, section},
     networks::networks,
     packed_digits, repository, shared,
     spi_flash::{Failed, SpiFlash},
@@ -397,6 +399,25 @@ fn whole_and_parts(file: &[u8]) -> Vec<Vec<u8>> {
         }
     }
     all
+}
+
+#[test]
+fn files_that_state_absurd_weights_take_no_memory() {
+    let parts = digits();
+    let mut bytes = parts.file.as_slice().to_vec();
+    let apart = section(&bytes, SectionKind::Apart);
+    bytes[apart.start..apart.start + 4].copy_from_slice(&0xFFFF_FFF0_u32.to_le_bytes());
+    seal(&mut bytes);
+    let file = AlignedBytes::from(&bytes[..]);
+    // What is stated behind the weights that tensors name is never asked for.
+    assert!(with_model(file.as_slice(), |model| model.weights_bytes()).unwrap() > 1 << 31);
+    let error = join(file.as_slice(), &parts.weights).expect_err("they are not as long");
+    assert_eq!(error.class, Class::Corrupt);
+    // Whole blocks, and one record.
+    bytes[apart.start] = 1;
+    seal(&mut bytes);
+    let refused = Model::from_bytes(AlignedBytes::from(&bytes[..]).as_slice()).unwrap_err();
+    assert_eq!(refused, LoadError::Section { kind: SectionKind::Apart as u16 });
 }
 
 #[test]
