@@ -109,7 +109,7 @@ fn geometry(axes: &[Axis; 2], output: [usize; 4], kernel: [usize; 2], depth: usi
 
 /// Any convolution; one in three is a product of matrices, half of these of deep ones.
 pub(crate) fn convolution() -> impl Strategy<Value = Geometry> {
-    (sizes(PRODUCTS), [axis(), axis()], 0..6).prop_map(|(sizes, axes, kind)| {
+    (sizes(PRODUCTS), [axis(), axis()], 0..7).prop_map(|(sizes, axes, kind)| {
         let [batches, height, width, kernel_h, kernel_w, depth, channels] = sizes;
         let output = [batches, height, width, channels];
         let product = |depth| Geometry {
@@ -121,6 +121,13 @@ pub(crate) fn convolution() -> impl Strategy<Value = Geometry> {
         match kind {
             0 => product(depth),
             1 => product(depth * kernel_h * kernel_w),
+            // One row, as of a fully connected layer.
+            2 => Geometry {
+                input: [1, 1, 1, depth * kernel_h * kernel_w],
+                output: [1, 1, 1, channels * width],
+                kernel: [1, 1],
+                window: Window::UNIT,
+            },
             _ => geometry(&axes, output, [kernel_h, kernel_w], depth),
         }
     })

@@ -179,7 +179,7 @@ impl Split {
     /// `h` and `l` of `multiplier = h × 2^16 + l`, the latter in 16 bits with its sign.
     fn halves(multiplier: i32) -> [i32; 2] {
         let low = i32::from(multiplier as i16);
-        [(i64::from(multiplier) - i64::from(low) >> 16) as i32, low]
+        [((i64::from(multiplier) - i64::from(low)) >> 16) as i32, low]
     }
 }
 

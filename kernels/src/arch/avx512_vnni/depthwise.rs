@@ -62,12 +62,9 @@ pub(super) fn depthwise_conv2d_i8(
 ) -> Result<(), Mismatch> {
     // SAFETY: the table that this function is reached through is given out where the processor has
     // the instructions.
-    if p.weights_zero_point == 0
-        && ((few(p) && unsafe { halves(p, x, y) }?) || any::<false>(p, x, y)?)
-    {
-        return Ok(());
-    }
-    depthwise_conv2d::portable(p, x, y)
+    let done = p.weights_zero_point == 0
+        && ((few(p) && unsafe { halves(p, x, y) }?) || any::<false>(p, x, y)?);
+    if done { Ok(()) } else { depthwise_conv2d::portable(p, x, y) }
 }
 
 /// Whether the channels are about as many as half a vector has, or an eighth, and the kernel has rows.

@@ -66,12 +66,11 @@ pub(super) unsafe fn multiply(
     }
 }
 
-/// The sums of `R` rows by `B` blocks; `U` steps have sums of their own.
+/// [`sums`] of a bias in memory, and to memory. Returns `R`.
 ///
 /// # Safety
 ///
-/// The processor has the level's instructions; there are `R` rows and `B` blocks, `acc` has
-/// `R` rows, `B` is at most 4.
+/// As there; `acc` has `R` rows, `B` is at most 4.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn product<const R: usize, const B: usize, const U: usize>(
     rows: Rows<'_>,
@@ -79,6 +78,34 @@ unsafe fn product<const R: usize, const B: usize, const U: usize>(
     bias: &[i32; BLOCK],
     acc: &mut Sums,
 ) -> usize {
+    let mut start = [_mm512_setzero_si512(); B];
+    for (start, bias) in start.iter_mut().zip(bias.as_chunks::<16>().0) {
+        // SAFETY: `bias` is sixteen int32.
+        *start = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
+    }
+    // SAFETY: as the caller says.
+    let sums = unsafe { sums::<R, B, U>(rows, tiles, start) };
+    for (acc, sums) in acc.iter_mut().zip(sums) {
+        for (acc, sum) in acc.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
+            // SAFETY: sixteen int32.
+            unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast(), sum) };
+        }
+    }
+    R
+}
+
+/// The sums of `R` rows by `B` blocks, and a bias of each block; `U` steps have sums of their own.
+///
+/// # Safety
+///
+/// The processor has the level's instructions; there are `R` rows and `B` blocks.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn sums<const R: usize, const B: usize, const U: usize>(
+    rows: Rows<'_>,
+    tiles: &[i8],
+    bias: [__m512i; B],
+) -> [[__m512i; B]; R] {
     let Rows { x, stride, segments, pitch, steps, .. } = rows;
     let (mut x, mut w) = (x.as_ptr(), tiles.as_ptr());
     let block = segments * steps * TILE;
@@ -86,13 +113,7 @@ unsafe fn product<const R: usize, const B: usize, const U: usize>(
     // beside these. The processor itself sees long ones coming.
     let ahead = if B * block <= AHEAD { B * block } else { 0 };
     let mut sums = [[[_mm512_setzero_si512(); B]; R]; U];
-    for (b, bias) in bias.as_chunks::<16>().0.iter().enumerate().take(B) {
-        // SAFETY: `bias` is sixteen int32.
-        let bias = unsafe { _mm512_loadu_si512(bias.as_ptr().cast()) };
-        for row in &mut sums[0] {
-            row[b] = bias;
-        }
-    }
+    sums[0] = [bias; R];
     // Adds the step at `x` and `w` to the sums `u`.
     let add = |sums: &mut [[__m512i; B]; R], x: *const u8, w: *const i8| {
         let mut tile = [_mm512_setzero_si512(); B];
@@ -126,16 +147,13 @@ unsafe fn product<const R: usize, const B: usize, const U: usize>(
         }
         x = x.wrapping_add(pitch).wrapping_sub(steps * STEP);
     }
-    for r in 0..R {
-        for b in 0..B {
-            let mut sum = sums[0][r][b];
-            for sums in &sums[1..] {
-                sum = _mm512_add_epi32(sum, sums[r][b]);
+    let mut all = sums[0];
+    for sums in sums.into_iter().skip(1) {
+        for (all, sums) in all.iter_mut().zip(sums) {
+            for (all, sum) in all.iter_mut().zip(sums) {
+                *all = _mm512_add_epi32(*all, sum);
             }
-            let to = acc[r][b * 16..].as_mut_ptr();
-            // SAFETY: a row of `acc` is 64 int32, `b` is at most 3.
-            unsafe { _mm512_storeu_si512(to.cast(), sum) };
         }
     }
-    R
+    all
 }

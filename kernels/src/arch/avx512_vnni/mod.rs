@@ -9,6 +9,7 @@ mod depthwise;
 mod depthwise_narrow;
 mod float;
 mod gemm;
+mod gemv;
 mod lut;
 mod requantize;
 
@@ -54,8 +55,18 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&KERNELS)
 }
 
+fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    if let Some([1, depth, _]) = p.matrices() {
+        // SAFETY: the table that leads here is given out where there are the instructions.
+        if unsafe { gemv::row(p, depth, x, y) } {
+            return Ok(());
+        }
+    }
+    any_tiled_i8(p, x, y)
+}
+
 tiled_kernel!(
-    conv2d_tiled_i8: Avx512Vnni,
+    any_tiled_i8: Avx512Vnni,
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni"
 );
 

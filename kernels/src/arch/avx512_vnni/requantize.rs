@@ -139,7 +139,7 @@ impl Dword for f32 {
 /// [`dwords`] of bytes, widened with their signs.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn bytes(all: &[i8], channel: usize, count: usize) -> [__m512i; VECTORS] {
+pub(super) fn bytes(all: &[i8], channel: usize, count: usize) -> [__m512i; VECTORS] {
     if let [only] = all {
         return [_mm512_set1_epi32((*only).into()); VECTORS];
     }
