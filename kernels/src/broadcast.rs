@@ -181,6 +181,20 @@ impl<const N: usize> Walk<N> {
     }
 }
 
+#[cfg(any(dsp, helium, simd, test))]
+impl Walk<2> {
+    /// Whether both operands have the shape of an output of `count` elements, and are as long, or are in
+    /// its place.
+    #[inline(always)]
+    pub(crate) fn is_whole<T>(&self, operands: &[Operand<'_, T>; 2], count: usize) -> bool {
+        let fits = |operand: &Operand<'_, T>| match operand {
+            Operand::Buffer(x) => x.len() == count,
+            Operand::Output => true,
+        };
+        self.whole == [true; 2] && self.len() == count && operands.iter().all(fits)
+    }
+}
+
 /// `length` elements of `all` from `start`.
 #[inline(always)]
 fn part<T>(all: &[T], start: usize, length: usize) -> Result<&[T], Mismatch> {

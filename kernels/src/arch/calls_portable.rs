@@ -31,7 +31,8 @@ pub(crate) use super::dsp::{
 };
 #[cfg(helium)]
 pub(crate) use super::helium::{
-    conv2d_i8, conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8, fully_connected_long_i8,
+    add_i8, conv2d_i8, conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8,
+    fully_connected_long_i8, sub_i8,
 };
 #[cfg(scalar)]
 pub(crate) use super::scalar::{
@@ -39,6 +40,7 @@ pub(crate) use super::scalar::{
     fully_connected_long_i8,
 };
 use crate::Mismatch;
+#[cfg(not(helium))]
 use crate::add::{Add, add, sub};
 use crate::broadcast::{Operand, Walk};
 use crate::mul::{Mul, mul};
@@ -48,6 +50,7 @@ use crate::quantize::{
 use crate::requantize::Rounding;
 
 /// [`crate::add::add_i8`].
+#[cfg(not(helium))]
 #[inline(always)]
 pub(crate) fn add_i8<R: Rounding>(
     p: &Add,
@@ -60,6 +63,7 @@ pub(crate) fn add_i8<R: Rounding>(
 }
 
 /// [`crate::add::sub_i8`].
+#[cfg(not(helium))]
 #[inline(always)]
 pub(crate) fn sub_i8<R: Rounding>(
     p: &Add,

@@ -64,6 +64,37 @@ macro_rules! definitions_hold {
 }
 pub(super) use definitions_hold;
 
+/// The test of an instruction set's ADD and SUB, functions of a rounding.
+macro_rules! sums_hold {
+    ($add:ident, $sub:ident) => {
+        /// A sum or a difference, of a rounding that is said while it runs.
+        fn sum_i8(
+            p: &crate::arch::SumI8<'_>,
+            walk: &crate::broadcast::Walk<2>,
+            [a, b]: [crate::broadcast::Operand<'_, i8>; 2],
+            y: &mut [i8],
+        ) -> Result<(), crate::Mismatch> {
+            use crate::requantize::{Double, DoubleUp, Requantize, Single};
+            match (p.requantize, p.subtract) {
+                (Requantize::Double(_), false) => $add::<Double>(p.scales, walk, a, b, y),
+                (Requantize::Double(_), true) => $sub::<Double>(p.scales, walk, a, b, y),
+                (Requantize::DoubleUp(_), false) => $add::<DoubleUp>(p.scales, walk, a, b, y),
+                (Requantize::DoubleUp(_), true) => $sub::<DoubleUp>(p.scales, walk, a, b, y),
+                (Requantize::Single(_), false) => $add::<Single>(p.scales, walk, a, b, y),
+                (Requantize::Single(_), true) => $sub::<Single>(p.scales, walk, a, b, y),
+                (Requantize::Float32(_) | Requantize::Float64(_), _) => Err(crate::Mismatch),
+            }
+        }
+
+        #[test]
+        fn a_sum_is_its_definition() {
+            let kernels = crate::arch::Kernels { sum_i8, ..crate::arch::Kernels::PORTABLE };
+            crate::add::tests::holds(&kernels, crate::testing::cases());
+        }
+    };
+}
+pub(super) use sums_hold;
+
 impl Layers {
     /// Holds convolutions against the definition.
     pub fn convolution_holds(&self) {

@@ -149,17 +149,13 @@ impl SumI8<'_> {
         count: usize,
         left_shifts: RangeInclusive<u32>,
     ) -> Option<OutputStage<'_>> {
-        let fits = |operand: &Operand<'_, i8>| match operand {
-            Operand::Buffer(x) => x.len() == count,
-            Operand::Output => true,
-        };
         let headroom = |scale: &InputScale| {
             (-128..=128).contains(&scale.offset)
                 && (-31..=0).contains(&scale.shift)
                 && scale.multiplier >= 0
         };
         let stage = OutputStage::new(self.requantize, self.scales.output, &[0], 0);
-        let whole = walk.whole == [true; 2] && walk.len() == count && operands.iter().all(fits);
+        let whole = walk.is_whole(operands, count);
         let ordinary = left_shifts.contains(&self.scales.left_shift)
             && [&self.scales.a, &self.scales.b].into_iter().all(headroom)
             && stage.fits()

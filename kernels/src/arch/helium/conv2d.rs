@@ -4,7 +4,7 @@
 //! elements, are copied to the stack, as many as fit. Larger ones are summed tap by tap. Windows by
 //! rows are multiplied until there are [`CHANNELS`] sums, which are finished together.
 
-use super::copy;
+use super::copy::Runs;
 use super::output::{CHANNELS, Stage};
 use super::product::{Product, Start};
 use crate::Mismatch;
@@ -33,11 +33,16 @@ pub(crate) fn conv2d_i8<R: Rescale>(
     let plan = p.plan()?;
     let (image, out) = plan.volumes(x.len(), y.len())?;
     let Plan { output: [_, _, width, channels], filter, groups, .. } = plan;
-    let at_once = PATCH.checked_div(filter).filter(|&count| count > 0).ok_or(Mismatch)?;
+    let at_once = match PATCH.checked_div(filter).ok_or(Mismatch)? {
+        0 => return Err(Mismatch),
+        1 => 1,
+        // Pairs are multiplied faster.
+        count => count & !1,
+    };
     let outside = p.input_zero_point as i8;
     let stage = Stage::new(&p.requantize, p.output_stage, channels);
     let layer = Layer { p, plan: &plan, stage: &stage };
-    let mut patches = [0; PATCH];
+    let (mut patches, mut sums) = ([0; PATCH], [0; CHANNELS]);
     let mut images = x.chunks_exact(image.max(1));
     for y in y.chunks_exact_mut(out.max(1)) {
         let x = images.next().ok_or(Mismatch)?;
@@ -48,16 +53,13 @@ pub(crate) fn conv2d_i8<R: Rescale>(
                 let count = y.len().checked_div(channels).ok_or(Mismatch)?;
                 let copies = patches.get_mut(..count * filter).ok_or(Mismatch)?;
                 for group in 0..groups {
-                    for (i, patch) in copies.chunks_exact_mut(filter.max(1)).enumerate() {
-                        let columns = plan.columns(out_x + i);
-                        if plan.dense {
-                            copy_window(&plan, x, [&rows, &columns], outside, patch)
-                        } else {
-                            plan.copy_window(x, [&rows, &columns], group, outside, patch)
-                        }
-                        .ok_or(Mismatch)?;
+                    if plan.dense {
+                        copy_windows(&plan, x, &rows, out_x, outside, copies)
+                    } else {
+                        copy_groups(&plan, x, &rows, [out_x, group], outside, copies)
                     }
-                    layer.outputs(group, copies, y).ok_or(Mismatch)?;
+                    .ok_or(Mismatch)?;
+                    layer.outputs(group, copies, y, &mut sums).ok_or(Mismatch)?;
                 }
                 out_x += count;
             }
@@ -85,9 +87,10 @@ pub(crate) fn conv2d_pointwise_i8<R: Rescale>(
     let [.., channels] = plan.output;
     let stage = Stage::new(&p.requantize, p.output_stage, channels);
     let layer = Layer { p, plan: &plan, stage: &stage };
+    let mut sums = [0; CHANNELS];
     let mut images = x.chunks_exact(image.max(1));
     for y in y.chunks_exact_mut(out.max(1)) {
-        layer.outputs(0, images.next().ok_or(Mismatch)?, y).ok_or(Mismatch)?;
+        layer.outputs(0, images.next().ok_or(Mismatch)?, y, &mut sums).ok_or(Mismatch)?;
     }
     Ok(())
 }
@@ -121,31 +124,77 @@ pub(crate) fn conv2d_large_i8<R: Rescale>(
     Ok(())
 }
 
-/// [`Plan::copy_window`] where the taps of a row are neighbours in memory.
-#[inline(always)]
-fn copy_window(
+/// Copies windows of output columns from `out_x` on, of which the rows `rows` are inside, to `copies`, as
+/// many as there is room for. The taps of a row are neighbours in memory.
+#[inline(never)]
+fn copy_windows(
     plan: &Plan,
     x: &[i8],
-    [rows, columns]: [&Taps; 2],
+    rows: &Taps,
+    out_x: usize,
     outside: i8,
-    patch: &mut [i8],
+    copies: &mut [i8],
 ) -> Option<()> {
-    let Plan { input: [_, _, input_w, input_c], kernel_h, kernel_w, depth, window, .. } = *plan;
-    if !rows.all(kernel_h) || !columns.all(kernel_w) {
-        patch.fill(outside);
+    let Plan { input: [_, _, input_w, input_c], kernel_h, kernel_w, .. } = *plan;
+    let Plan { depth, filter, window, .. } = *plan;
+    if !rows.all(kernel_h) {
+        copies.fill(outside);
     }
-    if rows.inside.is_empty() || columns.inside.is_empty() {
+    if rows.inside.is_empty() {
         return Some(());
     }
-    let width = kernel_w * depth;
-    let first = rows.inside.start * width + columns.inside.start * depth;
-    copy::rows(
-        x.get((rows.first * input_w + columns.first) * input_c..)?,
-        window.dilation_h.wrapping_mul(input_w * input_c),
-        patch.get_mut(first..)?,
-        width,
-        [rows.inside.len(), columns.inside.len() * depth],
-    )
+    let count = copies.len().checked_div(filter)?;
+    let (width, row) = (kernel_w * depth, input_w * input_c);
+    let mut i = 0;
+    while i < count {
+        let columns = plan.columns(out_x + i);
+        let whole = columns.all(kernel_w);
+        // Windows up to the last that reaches the image's end: if this one is inside, so are those.
+        let windows = if whole && kernel_w > 0 {
+            let extent = (kernel_w - 1).checked_mul(window.dilation_w)?.checked_add(1)?;
+            let behind = input_w.checked_sub(columns.first)?.checked_sub(extent)?;
+            behind.checked_div(window.stride_w)?.checked_add(1)?.min(count - i)
+        } else {
+            1
+        };
+        let to = copies.get_mut(i * filter..)?;
+        if !whole {
+            to.get_mut(..filter)?.fill(outside);
+        }
+        i += windows;
+        if columns.inside.is_empty() {
+            continue;
+        }
+        let runs = Runs {
+            windows,
+            rows: rows.inside.len(),
+            length: columns.inside.len() * depth,
+            window_pitch: [window.stride_w.wrapping_mul(input_c), filter],
+            row_pitch: [window.dilation_h.wrapping_mul(row), width],
+        };
+        let from = x.get(rows.first * row + columns.first * input_c..)?;
+        let first = rows.inside.start * width + columns.inside.start * depth;
+        runs.copy(from, to.get_mut(first..)?)?;
+    }
+    Some(())
+}
+
+/// Copies a group's channels of windows, one by one.
+#[cold]
+#[inline(never)]
+fn copy_groups(
+    plan: &Plan,
+    x: &[i8],
+    rows: &Taps,
+    [out_x, group]: [usize; 2],
+    outside: i8,
+    copies: &mut [i8],
+) -> Option<()> {
+    for (i, patch) in copies.chunks_exact_mut(plan.filter.max(1)).enumerate() {
+        let columns = plan.columns(out_x + i);
+        plan.copy_window(x, [rows, &columns], group, outside, patch)?;
+    }
+    Some(())
 }
 
 struct Layer<'a, R> {
@@ -155,14 +204,22 @@ struct Layer<'a, R> {
 }
 
 impl<R: Rescale> Layer<'_, R> {
-    /// The output channels of a group at the positions whose windows follow each other in `x`.
+    /// The output channels of a group at the positions whose windows follow each other in `x`. What is in
+    /// `sums` does not matter.
     #[inline(never)]
-    fn outputs(&self, group: usize, x: &[i8], y: &mut [i8]) -> Option<()> {
+    fn outputs(
+        &self,
+        group: usize,
+        x: &[i8],
+        y: &mut [i8],
+        sums: &mut [i32; CHANNELS],
+    ) -> Option<()> {
         let Plan { output: [.., channels], filter, group: size, .. } = *self.plan;
         let end = (group + 1) * size;
-        let mut sums = [0; CHANNELS];
-        for first in (group * size..end).step_by(CHANNELS) {
-            let count = (end - first).min(CHANNELS);
+        // Of several windows at least two at a time.
+        let most = if x.len() > filter { CHANNELS / 2 } else { CHANNELS };
+        for first in (group * size..end).step_by(most) {
+            let count = (end - first).min(most);
             let bias = self.p.bias.get(first..)?.get(..count)?;
             let weights = self.p.weights.get(first * filter..)?;
             let positions = CHANNELS.checked_div(count)?;

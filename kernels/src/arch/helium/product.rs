@@ -1,24 +1,28 @@
-//! Products of rows of weights with windows, four rows at a time.
+//! Products of rows of weights with windows: three rows by two windows, or four rows by one.
 //!
 //! VMLADAVA multiplies sixteen bytes by sixteen and adds the products to a register: no byte is widened,
-//! and weights are read as they lie in the file. Sixteen elements of a window by four rows:
+//! and weights are read as they lie in the file. Sixteen elements of two windows by three rows:
 //!
 //! ```text
-//! vldrb.u8   q0, [r8], #16        the window
-//! vldrb.u8   q1, [r1], #16        row 0
-//! vldrb.u8   q2, [r3], #16        row 1
-//! vmladava.s8 r0, q0, q1          row 0
-//! vldrb.u8   q1, [r5], #16        row 2
-//! vmladava.s8 r2, q0, q2          row 1
-//! vldrb.u8   q2, [r7], #16        row 3
-//! vmladava.s8 r4, q0, q1          row 2
-//! vmladava.s8 r6, q0, q2          row 3
-//! letp       lr, …
+//! vldrb.u8    q0, [r7], #16       window 0
+//! vldrb.u8    q1, [r1], #16       row 0
+//! vldrb.u8    q2, [r9], #16       window 1
+//! vmladava.s8 r0, q0, q1          window 0, row 0
+//! vldrb.u8    q3, [r3], #16       row 1
+//! vmladava.s8 r6, q2, q1          window 1, row 0
+//! vldrb.u8    q1, [r5], #16       row 2
+//! vmladava.s8 r2, q0, q3          and so on
+//! vmladava.s8 r8, q2, q3
+//! vmladava.s8 r4, q0, q1
+//! vmladava.s8 r10, q2, q1
+//! letp        lr, …
 //! ```
 //!
-//! are ten instructions for 64 products. A loop of DLSTP and LETP has lanes only for the elements that
-//! there are, so that windows of any length have no rest. Sums are in even registers, as VMLADAVA wants
-//! them, pointers in odd ones: none is left.
+//! are twelve instructions for 96 products; a window that is alone by four rows, ten for 64. A loop of
+//! DLSTP and LETP has lanes only for the elements that there are, so that windows of any length have no
+//! rest. Sums are in even registers, as VMLADAVA wants them, pointers in odd ones.
+
+use super::pairs;
 
 /// Rows of weights that are multiplied together.
 const ROWS: usize = 4;
@@ -62,10 +66,22 @@ impl Product<'_> {
         }
         let needed = rows.checked_sub(1)?.checked_mul(pitch)?.checked_add(depth)?;
         let weights = weights.get(..needed)?;
+        // Windows in pairs, then what is left of them.
+        let paired = if rows < pairs::ROWS { 0 } else { windows - windows % 2 };
+        if let (Start::Bias(bias), true) = (start, paired > 0) {
+            let (x, sums) = (x.get(..paired * depth)?, sums.get_mut(..paired * rows)?);
+            // SAFETY: there are `paired × depth` elements, `rows` rows of as many weights, at least three,
+            // as many biases, and `paired × rows` sums.
+            unsafe { pairs::multiply(x, depth, weights, pitch, bias, sums) };
+        }
+        let (x, sums) = (x.get(paired * depth..)?, sums.get_mut(paired * rows..)?);
+        if sums.is_empty() {
+            return Some(());
+        }
         let whole = rows - rows % ROWS;
         if whole > 0 {
-            // SAFETY: there are `windows × depth` elements, `rows` rows of as many weights and
-            // `windows × rows` sums, and a number for each row to begin with, or one window.
+            // SAFETY: there are windows of `depth` elements, `rows` rows of as many weights and `rows` sums
+            // of each window, and a number for each row to begin with, or one window.
             unsafe { four_rows(x, depth, weights, pitch, start, sums, rows) };
         }
         let mut left = sums.chunks_exact_mut(rows.max(1));
@@ -84,7 +100,7 @@ impl Product<'_> {
 
 /// `acc + Σ x·w`; the runs have one length.
 #[cfg(not(helium))]
-fn dot(acc: i32, x: &[i8], w: &[i8]) -> i32 {
+pub(super) fn dot(acc: i32, x: &[i8], w: &[i8]) -> i32 {
     let products = x.iter().zip(w).map(|(&x, &w)| i32::from(x) * i32::from(w));
     products.fold(acc, i32::wrapping_add)
 }

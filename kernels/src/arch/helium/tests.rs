@@ -2,9 +2,10 @@
 //! compute.
 
 use super::{
-    conv2d_i8, conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8, fully_connected_long_i8,
+    add_i8, conv2d_i8, conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8,
+    fully_connected_long_i8, sub_i8,
 };
-use crate::arch::layers::{Layers, definitions_hold};
+use crate::arch::layers::{Layers, definitions_hold, sums_hold};
 
 const LAYERS: Layers = Layers {
     conv2d: |p, x, y| conv2d_i8(p, x, y),
@@ -15,3 +16,5 @@ const LAYERS: Layers = Layers {
 };
 
 definitions_hold!(LAYERS);
+
+sums_hold!(add_i8, sub_i8);

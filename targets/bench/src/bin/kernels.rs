@@ -1,17 +1,20 @@
 //! Holds the kernels of the DSP extension and of Helium against the portable ones: dot products over random runs of
-//! all small lengths, at all alignments, beside each other and not, with both extremes of int8, and
+//! all small lengths, at all alignments, beside each other and not, with both extremes of int8, sums, and
 //! random layers against definitions that have no fast form on these cores.
 #![no_std]
 #![no_main]
 
 use systole_bench_firmware::{host, machine::entry};
 use systole_kernels::{
+    Shape,
+    add::{Add, InputScale, add, add_i8, sub, sub_i8},
     arch,
+    broadcast::{Operand, Walk},
     conv2d::{Conv2dI8, Windows, conv2d_i8, conv2d_large_i8, conv2d_pointwise_i8},
     depthwise_conv2d::{DepthwiseConv2dI8, depthwise_conv2d_i8, depthwise_conv2d_multiplied_i8},
     dot,
     fully_connected::{FullyConnectedI8, fully_connected_long_i8},
-    requantize::{FixedScales, Output, Requantize},
+    requantize::{Double, DoubleUp, FixedScales, Output, Requantize, Rounding, Single},
     tiles::{self, Activations, Tiled, Tiles, conv2d_tiled_i8},
     window::Window,
 };
@@ -48,9 +51,15 @@ fn main() -> ! {
         differing += u32::from(!convolution(&mut random, &mut memory));
         differing += u32::from(!depthwise(&mut random, &mut memory));
         differing += u32::from(!fully_connected(&mut random, &mut memory));
+        let sums = match random.below(3) {
+            0 => sum::<Double>(&mut random, &mut memory),
+            1 => sum::<DoubleUp>(&mut random, &mut memory),
+            _ => sum::<Single>(&mut random, &mut memory),
+        };
+        differing += u32::from(!sums);
     }
     host::text("cases=0x");
-    host::hex(CASES + 3 * LAYERS);
+    host::hex(CASES + 4 * LAYERS);
     host::text(" differing=0x");
     host::hex(differing);
     host::text("\n");
@@ -238,6 +247,54 @@ fn fully_connected(random: &mut Random, memory: &mut Memory) -> bool {
         && fully_connected_long_i8(&layer, x, result).is_ok()
         && conv2d_tiled_i8(&tiled, x, expected).is_ok()
         && result == expected
+}
+
+/// Whether ADD and SUB are their definitions; the first operand may be where the output goes.
+fn sum<R: Rounding>(random: &mut Random, memory: &mut Memory) -> bool {
+    memory.fill(random);
+    let len = 1 + random.below(200);
+    let Some(shape) = Shape::new(&[len as u32]) else { return false };
+    let Some(walk) = Walk::new([&shape, &shape]) else { return false };
+    let mut scale = |i: usize| {
+        let offset = random.below(257) as i32 - 128;
+        match random.below(2) {
+            // The operand of the larger scale, which is half of the common one.
+            0 => InputScale { offset, multiplier: 1 << 30, shift: 0 },
+            _ => {
+                let shift = i32::from(memory.shift[i]).min(0);
+                InputScale { offset, multiplier: memory.multiplier[i], shift }
+            }
+        }
+    };
+    let (a_scale, b_scale) = (scale(0), scale(1));
+    let p = Add {
+        a: a_scale,
+        b: b_scale,
+        left_shift: 20,
+        output_multiplier: memory.multiplier[2],
+        output_shift: i32::from(memory.shift[2]) - 14,
+        output: output_stage(random),
+    };
+    let (a, b) = (&memory.x[..len], Operand::Buffer(&memory.weights[..len]));
+    let (y, expected) = (&mut memory.y[..len], &mut memory.expected[..len]);
+    let in_place = random.below(2) == 0;
+    let first = if in_place {
+        y.copy_from_slice(a);
+        Operand::Output
+    } else {
+        Operand::Buffer(a)
+    };
+    let results = match random.below(2) {
+        0 => [
+            add_i8::<R>(&p, &walk, first, b, y),
+            add::<R, i8>(&p, &walk, Operand::Buffer(a), b, expected),
+        ],
+        _ => [
+            sub_i8::<R>(&p, &walk, first, b, y),
+            sub::<R, i8>(&p, &walk, Operand::Buffer(a), b, expected),
+        ],
+    };
+    results.iter().all(Result::is_ok) && y == expected
 }
 
 /// A linear congruential generator, of which the upper bits are used.
