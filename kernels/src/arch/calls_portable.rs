@@ -26,7 +26,7 @@ pub(crate) use crate::tiles_f32::portable as conv2d_tiled_f32;
 
 #[cfg(dsp)]
 pub(crate) use super::dsp::{
-    conv2d_i8, conv2d_i8 as conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8,
+    add_i8, conv2d_i8, conv2d_i8 as conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8,
     fully_connected_long_i8,
 };
 #[cfg(helium)]
@@ -40,8 +40,10 @@ pub(crate) use super::scalar::{
     fully_connected_long_i8,
 };
 use crate::Mismatch;
+#[cfg(not(any(dsp, helium)))]
+use crate::add::add;
 #[cfg(not(helium))]
-use crate::add::{Add, add, sub};
+use crate::add::{Add, sub};
 use crate::broadcast::{Operand, Walk};
 use crate::mul::{Mul, mul};
 use crate::quantize::{
@@ -50,7 +52,7 @@ use crate::quantize::{
 use crate::requantize::Rounding;
 
 /// [`crate::add::add_i8`].
-#[cfg(not(helium))]
+#[cfg(not(any(dsp, helium)))]
 #[inline(always)]
 pub(crate) fn add_i8<R: Rounding>(
     p: &Add,

@@ -4,6 +4,7 @@
 //! what it computes: kernels are tested on other processors, too. Two inner loops are functions of
 //! assembly as a whole, because they use every register: [`lanes`] and [`columns`].
 
+mod add;
 mod columns;
 mod conv2d;
 mod depthwise_conv2d;
@@ -16,6 +17,8 @@ mod scales;
 #[cfg(test)]
 mod tests;
 
+#[cfg(dsp)]
+pub(crate) use add::add_i8;
 pub(crate) use conv2d::{conv2d_i8, conv2d_pointwise_i8};
 pub(crate) use depthwise_conv2d::depthwise_conv2d_i8;
 pub(crate) use fully_connected::fully_connected_long_i8;

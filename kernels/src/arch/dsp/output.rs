@@ -325,7 +325,7 @@ fn clamp(y: &mut [i8], count: usize, min: i8, max: i8) {
 
 /// A rounding of fixed-point scales.
 #[derive(Clone, Copy)]
-enum Rounded {
+pub(super) enum Rounded {
     Double,
     DoubleUp,
     Single,
