@@ -3,12 +3,13 @@
 pub mod build;
 pub mod checked;
 pub mod hostile;
-pub mod networks;
 pub mod onnx;
 pub mod plan_check;
 pub mod seeded;
 pub mod spi_flash;
 pub mod tflite;
+
+pub use systole_networks as networks;
 
 use std::path::{Path, PathBuf};
 

@@ -12,6 +12,7 @@ use crate::{
     jobs::{self, Job},
     kernels,
     models::{DIGITS, Known, MODELS},
+    networks::{self, Networks, Processor},
     source::Form,
     targets::{self, TARGETS, Target},
 };
@@ -28,6 +29,9 @@ pub struct Arguments {
     /// Only the kernels for instruction sets, against the portable ones
     #[arg(long)]
     kernels: bool,
+    /// Only so many random networks on M0, M4, M55 and RISC-V, against the host's portable kernels
+    #[arg(long, value_name = "N", conflicts_with_all = ["kernels", "applications"])]
+    random: Option<u64>,
     /// Builds at a time
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -37,12 +41,18 @@ pub struct Arguments {
 const FEW: usize = 1;
 const MORE: usize = 3;
 
+/// Random networks, likewise.
+const FEW_NETWORKS: u64 = 20;
+const MORE_NETWORKS: u64 = 100;
+
 /// Something that has to hold on a board.
-enum Check {
+enum Check<'a> {
     /// A model gives the golden outputs.
     Model(Job),
     /// The processor's kernels equal the portable ones.
     Kernels(&'static Target),
+    /// Random networks give the bytes of the host's portable kernels.
+    Networks(&'a Networks, Processor),
     /// Applications are clean, and end well.
     Applications(Port),
 }
@@ -55,16 +65,24 @@ const FAILED: Counts = [0, 0, 1];
 
 /// The command.
 pub fn command(arguments: &Arguments) -> Result<String> {
-    let &Arguments { all, applications, kernels, jobs } = arguments;
-    let models = match (applications || kernels, all) {
+    let &Arguments { all, applications, kernels, random, jobs } = arguments;
+    let models = match (applications || kernels || random.is_some(), all) {
         (true, _) => Vec::new(),
         (false, true) => every(),
         (false, false) => subset(),
     };
-    let processors = kernels::processors(all).filter(|_| !applications).map(Check::Kernels);
-    let ports = applications::ports(all).into_iter().filter(|_| !kernels);
-    let mut checks: Vec<Check> = models.into_iter().map(Check::Model).collect();
-    checks.extend(processors);
+    let count = random.unwrap_or(match (applications || kernels, all) {
+        (true, _) => 0,
+        (false, true) => MORE_NETWORKS,
+        (false, false) => FEW_NETWORKS,
+    });
+    let networks = Networks::make(count)?;
+    let places = networks::processors(all || random.is_some()).filter(|_| count > 0);
+    let processors = kernels::processors(all).filter(|_| !applications && random.is_none());
+    let ports = applications::ports(all).into_iter().filter(|_| !kernels && random.is_none());
+    let mut checks: Vec<Check<'_>> = models.into_iter().map(Check::Model).collect();
+    checks.extend(processors.map(Check::Kernels));
+    checks.extend(places.map(|place| Check::Networks(&networks, place)));
     checks.extend(ports.map(Check::Applications));
     let start = Instant::now();
     let counts = jobs::run_all(&checks, jobs, Check::folder, Check::run);
@@ -75,12 +93,13 @@ pub fn command(arguments: &Arguments) -> Result<String> {
     if bad == 0 { Ok(summary) } else { Err(failed!("{}", summary.trim_end())) }
 }
 
-impl Check {
+impl Check<'_> {
     /// Where its programs are built.
     fn folder(&self) -> &'static str {
         match self {
             Self::Model(job) => job.target.folder,
             Self::Kernels(target) => target.folder,
+            Self::Networks(_, processor) => processor.target.folder,
             Self::Applications(port) => port.target.folder,
         }
     }
@@ -111,6 +130,15 @@ impl Check {
                     GOOD
                 }
                 Err(problem) => failure(&format!("kernels on {}", target.name), &problem),
+            },
+            Self::Networks(networks, processor) => match networks.check(processor) {
+                Ok(count) => {
+                    println!("equal    {count} random networks on {}", processor.target.name);
+                    GOOD
+                }
+                Err(problem) => {
+                    failure(&format!("random networks on {}", processor.target.name), &problem)
+                }
             },
             Self::Applications(port) => match port.check() {
                 Ok(applications) => {

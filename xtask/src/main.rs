@@ -21,6 +21,7 @@ mod kernels;
 mod latency;
 mod measure;
 mod models;
+mod networks;
 #[cfg(test)]
 mod page;
 mod paths;
@@ -63,6 +64,9 @@ enum Command {
     Latency(latency::Arguments),
     /// Write docs/benchmarks/aarch64.md: instructions of each level, counted by QEMU; compare goldens
     Aarch64(aarch64::Arguments),
+    /// Write random networks
+    #[command(hide = true)]
+    Networks(networks::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Command::Accuracy(arguments) => accuracy::command(&arguments),
         Command::Latency(arguments) => latency::command(&arguments),
         Command::Aarch64(arguments) => aarch64::command(&arguments),
+        Command::Networks(arguments) => networks::command(&arguments),
     };
     match done {
         Ok(text) => {
