@@ -39,6 +39,9 @@ enum Kind {
     /// The sum with an earlier tensor of the same shape, so many layers back if there is one; the
     /// difference from it, or the product.
     Combine(Arithmetic, usize),
+    /// A convolution of one pixel, and its sum with what it is over; the difference from it, or the
+    /// product.
+    Residual(Arithmetic),
     /// The channels beside those of an earlier tensor of the same height and width.
     Beside(usize),
     /// A function of each element.
@@ -79,13 +82,17 @@ fn any_layer() -> impl Strategy<Value = Layer> {
         Just(Unary::Abs),
         Just(Unary::Neg),
     ];
-    let arithmetic = prop_oneof![Just(Arithmetic::Sub), Just(Arithmetic::Mul)];
+    let arithmetic = prop_oneof![
+        3 => Just(Arithmetic::Add),
+        1 => Just(Arithmetic::Sub),
+        1 => Just(Arithmetic::Mul),
+    ];
     let kind = prop_oneof![
-        1 => (arithmetic, 1..5_usize).prop_map(|(it, back)| Kind::Combine(it, back)),
+        2 => arithmetic.prop_map(Kind::Residual),
         1 => (1..5_usize).prop_map(Kind::Beside),
         1 => function.prop_map(Kind::Function),
     ];
-    prop_oneof![5 => layer(), 1 => layer_of(kind)]
+    prop_oneof![2 => layer(), 1 => layer_of(kind)]
 }
 
 /// A layer of a kind.
@@ -216,6 +223,17 @@ impl Network {
                 let op = Binary { operation: *operation, activation, power_of_two: false };
                 let shape = [1, height, width, channels];
                 return self.push(Op::Binary(op), vec![x, other], &shape, layer.zero_point);
+            }
+            Kind::Residual(operation) => {
+                let inputs = self.with_weights(x, &[channels, 1, 1, channels], 0, layer.seed);
+                let shape = [1, height, width, channels];
+                let padding = Padding2d::default();
+                let point = Window { stride: [1; 2], dilation: [1; 2], padding };
+                let conv = Op::Conv2d(Conv2d { window: point, activation });
+                self.push(conv, inputs, &shape, layer.zero_point);
+                let op = Binary { operation: *operation, activation, power_of_two: false };
+                let operands = vec![x, self.last()];
+                return self.push(Op::Binary(op), operands, &shape, layer.zero_point);
             }
             Kind::Beside(back) => {
                 let fits = |&id: &TensorId| self.graph[id].shape[..3] == self.graph[x].shape[..3];
