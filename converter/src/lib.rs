@@ -41,6 +41,7 @@ mod options;
 pub mod order;
 pub mod passes;
 pub mod planner;
+pub mod predict;
 pub mod quantize;
 mod report;
 pub mod run;

@@ -96,6 +96,8 @@ pub struct Options {
     pub max_arena: usize,
     /// The most work that one inference may take, see [`systole_core::Model::work`].
     pub max_work: u64,
+    /// The microcontroller that it is for, by the name that tools know it by: the file says so.
+    pub target: Option<&'static str>,
     /// How much memory it is to run in.
     pub memory: Memory,
     /// The chip's memories, fastest first, that tensors are divided among; none for one arena of any size.
@@ -127,6 +129,7 @@ impl Default for Options {
             labels: Vec::new(),
             max_arena: 512 << 20,
             max_work: 1_000_000_000_000,
+            target: None,
             memory: Memory::default(),
             memories: Vec::new(),
             plan_budget: 1_000_000,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     apart::Apart, compile::Compiled, lower::Source, memories::Filled, passes::Applied,
-    quantize::mixed::Mixed,
+    predict::Prediction, quantize::mixed::Mixed,
 };
 
 /// The figures of a conversion. The keys of [`Report::to_json`] are part of the interface.
@@ -48,6 +48,8 @@ pub struct Report {
     pub memories: Vec<Filled>,
     /// Weights in a file of their own.
     pub apart: Option<Apart>,
+    /// What is predicted of it on the microcontroller that it is for.
+    pub prediction: Option<Prediction>,
 }
 
 impl Report {
@@ -83,6 +85,7 @@ impl Report {
             mixed: None,
             memories: compiled.layout.memories.clone(),
             apart: None,
+            prediction: None,
         }
     }
 
@@ -115,6 +118,7 @@ impl Report {
             })).collect::<Vec<_>>(),
             "weights_apart": self.apart.as_ref().map(Apart::to_json),
             "mixed_precision": self.mixed.as_ref().map(Mixed::to_json),
+            "prediction": self.prediction.as_ref().map(Prediction::to_json),
         })
     }
 }
@@ -179,8 +183,11 @@ impl std::fmt::Display for Report {
                 self.banded, self.moved
             )?;
         }
-        match &self.mixed {
-            Some(mixed) => write!(f, "{mixed}"),
+        if let Some(mixed) = &self.mixed {
+            write!(f, "{mixed}")?;
+        }
+        match &self.prediction {
+            Some(prediction) => write!(f, "{prediction}"),
             None => Ok(()),
         }
     }

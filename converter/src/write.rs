@@ -246,6 +246,9 @@ fn metadata(program: &Program, layout: &Layout, tensors: &[SlotId], options: &Op
     for (index, label) in options.labels.iter().enumerate() {
         put(Key::Label, index, label);
     }
+    if let Some(target) = options.target {
+        put(Key::Target, 0, target);
+    }
     section
 }
 

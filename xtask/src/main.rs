@@ -14,6 +14,7 @@ mod calls;
 mod elf;
 mod error;
 mod firmware;
+mod fit;
 mod gdb;
 mod hex;
 mod jobs;
@@ -58,6 +59,9 @@ enum Command {
     Boards(boards::Arguments),
     /// Write docs/benchmarks/microcontrollers.md: all figures, beside those of other runtimes
     Table(table::Arguments),
+    /// Write what kernels cost on microcontrollers, by which `systole inspect --target` predicts, and how far
+    /// predictions are off
+    Fit(fit::Arguments),
     /// Write docs/accuracy.md: what quantization costs, beside other quantizers
     Accuracy(accuracy::Arguments),
     /// Write docs/benchmarks/x86-64.md: latency on this computer, beside other runtimes
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => audit::command(&arguments),
         Command::Boards(arguments) => boards::command(&arguments),
         Command::Table(arguments) => table::command(&arguments),
+        Command::Fit(arguments) => fit::command(&arguments),
         Command::Accuracy(arguments) => accuracy::command(&arguments),
         Command::Latency(arguments) => latency::command(&arguments),
         Command::Aarch64(arguments) => aarch64::command(&arguments),

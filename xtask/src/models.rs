@@ -32,6 +32,19 @@ pub const MODELS: [Known; 7] = [
     shared("person_detect", "vision/person_detect.tflite"),
 ];
 
+/// Models that predictions are held against, none of which costs are fitted to.
+pub const PREDICTED: [Known; 9] = [
+    DIGITS,
+    shared("hello_world_int8", "hello/hello_world_int8.tflite"),
+    shared("micro_speech_int8", "sequence/micro_speech_int8.tflite"),
+    shared("kws", "mlperf_tiny/kws_int8.tflite"),
+    shared("ic", "mlperf_tiny/ic_int8.tflite"),
+    shared("vww", "mlperf_tiny/vww_int8.tflite"),
+    shared("ad", "mlperf_tiny/ad_int8.tflite"),
+    shared("sww", "mlperf_tiny/sww_int8.tflite"),
+    shared("person_detect", "vision/person_detect.tflite"),
+];
+
 const fn shared(name: &'static str, file: &'static str) -> Known {
     Known { name, file, bundled: false }
 }

@@ -84,6 +84,17 @@ impl Toolchain {
         }
     }
 
+    /// What its compiler says of itself: "rustc 1.96.0 (…)".
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn version(self) -> Result<String> {
+        let rustc = if self == Self::Active { "rustc" } else { DEBIAN_RUSTC };
+        let output = Command::new(rustc).arg("--version").env("RUSTUP_AUTO_INSTALL", "0").output();
+        let output = output.map_err(|problem| Error::Failed(format!("{rustc}: {problem}")))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// In words, for reports.
     pub fn name(self) -> &'static str {
         match self {

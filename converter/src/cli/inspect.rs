@@ -4,7 +4,10 @@ use std::{fmt::Write, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use systole_converter::{Result, apart, arena_map, edgetpu, load_file};
+use systole_converter::{
+    Result, apart, arena_map, edgetpu, load_file,
+    predict::{self, Core, Prediction},
+};
 use systole_core::{
     DType, Model, Opcode, Operator, TensorInfo,
     format::{Key, NO_TENSOR, RoundingCode},
@@ -24,6 +27,10 @@ pub(super) struct Arguments {
     /// List all tensors, constants too
     #[arg(long)]
     tensors: bool,
+    /// Predict what the model takes on a microcontroller, in whole and per operator [default: the one that the
+    /// file was converted for]
+    #[arg(long, value_name = "TARGET", value_parser = core)]
+    target: Option<&'static Core>,
     #[command(flatten)]
     conversion: Conversion,
     /// Print everything as JSON
@@ -31,26 +38,45 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// The microcontroller that --target names.
+fn core(name: &str) -> std::result::Result<&'static Core, String> {
+    Core::find(name).ok_or_else(|| {
+        let names: Vec<&str> = predict::CORES.iter().map(|core| core.name).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
     if let Some(compiled) = compiled(arguments)? {
         return Ok(compiled);
     }
     let file = load_file(&arguments.file, &arguments.conversion.options()?)?;
-    apart::with_model(file.as_slice(), |model| inspected(arguments, file.as_slice().len(), model))?
+    apart::with_model(file.as_slice(), |model| inspected(arguments, file.as_slice(), model))?
 }
 
-/// What is printed of a model, whose file has so many bytes.
-fn inspected(arguments: &Arguments, bytes: usize, model: &Model<'_>) -> Result<String> {
+/// What is printed of a model and its file.
+fn inspected(arguments: &Arguments, file: &[u8], model: &Model<'_>) -> Result<String> {
     let map = arena_map::ArenaMap::new(model);
     if let Some(path) = &arguments.arena_map {
         write_whole(path, map.svg().as_bytes())?;
     }
+    // What is predicted is of models that are compiled in, with their weights.
+    let core = arguments.target.or_else(|| predict::target_of(model));
+    let core = core.filter(|_| model.weights_bytes() == 0);
+    let prediction = core.and_then(|core| predict::predict(model, file, core));
     if arguments.json {
-        return Ok(to_json(&to_value(model, bytes)));
+        let mut value = to_value(model, file.len());
+        if let Some(prediction) = &prediction {
+            value["prediction"] = prediction.to_json();
+        }
+        return Ok(to_json(&value));
     }
     let mut text = String::new();
-    summary(&mut text, model, bytes).expect("writing to a String cannot fail");
+    summary(&mut text, model, file.len()).expect("writing to a String cannot fail");
     operators(&mut text, model).expect("writing to a String cannot fail");
+    if let Some(prediction) = &prediction {
+        predicted(&mut text, prediction).expect("writing to a String cannot fail");
+    }
     if arguments.tensors {
         tensors(&mut text, model).expect("writing to a String cannot fail");
     }
@@ -189,6 +215,26 @@ fn operators(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
     Ok(())
 }
 
+/// The sums, and each operator's instructions with their share.
+fn predicted(text: &mut String, prediction: &Prediction) -> std::fmt::Result {
+    write!(text, "\n{prediction}")?;
+    let all = prediction.instructions().max(1) as f64;
+    for (index, layer) in prediction.layers.iter().enumerate() {
+        let name = layer.operator;
+        match layer.instructions {
+            Some(count) => {
+                writeln!(
+                    text,
+                    "{index:>4} {name:<20} {count:>12.0} {:>5.1} %",
+                    100.0 * count / all
+                )?;
+            }
+            None => writeln!(text, "{index:>4} {name:<20} {:>12}", "not known")?,
+        }
+    }
+    Ok(())
+}
+
 fn tensors(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
     writeln!(text, "\ntensors")?;
     for index in 0..model.tensor_count() {
@@ -226,6 +272,7 @@ fn metadata(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
             key if key == Key::Origin as u16 => "origin".to_owned(),
             key if key == Key::Licence as u16 => "licence".to_owned(),
             key if key == Key::Description as u16 => "description".to_owned(),
+            key if key == Key::Target as u16 => "target".to_owned(),
             key => format!("key {key} index {}", entry.index),
         };
         writeln!(text, "{key}: {}", entry.text)?;

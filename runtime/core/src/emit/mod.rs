@@ -7,6 +7,8 @@
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 
+use systole_kernels::emit::Constant;
+
 use crate::{LoadError, Model, Opcode, ops, ops::repeat};
 
 mod ports;
@@ -193,6 +195,23 @@ fn form(model: &Model<'_>, arenas: &[usize]) -> Shape {
         new: new.join(", "),
         lent: "'_, '_",
     }
+}
+
+/// Bytes of the constants that are part of a program which `file` is compiled into, as [`rust`] writes
+/// them: each begins at a multiple of 16.
+///
+/// # Errors
+/// Those of [`Model::from_bytes`].
+pub fn constant_bytes(file: &[u8]) -> Result<usize, LoadError> {
+    let model = Model::from_bytes(file)?;
+    let mut writer = Writer::new(model.constants());
+    for index in 0..model.operator_count() as u16 {
+        let Some(operator) = model.operator(index) else { break };
+        // As in `rust`.
+        let _ = ops::describe(operator.opcode(), operator.record(), &mut writer);
+    }
+    let bytes = |constant: &Constant| (constant.len * constant.element_bytes).next_multiple_of(16);
+    Ok(writer.source.constants.iter().map(bytes).sum())
 }
 
 /// The method that puts state back to what it was before the first run; nothing where there is none.

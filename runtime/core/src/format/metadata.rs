@@ -23,6 +23,8 @@ pub enum Key {
     OperatorName = 7,
     /// Name of the memory that the arena with this index is for.
     MemoryName = 8,
+    /// The processor that the model was converted for.
+    Target = 9,
 }
 
 /// One string of the metadata.
