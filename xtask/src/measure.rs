@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};
-use systole_converter::{AlignedBytes, Options, load_file, macs, npz};
+use systole_converter::{AlignedBytes, Options, load_file, macs, npz, predict};
 use systole_core::Model;
 
 use crate::{
@@ -35,9 +35,9 @@ const STACK_BYTES: usize = 4 << 10;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The processor
+    /// The processor [default: the one that the file was converted for]
     #[arg(long, value_parser = PossibleValuesParser::new(TARGETS.iter().map(|target| target.name)))]
-    target: String,
+    target: Option<String>,
     /// The model: .tflite or .systole
     #[arg(long)]
     model: PathBuf,
@@ -143,8 +143,7 @@ pub struct Layer {
 
 /// The command.
 pub fn command(arguments: &Arguments) -> Result<String> {
-    let target = targets::find(&arguments.target)
-        .ok_or_else(|| Error::Usage(format!("no target {}", arguments.target)))?;
+    let target = target(arguments)?;
     let measured = measure(&Request {
         target,
         model: &arguments.model,
@@ -164,6 +163,20 @@ pub fn command(arguments: &Arguments) -> Result<String> {
     };
     jobs::check(&measured).inspect_err(|_| print!("{text}"))?;
     Ok(text)
+}
+
+/// The processor that is named, or that the file names.
+fn target(arguments: &Arguments) -> Result<&'static Target> {
+    if let Some(name) = &arguments.target {
+        return targets::find(name).ok_or_else(|| Error::Usage(format!("no target {name}")));
+    }
+    let file = load_file(&arguments.model, &Options::default())?;
+    let model = Model::from_bytes(file.as_slice())
+        .map_err(|problem| failed!("{}: {problem}", arguments.model.display()))?;
+    let core = predict::target_of(&model).and_then(|core| targets::find(core.name));
+    core.ok_or_else(|| {
+        Error::Usage("--target is missing, and the model was converted for none".into())
+    })
 }
 
 /// Builds, runs and counts.

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use systole_converter::{
     ChipMemory, Class, Error, Memory, Names, Options, Result, apart, convert_source,
-    edgetpu::compiler, import_file,
+    edgetpu::compiler,
+    import_file,
+    predict::{Core, Prediction, predict},
 };
-use systole_core::pack_for;
+use systole_core::{Model, pack_for};
 use systole_kernels::tiles::Activations;
 
 use super::{Conversion, quantize, to_json, write_whole};
@@ -32,11 +34,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     class_names: Option<PathBuf>,
     /// Pack weights for the kernels of a processor, so that it need not when it loads the
-    /// file; or compile a quantized .tflite model for an accelerator
+    /// file; or convert for a microcontroller, and predict what the model takes there; or compile a
+    /// quantized .tflite model for an accelerator
     #[arg(long, value_enum, value_name = "TARGET")]
     target: Option<Target>,
     /// Fit the arena into so many bytes: operators run on bands of rows where they must. "min" asks
-    /// for as little as there is a way to, "sums" for what costs nothing
+    /// for as little as there is a way to, "sums" for what costs next to nothing [default for
+    /// microcontrollers: sums; else whole tensors]
     #[arg(long, value_name = "BYTES", value_parser = memory)]
     ram: Option<Memory>,
     /// Divide tensors among the chip's memories, fastest first: tcm=64k,sram=256k. What is read
@@ -86,6 +90,27 @@ enum Target {
     /// 64-bit Arm with SMMLA: weights that no other level reads
     #[value(name = "aarch64-i8mm")]
     Aarch64I8mm,
+    /// Cortex-M0 and M0+. Weights of all microcontrollers stay as they are: their kernels read them so
+    #[value(name = "cortex-m0")]
+    CortexM0,
+    /// Cortex-M3
+    #[value(name = "cortex-m3")]
+    CortexM3,
+    /// Cortex-M4
+    #[value(name = "cortex-m4")]
+    CortexM4,
+    /// Cortex-M7
+    #[value(name = "cortex-m7")]
+    CortexM7,
+    /// Cortex-M33, with the DSP extension
+    #[value(name = "cortex-m33")]
+    CortexM33,
+    /// Cortex-M55, with Helium
+    #[value(name = "cortex-m55")]
+    CortexM55,
+    /// 32-bit RISC-V without vectors
+    #[value(name = "riscv32imac", alias = "riscv32")]
+    RiscV32,
     /// Coral's Edge TPU, with Coral's compiler, which has to be installed. The uncompiled model
     /// becomes the fallback; -o NAME.tflite writes what the compiler makes
     #[value(name = "edgetpu")]
@@ -99,8 +124,27 @@ impl Target {
             Self::X86Vnni => Some(Activations::Unsigned),
             Self::Aarch64Neon | Self::Aarch64Dot => Some(Activations::Signed),
             Self::Aarch64I8mm => Some(Activations::Eights),
-            Self::EdgeTpu => None,
+            _ => None,
         }
+    }
+
+    /// The microcontroller, if it is one.
+    fn core(self) -> Option<&'static Core> {
+        let name = match self {
+            Self::CortexM0 => "cortex-m0",
+            Self::CortexM3 => "cortex-m3",
+            Self::CortexM4 => "cortex-m4",
+            Self::CortexM7 => "cortex-m7",
+            Self::CortexM33 => "cortex-m33",
+            Self::CortexM55 => "cortex-m55",
+            Self::RiscV32 => "riscv32imac",
+            Self::X86Vnni
+            | Self::Aarch64Neon
+            | Self::Aarch64Dot
+            | Self::Aarch64I8mm
+            | Self::EdgeTpu => return None,
+        };
+        Core::find(name)
     }
 }
 
@@ -118,7 +162,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         options.labels = text.lines().map(str::to_owned).collect();
     }
     options.memories.clone_from(&arguments.memory);
-    options.memory = arguments.ram.unwrap_or_default();
+    let core = arguments.target.and_then(Target::core);
+    options.target = core.map(|core| core.name);
+    // Memory is what microcontrollers have least of, unless they have several.
+    let unless_asked = match core {
+        Some(_) if arguments.memory.is_empty() => Memory::Sums,
+        _ => Memory::default(),
+    };
+    options.memory = arguments.ram.unwrap_or(unless_asked);
     options.fallback.clone_from(&arguments.fallback);
     if arguments.target == Some(Target::EdgeTpu) {
         return compiled(arguments, options);
@@ -133,6 +184,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     };
     let place = |error: Error| error.within(arguments.model.display().to_string());
     let mut converted = converted.map_err(place)?;
+    // What is predicted is of models that are compiled in, with their weights.
+    if let Some(core) = core.filter(|_| arguments.weights_apart.is_none()) {
+        converted.report.prediction = predicted(converted.file.as_slice(), core).map_err(place)?;
+    }
     let packed = match arguments.target.and_then(Target::activations) {
         None => None,
         Some(activations) => pack_for(activations, converted.file.as_slice())
@@ -162,6 +217,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         options.matching.of(converted.graph.format)?.name(),
         converted.report
     ))
+}
+
+/// What the model will take on a microcontroller.
+fn predicted(file: &[u8], core: &'static Core) -> Result<Option<Prediction>> {
+    // Delegates have no code that anything is known of.
+    let model = Model::with_delegate(file)
+        .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
+    Ok(predict(&model, file, core))
 }
 
 /// A model compiled for the Edge TPU: as a `.tflite` model, or with the uncompiled one as its fallback
