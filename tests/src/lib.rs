@@ -54,19 +54,23 @@ pub fn quantized_digits(recipe: Recipe) -> Converted {
 }
 
 /// How far float outputs may be from goldens: relative to the larger of the golden and of its
-/// array's largest magnitude times 10⁻³, because sums of terms of both signs lose what cancels.
-pub const FLOAT_TOLERANCE: f64 = 1e-5;
+/// array's largest magnitude times 10⁻³, because sums of terms of both signs lose what cancels. Goldens
+/// are of kernels that round products and sums each, so that kernels that fuse them are further off: by
+/// 2.3 × 10⁻⁵ where it is most, in `vww_float`.
+pub fn float_tolerance() -> f64 {
+    if systole_kernels::arch::kernels().level.fuses() { 1e-4 } else { 1e-5 }
+}
 
 /// The same for goldens of another runtime than the model is converted for, which sums in another
 /// order: LiteRT itself is 1.5 × 10⁻⁵ away from onnxruntime on `trained/autoencoder`.
 pub const PEER_TOLERANCE: f64 = 1e-4;
 
-/// Compares outputs with a golden array: integers exactly, floats within [`FLOAT_TOLERANCE`].
+/// Compares outputs with a golden array: integers exactly, floats within [`float_tolerance`].
 ///
 /// # Errors
 /// Says how many elements differ, and the first.
 pub fn compare(got: &Array, want: &Array) -> Result<(), String> {
-    compare_within(got, want, FLOAT_TOLERANCE)
+    compare_within(got, want, float_tolerance())
 }
 
 /// As [`compare`], floats within `tolerance`.

@@ -13,7 +13,7 @@ use systole_converter::{
 };
 use systole_core::{DType, Model, Opcode, Operators, Row};
 use systole_tests::checked::convert_file;
-use systole_tests::{FLOAT_TOLERANCE, compare_within, repository};
+use systole_tests::{compare_within, float_tolerance, repository};
 
 /// Goldens that are not reproduced, with the reason. They are listed as ignored.
 const NOT_REPRODUCED: &[(&str, &str)] =
@@ -88,7 +88,7 @@ fn trials(model: &Path) -> Vec<Trial> {
             let name = model.file_stem().unwrap_or_default().to_string_lossy();
             let name = format!("{name}::{}", matching.name());
             let (model, arrays) = (model.to_owned(), arrays.clone());
-            let tolerance = of_case(LESS_EXACT, &name).unwrap_or(FLOAT_TOLERANCE);
+            let tolerance = of_case(LESS_EXACT, &name).unwrap_or_else(float_tolerance);
             let reason = of_case(NOT_REPRODUCED, &name);
             if let Some(says) = of_case(REFUSED, &name) {
                 return Trial::test(format!("{name}::refused"), move || {

@@ -19,7 +19,7 @@ use systole_engine::{
 };
 use systole_tests::checked::convert_file;
 use systole_tests::{
-    FLOAT_TOLERANCE, PEER_TOLERANCE, compare_within, repository,
+    PEER_TOLERANCE, compare_within, float_tolerance, repository,
     tflite::{installed, library_and_models, simulated_edgetpu},
 };
 use systole_tflite::{Failure, Library};
@@ -162,7 +162,7 @@ fn float_model() -> Outcome {
     let text = engine.report().to_string();
     assert!(text.contains("operators on Systole's kernels"), "{text}");
     assert!(text.contains("not the Edge TPU: the model is not compiled for it"), "{text}");
-    check(&mut engine, &digits(), FLOAT_TOLERANCE, 0)
+    check(&mut engine, &digits(), float_tolerance(), 0)
 }
 
 fn misuse_is_told() -> Outcome {
@@ -211,7 +211,7 @@ fn tflite_is_absent() -> Outcome {
     let nowhere = Some(PathBuf::from("nowhere/libtensorflowlite_c.so"));
     let absent = |backend| Options { tflite_library: nowhere.clone(), ..with(backend) };
     let mut engine = Engine::load_with(digits(), &absent(Backend::Auto))?;
-    check(&mut engine, &digits(), FLOAT_TOLERANCE, 0)?;
+    check(&mut engine, &digits(), float_tolerance(), 0)?;
     let error = Engine::load_with(digits(), &absent(Backend::Tflite)).map(drop);
     let Err(Error::Tflite { why: systole_tflite::Error::Load(load), .. }) = error else {
         panic!("{error:?}")
@@ -282,7 +282,7 @@ fn delegates_are_offered_models() -> Outcome {
     ];
     let options = Options { delegates, ..with(Backend::Auto) };
     let mut engine = Engine::load_with(digits(), &options)?;
-    check(&mut engine, &digits(), FLOAT_TOLERANCE, 0)?;
+    check(&mut engine, &digits(), float_tolerance(), 0)?;
     let report = engine.report();
     let why: Vec<&str> = report.rejected.iter().map(|rejected| &rejected.why[..]).collect();
     let [_, absent, refused, idle] = why[..] else { panic!("{report}") };
@@ -318,7 +318,7 @@ fn on_our_kernels(models: &Path) -> Vec<Trial> {
                     }
                     place => panic!("{place}"),
                 }
-                check(&mut engine, &path, FLOAT_TOLERANCE, 0)?;
+                check(&mut engine, &path, float_tolerance(), 0)?;
             }
             Ok(())
         })
@@ -377,7 +377,7 @@ fn equals_twin(model: &Path, twin: &Path, layout: &str) -> Outcome {
         let [part] = &engine.report().parts[..] else { panic!("{}", engine.report()) };
         assert!(matches!(&part.place, Place::EdgeTpu { device, .. } if device == "usb:1"));
         assert!(engine.report().accelerated() && part.operators == 1, "{part}");
-        check(&mut engine, twin, FLOAT_TOLERANCE, 0)?;
+        check(&mut engine, twin, float_tolerance(), 0)?;
     }
     Ok(())
 }
@@ -411,7 +411,7 @@ fn no_device(model: &Path, twin: &Path) -> Outcome {
     let mut engine = Engine::load_with(model, &options)?;
     assert_eq!(engine.report().model, twin);
     assert!(engine.report().to_string().contains("pci:7"), "{}", engine.report());
-    check(&mut engine, twin, FLOAT_TOLERANCE, 0)
+    check(&mut engine, twin, float_tolerance(), 0)
 }
 
 fn case(name: &str) -> PathBuf {
@@ -428,7 +428,7 @@ fn mixed_graph(layout: &str) -> Outcome {
         let [device, own] = &engine.report().parts[..] else { panic!("{}", engine.report()) };
         assert!(matches!(device.place, Place::EdgeTpu { .. }) && device.operators == 1);
         assert!(matches!(own.place, Place::Systole { .. }) && own.operators > 5, "{own}");
-        check(&mut engine, &case("mixed.tflite"), FLOAT_TOLERANCE, 0)?;
+        check(&mut engine, &case("mixed.tflite"), float_tolerance(), 0)?;
     }
     // Without the device: what is missing, or the fallback.
     let absent = absent_edge_tpu(with(Backend::Auto));
@@ -436,7 +436,7 @@ fn mixed_graph(layout: &str) -> Outcome {
     assert!(matches!(error, Error::NeedsEdgeTpu { .. }), "{error:?}");
     let fallback = Some(case("mixed.tflite"));
     let mut engine = Engine::load_with(&model, &Options { fallback, ..absent })?;
-    check(&mut engine, &case("mixed.tflite"), FLOAT_TOLERANCE, 0)
+    check(&mut engine, &case("mixed.tflite"), float_tolerance(), 0)
 }
 
 /// A mixed graph with an operator that Systole does not have runs in TFLite, with the device.
@@ -448,7 +448,7 @@ fn what_systole_lacks() -> Outcome {
         let [device, rest] = &engine.report().parts[..] else { panic!("{}", engine.report()) };
         assert!(matches!(device.place, Place::EdgeTpu { .. }) && device.operators == 1);
         assert!(matches!(rest.place, Place::Tflite(_)) && rest.operators == 10, "{rest}");
-        check(&mut engine, &case("diagonal.tflite"), FLOAT_TOLERANCE, 0)?;
+        check(&mut engine, &case("diagonal.tflite"), float_tolerance(), 0)?;
     }
     // The plain model too, and Systole says which operator it has not.
     let mut engine = Engine::load_with(case("diagonal.tflite"), &with(Backend::Auto))?;
@@ -456,7 +456,7 @@ fn what_systole_lacks() -> Outcome {
     assert!(matches!(part.place, Place::Tflite(_)), "{part}");
     let text = engine.report().to_string();
     assert!(text.contains("not Systole's kernels") && text.contains("MATRIX_DIAG"), "{text}");
-    check(&mut engine, &case("diagonal.tflite"), FLOAT_TOLERANCE, 0)?;
+    check(&mut engine, &case("diagonal.tflite"), float_tolerance(), 0)?;
     // Without TFLite nobody runs it, and both reasons are told.
     let tflite_library = Some(PathBuf::from("nowhere/libtensorflowlite_c.so"));
     let options = Options { tflite_library, ..with(Backend::Auto) };
@@ -476,7 +476,7 @@ fn mixed_graph_fails() -> Outcome {
     let error = engine.run().expect_err("the second run fails");
     let failed = matches!(error, Error::Tflite { why: systole_tflite::Error::Invoke { .. }, .. });
     assert!(failed, "{error:?}");
-    check(&mut engine, &case("mixed.tflite"), FLOAT_TOLERANCE, 0)?;
+    check(&mut engine, &case("mixed.tflite"), float_tolerance(), 0)?;
     // A device that takes no part, and one that cannot be made.
     for fail in ["prepare", "create"] {
         edge_tpu.options.other.pop();
@@ -507,19 +507,19 @@ fn files_carry_their_part() -> Outcome {
     for path in [&bare, &whole] {
         let mut engine = Engine::load_with(path, &present)?;
         assert!(engine.report().accelerated(), "{}", engine.report());
-        check(&mut engine, &golden, FLOAT_TOLERANCE, 0)?;
+        check(&mut engine, &golden, float_tolerance(), 0)?;
     }
     let mut engine = Engine::load_with(&whole, &absent)?;
     assert!(!engine.report().accelerated(), "{}", engine.report());
     let text = engine.report().to_string();
     assert!(text.contains("not the Edge TPU") && text.contains("nowhere/libedgetpu"), "{text}");
-    check(&mut engine, &golden, FLOAT_TOLERANCE, 0)?;
+    check(&mut engine, &golden, float_tolerance(), 0)?;
     let error = Engine::load_with(&bare, &absent).map(drop).expect_err("it needs the device");
     assert!(error.to_string().contains("nowhere/libedgetpu.so.1"), "{error}");
     // The backends that are forced.
     let forced = Options { backend: Backend::Systole, ..absent.clone() };
     let mut engine = Engine::load_with(&whole, &forced)?;
-    check(&mut engine, &golden, FLOAT_TOLERANCE, 0)?;
+    check(&mut engine, &golden, float_tolerance(), 0)?;
     let error = Engine::load_with(&bare, &forced).map(drop);
     assert!(matches!(error, Err(Error::Load { why: LoadError::NeedsDelegate { .. }, .. })));
     let forced = Options { backend: Backend::EdgeTpu, ..absent };
