@@ -108,7 +108,8 @@ impl Format for Entries<'_> {
 
 impl<O> Format for Memory<'_, '_, O> {
     fn format(&self, formatter: Formatter<'_>) {
-        write!(formatter, "Memory({} bytes)", self.arena.len());
+        let bytes: usize = self.arenas.0.iter().map(|segment| segment.bytes.len()).sum();
+        write!(formatter, "Memory({} bytes)", bytes);
     }
 }
 

@@ -250,7 +250,7 @@ impl Network {
                 };
                 let shape = [1, height, width, channels];
                 let y = activation_of("", &shape, scale, zero_point);
-                return self.push_to(Op::Unary(function.clone()), vec![x], y);
+                return self.push_to(Op::Unary(*function), vec![x], y);
             }
             _ => {}
         }
