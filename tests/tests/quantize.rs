@@ -218,9 +218,14 @@ fn float16_weights_halve_the_file_and_keep_the_answers() {
     let samples = npz::read(&samples).expect("inputs are bundled");
     let [float, f16] = [float, f16].map(|model| {
         let answers = outputs(model.file.as_slice(), &samples);
-        // In tiles weights are the same numbers, and are packed once.
+        // In tiles weights are the same numbers, and are packed once. There products may be fused.
         let packed = pack_for(Activations::Signed, model.file.as_slice()).unwrap().unwrap();
-        assert_eq!(outputs(packed.as_slice(), &samples), answers);
+        let in_tiles = outputs(packed.as_slice(), &samples);
+        if systole_kernels::arch::kernels().level.fuses() {
+            assert!(metric::sqnr(&answers, &in_tiles) > 100.0);
+        } else {
+            assert_eq!(in_tiles, answers);
+        }
         assert!(pack_for(Activations::Signed, packed.as_slice()).unwrap().is_none());
         answers
     });

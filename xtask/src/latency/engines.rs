@@ -135,6 +135,17 @@ impl Places {
         self.models.join(format!("{}.tflite", model.file))
     }
 
+    /// Whether there is what times models with the engine: `setup.sh` may have been unable to build tract.
+    pub fn has(&self, engine: &Engine) -> bool {
+        !matches!(engine, Engine::Tract | Engine::TractOnnx) || self.tract_bench().exists()
+    }
+
+    fn tract_bench(&self) -> PathBuf {
+        self.peers
+            .join("target/release/tract_bench")
+            .with_extension(std::env::consts::EXE_EXTENSION)
+    }
+
     /// The file that an engine gets; `None` where there is none for it.
     fn file(&self, engine: &Engine, model: Timed) -> Option<PathBuf> {
         let onnx = |name: &str| self.peers.join("onnx").join(format!("{name}.onnx"));
@@ -182,7 +193,7 @@ impl Places {
             }
             Engine::Ort | Engine::OrtRequantized => script("bench_ort.py"),
             Engine::Tract | Engine::TractOnnx => {
-                let mut command = Command::new(self.peers.join("target/release/tract_bench"));
+                let mut command = Command::new(self.tract_bench());
                 command.arg(&file);
                 command
             }

@@ -66,7 +66,8 @@ pub fn command(arguments: &Arguments) -> Result<String> {
     let systole = Systole::build(&paths::build().join("latency"))?;
     let places = Places::find(systole.command().to_owned(), arguments.peers.as_deref())?;
     let levels = levels(&places)?;
-    let times = measure(arguments, &places, &models, &levels);
+    let peers: Vec<Engine> = PEERS.into_iter().filter(|peer| places.has(peer)).collect();
+    let times = measure(arguments, &places, &models, &levels, &peers);
     let conditions = conditions(arguments, &places);
     let threads = arguments.threads.clone();
     let roofline = match models.iter().find(|model| model.file == ROOFLINE) {
@@ -75,7 +76,7 @@ pub fn command(arguments: &Arguments) -> Result<String> {
         }
         None => None,
     };
-    let page = Page { conditions, models, levels, peers: PEERS.to_vec(), threads, times, roofline };
+    let page = Page { conditions, models, levels, peers, threads, times, roofline };
     if !arguments.models.is_empty() {
         return Ok(page.text());
     }
@@ -85,9 +86,15 @@ pub fn command(arguments: &Arguments) -> Result<String> {
 }
 
 /// Times everything, in rounds. What fails once is not tried again.
-fn measure(arguments: &Arguments, places: &Places, models: &[Timed], levels: &[String]) -> Times {
+fn measure(
+    arguments: &Arguments,
+    places: &Places,
+    models: &[Timed],
+    levels: &[String],
+    peers: &[Engine],
+) -> Times {
     let ours = levels.iter().map(|level| Engine::Systole(level.clone()));
-    let engines: Vec<Engine> = ours.chain(PEERS).collect();
+    let engines: Vec<Engine> = ours.chain(peers.iter().cloned()).collect();
     let mut times = Times::new();
     for round in 1..=arguments.rounds {
         for &model in models {
@@ -150,11 +157,14 @@ fn conditions(arguments: &Arguments, places: &Places) -> Vec<String> {
         let done = Command::new(python).args(["-c", print]).args(packages).output();
         done.map_or(String::new(), |done| String::from_utf8_lossy(&done.stdout).trim().to_owned())
     };
-    let tract = tract(&places.peers);
+    let tract = match places.has(&Engine::Tract) {
+        true => format!("tract {}", tract(&places.peers)),
+        false => "tract is not among them, as it has not been built".to_owned(),
+    };
     vec![
         format!("{processor}; {cores} processors."),
         format!(
-            "Systole {} ({}); {}, tract {tract}.",
+            "Systole {} ({}); {}; {tract}.",
             env!("CARGO_PKG_VERSION"),
             rustc(),
             versions(&["ai-edge-litert", "onnxruntime"])
