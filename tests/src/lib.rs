@@ -18,7 +18,7 @@ use systole_converter::{
     npz::{self, Array},
     quantize::{Job, Recipe, WeightType, convert_quantized},
 };
-use systole_core::DType;
+use systole_core::{AlignedBytes, DType, Model, Session};
 
 /// The folder with the big models and their goldens: `SYSTOLE_SHARED`, or `../shared` beside the
 /// repository. `None` where it is not there.
@@ -51,6 +51,19 @@ pub fn quantized_digits(recipe: Recipe) -> Converted {
     checked::checked(
         convert_quantized(source, &options, &job, &|| {}).expect("it is quantized").converted,
     )
+}
+
+/// The first output of a file whose first input holds some numbers, the same for each that has as many.
+pub fn output(file: &[u8]) -> Vec<u8> {
+    let file = AlignedBytes::from(file);
+    let model = Model::from_bytes(file.as_slice()).expect("it loads");
+    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
+    let mut session = Session::new(&model, arena.as_mut_slice()).expect("the arena is as asked");
+    let mut input = session.input(0).expect("it has an input");
+    let bytes: Vec<u8> = (0..input.info().bytes()).map(|i| (i * 37 + i / 11) as u8).collect();
+    input.copy_stored(&bytes).expect("they are as many");
+    session.run().expect("it runs");
+    session.output(0).expect("it has an output").stored_bytes().to_vec()
 }
 
 /// How far float outputs may be from goldens: relative to the larger of the golden and of its

@@ -3,22 +3,9 @@
 
 use proptest::prelude::*;
 use systole_converter::{Memory, Options, npz, planner, run};
-use systole_core::{AlignedBytes, Model, Session};
+use systole_core::{AlignedBytes, Model};
 use systole_tests::checked::{compile, convert_file};
-use systole_tests::{networks::networks, repository, shared};
-
-/// The output of a model whose inputs hold some numbers.
-fn output(file: &[u8]) -> Vec<u8> {
-    let file = AlignedBytes::from(file);
-    let model = Model::from_bytes(file.as_slice()).unwrap();
-    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
-    let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
-    let mut input = session.input(0).unwrap();
-    let bytes: Vec<u8> = (0..input.info().bytes()).map(|i| (i * 37 + i / 11) as u8).collect();
-    input.copy_stored(&bytes).unwrap();
-    session.run().unwrap();
-    session.output(0).unwrap().stored_bytes().to_vec()
-}
+use systole_tests::{networks::networks, output, repository, shared};
 
 /// How many networks are tried: `SYSTOLE_CASES`, or a few.
 fn cases() -> u32 {

@@ -17,7 +17,7 @@ use systole_tests::{
     compare,
     hostile::{seal, section},
     networks::networks,
-    repository, shared,
+    output, repository, shared,
 };
 
 fn memories(sizes: &[usize]) -> Vec<ChipMemory> {
@@ -245,19 +245,6 @@ fn no_arena_and_more_than_four_are_refused() {
         });
         assert_eq!(error, Some(LoadError::Arenas { found: count }));
     }
-}
-
-/// The output of a graph's file whose inputs hold some numbers.
-fn output(file: &[u8]) -> Vec<u8> {
-    let file = AlignedBytes::from(file);
-    let model = Model::from_bytes(file.as_slice()).unwrap();
-    let mut arena = AlignedBytes::zeroed(model.arena_bytes());
-    let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
-    let mut input = session.input(0).unwrap();
-    let bytes: Vec<u8> = (0..input.info().bytes()).map(|i| (i * 37 + i / 11) as u8).collect();
-    input.copy_stored(&bytes).unwrap();
-    session.run().unwrap();
-    session.output(0).unwrap().stored_bytes().to_vec()
 }
 
 proptest! {
