@@ -5,7 +5,7 @@ use systole_core::{Opcode, format::Params, ops::repeat};
 
 use crate::{
     lower::{Program, SlotId, Source},
-    memories::Filled,
+    memories::{Division, Filled},
     planner::{self, Buffer},
 };
 
@@ -21,6 +21,8 @@ pub struct Layout {
     pub arenas: Vec<u8>,
     /// The memories that the arenas are for; none where there is one arena for any.
     pub memories: Vec<Filled>,
+    /// What the division among them is worth, where there are some.
+    pub division: Option<Division>,
     /// The buffer of each slot.
     pub buffer_of: Vec<Option<usize>>,
     /// The buffers that were placed, for reports.
@@ -64,6 +66,7 @@ pub fn plan(program: &Program, budget: usize) -> Layout {
         offsets: buffer_of.iter().enumerate().map(offset).collect(),
         arenas: vec![0; owner.len()],
         memories: Vec::new(),
+        division: None,
         buffer_of,
         buffers,
         names,

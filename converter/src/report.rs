@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    apart::Apart, compile::Compiled, lower::Source, memories::Filled, passes::Applied,
-    predict::Prediction, quantize::mixed::Mixed,
+    apart::Apart,
+    compile::Compiled,
+    lower::Source,
+    memories::{Division, Filled},
+    passes::Applied,
+    predict::Prediction,
+    quantize::mixed::Mixed,
 };
 
 /// The figures of a conversion. The keys of [`Report::to_json`] are part of the interface.
@@ -46,6 +51,8 @@ pub struct Report {
     pub mixed: Option<Mixed>,
     /// The memories that tensors were divided among.
     pub memories: Vec<Filled>,
+    /// What that division is worth.
+    pub division: Option<Division>,
     /// Weights in a file of their own.
     pub apart: Option<Apart>,
     /// What is predicted of it on the microcontroller that it is for.
@@ -84,6 +91,7 @@ impl Report {
             passes,
             mixed: None,
             memories: compiled.layout.memories.clone(),
+            division: compiled.layout.division,
             apart: None,
             prediction: None,
         }
@@ -109,13 +117,16 @@ impl Report {
             "views": self.views,
             "passes": passes,
             "memories": self.memories.iter().map(|filled| json!({
-                "name": filled.memory.name,
-                "bytes": filled.memory.bytes,
-                "arena_bytes": filled.plan.arena_bytes,
+                "name": filled.name,
+                "bytes": filled.bytes,
+                "cost": filled.cost,
+                "arena_bytes": filled.arena_bytes(),
                 "arena_optimal": filled.plan.optimal,
                 "tensors": filled.buffers.len(),
                 "touched_bytes": filled.touched,
             })).collect::<Vec<_>>(),
+            "memory_cost": self.division.map(|division| division.cost),
+            "memory_cost_bound": self.division.map(|division| division.bound),
             "weights_apart": self.apart.as_ref().map(Apart::to_json),
             "mixed_precision": self.mixed.as_ref().map(Mixed::to_json),
             "prediction": self.prediction.as_ref().map(Prediction::to_json),
@@ -150,18 +161,7 @@ impl std::fmt::Display for Report {
                 (false, false) => "",
             }
         )?;
-        let touched: u64 = self.memories.iter().map(|filled| filled.touched).sum();
-        for Filled { memory, buffers, plan, touched: bytes } in &self.memories {
-            writeln!(
-                f,
-                "memory     {}: {} of {} bytes, {} tensors, {:.1} % of the bytes read and written",
-                memory.name,
-                plan.arena_bytes,
-                memory.bytes,
-                buffers.len(),
-                100.0 * *bytes as f64 / touched.max(1) as f64
-            )?;
-        }
+        self.memories(f)?;
         writeln!(f, "work       {} multiply-accumulates", self.macs)?;
         let mut done: Vec<String> = Vec::new();
         for pass in self.passes.iter().filter(|pass| pass.count > 0) {
@@ -189,6 +189,39 @@ impl std::fmt::Display for Report {
         match &self.prediction {
             Some(prediction) => write!(f, "{prediction}"),
             None => Ok(()),
+        }
+    }
+}
+
+impl Report {
+    /// What lies in which memory, and what that costs.
+    fn memories(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(division) = self.division else { return Ok(()) };
+        let touched = self.memories.iter().map(Filled::all_touched);
+        let touched: u64 = touched.fold(0, u64::saturating_add);
+        let share = |bytes: u64| 100.0 * bytes as f64 / touched.max(1) as f64;
+        for filled in &self.memories {
+            writeln!(
+                f,
+                "memory     {}: {} of {} bytes, {} tensors, {:.1} % of the bytes read and written at {} each",
+                filled.name,
+                filled.arena_bytes(),
+                filled.bytes,
+                filled.buffers.len(),
+                share(filled.all_touched()),
+                filled.cost,
+            )?;
+        }
+        let Division { cost, bound, .. } = division;
+        match division.proved() {
+            true => writeln!(f, "division   costs {cost}; proved that none costs less"),
+            false => {
+                let gap = 100.0 * (cost - bound) as f64 / bound.max(1) as f64;
+                writeln!(
+                    f,
+                    "division   costs {cost}; none costs less than {bound} (gap {gap:.1} %)"
+                )
+            }
         }
     }
 }

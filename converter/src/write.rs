@@ -240,7 +240,7 @@ fn metadata(program: &Program, layout: &Layout, tensors: &[SlotId], options: &Op
     }
     if options.names != Names::None {
         for (index, filled) in layout.memories.iter().enumerate() {
-            put(Key::MemoryName, index, &filled.memory.name);
+            put(Key::MemoryName, index, &filled.name);
         }
     }
     for (index, label) in options.labels.iter().enumerate() {

@@ -140,9 +140,9 @@ fn models() -> Vec<(String, AlignedBytes)> {
 /// A model in so many memories, of which each but the last has room for a part of it.
 fn divided(path: &Path, parts: usize) -> Option<AlignedBytes> {
     let whole = convert_file(path, &Options::default()).ok()?.report.arena_bytes;
-    let memory = |index: usize| ChipMemory {
-        name: format!("memory_{index}"),
-        bytes: if index + 1 == parts { whole } else { whole / (parts + 1) },
+    let memory = |index: usize| {
+        let bytes = if index + 1 == parts { whole } else { whole / (parts + 1) };
+        ChipMemory::new(&format!("memory_{index}"), bytes)
     };
     let options = Options { memories: (0..parts).map(memory).collect(), ..Options::default() };
     convert_file(path, &options).ok().map(|converted| converted.file)

@@ -21,7 +21,7 @@ use systole_tests::{
 };
 
 fn memories(sizes: &[usize]) -> Vec<ChipMemory> {
-    let memory = |(i, &bytes): (usize, &usize)| ChipMemory { name: format!("m{i}"), bytes };
+    let memory = |(i, &bytes): (usize, &usize)| ChipMemory::new(&format!("m{i}"), bytes);
     sizes.iter().enumerate().map(memory).collect()
 }
 

@@ -28,7 +28,7 @@ fn main() {
     let packed = systole_trials("digits_int4", packed);
     // Tensors in three memories.
     let sizes = [("tcm", 256), ("sram", 512), ("psram", 4_096)];
-    let memories = sizes.map(|(name, bytes)| ChipMemory { name: name.to_owned(), bytes }).to_vec();
+    let memories = sizes.map(|(name, bytes)| ChipMemory::new(name, bytes)).to_vec();
     let options = Options { memories, ..Options::default() };
     let divided = convert_file(&repository().join("models/digits.tflite"), &options);
     let divided = divided.expect("it fits").file.as_slice().to_vec();

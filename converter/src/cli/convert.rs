@@ -43,9 +43,10 @@ pub(super) struct Arguments {
     /// microcontrollers: sums; else whole tensors]
     #[arg(long, value_name = "BYTES", value_parser = memory)]
     ram: Option<Memory>,
-    /// Divide tensors among the chip's memories, fastest first: tcm=64k,sram=256k. What is read
-    /// and written most for its size comes into the fastest
-    #[arg(long, value_name = "NAME=SIZE,...", value_delimiter = ',', value_parser = ChipMemory::parse)]
+    /// Divide tensors among the chip's memories, fastest first, so that an inference costs the least:
+    /// tcm=64k:1,sram=256k:3. Behind the colon is what a byte costs there that is read or written, in any
+    /// unit [default: 1, 2, 3, 4 in their order]
+    #[arg(long, value_name = "NAME=SIZE:COST,...", value_delimiter = ',', value_parser = ChipMemory::parse)]
     memory: Vec<ChipMemory>,
     /// Write weights into this file instead of the model's, for memory that cannot be mapped
     #[arg(long, value_name = "WEIGHTS.bin")]

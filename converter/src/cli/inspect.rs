@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use systole_converter::{
     Result, apart, arena_map, edgetpu, load_file,
+    memories::Divided,
     predict::{self, Core, Prediction},
 };
 use systole_core::{
@@ -117,11 +118,18 @@ fn summary(text: &mut String, model: &Model<'_>, bytes: usize) -> std::fmt::Resu
         model.arena_lower_bound()
     )?;
     let arenas: Vec<usize> = model.arenas().collect();
+    let divided = Divided::of(model);
+    let all = divided.arenas.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
     for (index, bytes) in arenas.iter().enumerate().filter(|_| arenas.len() > 1) {
         let name = model.memory_name(index).unwrap_or("without a name");
         let tensors = (0..model.tensor_count()).filter_map(|tensor| model.tensor(tensor as u16));
         let inside = tensors.filter(|info| !info.is_constant() && info.arena() == index).count();
-        writeln!(text, "memory     {index} {name}: {bytes} bytes, {inside} tensors")?;
+        let touched = divided.arenas.get(index).copied().unwrap_or(0);
+        let share = 100.0 * touched as f64 / all.max(1) as f64;
+        writeln!(
+            text,
+            "memory     {index} {name}: {bytes} bytes, {inside} tensors, {share:.1} % of the bytes read and written"
+        )?;
     }
     match model.state().map(|info| info.bytes()).sum() {
         0_usize => {}
@@ -312,8 +320,8 @@ fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
         "weight_bytes": model.constants().len(),
         "weights_apart": apart::Apart::of(model).as_ref().map(apart::Apart::to_json),
         "arena_bytes": model.arena_bytes(),
-        "memories": model.arenas().enumerate().map(|(index, bytes)| {
-            json!({ "name": model.memory_name(index), "arena_bytes": bytes })
+        "memories": model.arenas().zip(Divided::of(model).arenas).enumerate().map(|(index, (bytes, touched))| {
+            json!({ "name": model.memory_name(index), "arena_bytes": bytes, "touched_bytes": touched })
         }).collect::<Vec<_>>(),
         "arena_lower_bound": model.arena_lower_bound(),
         "state_bytes": model.state().map(|info| info.bytes()).sum::<usize>(),
