@@ -46,6 +46,9 @@ impl Numbers {
 
 /// What the best of all divisions costs; `None` where there is none.
 fn least(problem: &Problem) -> Option<u64> {
+    if (0..problem.items.len()).any(|item| problem.places(item).is_empty()) {
+        return None;
+    }
     let mut best = None;
     let mut chosen = vec![0; problem.items.len()];
     loop {
