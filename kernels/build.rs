@@ -11,7 +11,7 @@ const HELIUM_CORES: [&str; 3] = ["cortex-m52", "cortex-m55", "cortex-m85"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-check-cfg=cfg(dsp)");
+    println!("cargo::rustc-check-cfg=cfg(dsp, armv8m)");
     println!("cargo::rustc-check-cfg=cfg(helium)");
     println!("cargo::rustc-check-cfg=cfg(scalar, armv6m, armv7m, layers)");
     println!("cargo::rustc-check-cfg=cfg(simd)");
@@ -39,6 +39,8 @@ fn main() {
     let names = [
         (helium, "helium"),
         (dsp, "dsp"),
+        // An architecture that leaves the extension open: its assembler has to be told.
+        (dsp && is("thumbv8m"), "armv8m"),
         (scalar, "scalar"),
         (scalar && armv6m, "armv6m"),
         (scalar && armv7m, "armv7m"),

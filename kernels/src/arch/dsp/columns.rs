@@ -126,6 +126,7 @@ mod assembly {
     #[unsafe(naked)]
     unsafe extern "C" fn sums(windows: *const Windows) {
         naked_asm!(
+            core!(),
             "push {{r0, r4-r11, lr}}",
             "ldm r0, {{r0, r1, r2, r3, r4, r5}}",
             // r0 activations, r1 weights, r2 their end, r3 sums, r4 their end, r5 back.

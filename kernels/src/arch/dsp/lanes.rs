@@ -323,6 +323,7 @@ mod assembly {
     #[unsafe(naked)]
     unsafe extern "C" fn by_four(product: *const Product) {
         naked_asm!(
+            core!(),
             "push {{r0, r4-r11, lr}}",
             "ldr r2, [r0]",
             "ldr r1, [r0, #16]",
@@ -392,6 +393,7 @@ mod assembly {
     #[unsafe(naked)]
     unsafe extern "C" fn two_rows(product: *const Product) {
         naked_asm!(
+            core!(),
             "push {{r0, r4-r11, lr}}",
             "ldr lr, [r0]",
             "ldr r1, [r0, #16]",

@@ -4,6 +4,22 @@
 //! what it computes: kernels are tested on other processors, too. Two inner loops are functions of
 //! assembly as a whole, because they use every register: [`lanes`] and [`columns`].
 
+/// What the assembly of a whole function begins with. Compilers read it by the target alone, without
+/// the features of the core that they compile for, and Armv8-M leaves the extension open.
+#[cfg(all(dsp, armv8m))]
+macro_rules! core {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+/// What the assembly of a whole function begins with: nothing, as all of Armv7E-M has the extension.
+#[cfg(all(dsp, not(armv8m)))]
+macro_rules! core {
+    () => {
+        ""
+    };
+}
+
 mod add;
 mod columns;
 mod conv2d;

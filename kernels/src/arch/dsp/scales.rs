@@ -29,6 +29,7 @@ macro_rules! loops {
             #[unsafe(naked)]
             pub unsafe extern "C" fn four_positions(channels: *const FourPositions) {
                 naked_asm!(
+                    core!(),
                     "push {{r4-r11, lr}}",
                     "ldr r12, [r0, #20]",
                     "ldr lr, [r0, #24]",
@@ -65,6 +66,7 @@ macro_rules! loops {
             #[unsafe(naked)]
             pub unsafe extern "C" fn two_channels(channels: *const TwoChannels) {
                 naked_asm!(
+                    core!(),
                     "push {{r4-r11, lr}}",
                     "ldm r0, {{r0-r10}}",
                     "1:",
