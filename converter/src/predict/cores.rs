@@ -30,16 +30,8 @@ pub(super) enum Kernels {
     Helium,
 }
 
-const fn dsp(name: &'static str) -> Core {
-    Core {
-        name,
-        alias: None,
-        costs: "cortex-m4",
-        kernels: Kernels::Dsp,
-        step: 4,
-        depth: 96,
-        taps: 2,
-    }
+const fn dsp(name: &'static str, costs: &'static str) -> Core {
+    Core { name, alias: None, costs, kernels: Kernels::Dsp, step: 4, depth: 96, taps: 2 }
 }
 
 const fn scalar(name: &'static str, alias: Option<&'static str>) -> Core {
@@ -50,9 +42,9 @@ const fn scalar(name: &'static str, alias: Option<&'static str>) -> Core {
 pub const CORES: [Core; 7] = [
     scalar("cortex-m0", None),
     scalar("cortex-m3", None),
-    dsp("cortex-m4"),
-    dsp("cortex-m7"),
-    dsp("cortex-m33"),
+    dsp("cortex-m4", "cortex-m4"),
+    dsp("cortex-m7", "cortex-m4"),
+    dsp("cortex-m33", "cortex-m33"),
     Core {
         name: "cortex-m55",
         alias: None,

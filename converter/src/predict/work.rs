@@ -25,6 +25,11 @@ impl Work {
         Self { family, counts: vec![("call", 1.0)] }
     }
 
+    /// How often this is done.
+    fn count(&self, what: &str) -> f64 {
+        self.counts.iter().find(|(found, _)| *found == what).map_or(0.0, |(_, count)| *count)
+    }
+
     /// Adds to a count.
     pub(super) fn add(&mut self, what: &'static str, times: usize) -> &mut Self {
         if times == 0 {
@@ -95,7 +100,15 @@ impl<'o> Layer<'o> {
             && scales.shift.iter().all(|&shift| (-31..0).contains(&shift))
             && bias.iter().all(small);
         let outputs: usize = self.output.iter().product();
-        work.add("channel", channels);
+        if core.kernels == Kernels::Helium {
+            // Scales are looked at before, each once; one that all outputs share is repeated for each block.
+            work.add("scale", scales.shift.len());
+            if scales.shift.len() == 1 && channels > 1 {
+                work.add("shared_block", work.count("block") as usize);
+            }
+        } else {
+            work.add("channel", channels);
+        }
         if !fast {
             work.add("output_slow", outputs);
             return Some(());

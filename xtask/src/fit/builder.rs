@@ -43,6 +43,8 @@ const SPREAD: f32 = 74.0;
 pub struct Builder {
     graph: Graph,
     seed: u32,
+    /// Whether all outputs of a layer from now on have one scale.
+    pub one_scale: bool,
 }
 
 /// Where a window goes, and what is around the image.
@@ -235,12 +237,13 @@ impl Builder {
         y
     }
 
-    /// Weights of any values, each output channel with a scale of its own, and the output's scale with which
-    /// outputs are as spread as inputs are.
+    /// Weights of any values, each output channel with a scale of its own unless there is to be one for all, and
+    /// the output's scale with which outputs are as spread as inputs are.
     fn weights(&mut self, shape: &[usize], axis: usize) -> (TensorId, f32) {
         let data: Vec<u8> = (0..shape.iter().product()).map(|_| self.next()).collect();
+        let scales = if self.one_scale { 1 } else { shape[axis] };
         let scales: Vec<f32> =
-            (0..shape[axis]).map(|_| 0.01 + f32::from(self.next()) / 50_000.0).collect();
+            (0..scales).map(|_| 0.01 + f32::from(self.next()) / 50_000.0).collect();
         let filter = data.len() / shape[axis];
         let scale = SCALE * 0.0125 * SPREAD * (filter as f32).sqrt();
         let quantization = Quantization { zero_points: vec![0; scales.len()], scales, axis };

@@ -27,7 +27,7 @@ type Layers = fn(&mut Builder);
 /// # Errors
 /// Where one is refused: a mistake here.
 pub fn all() -> Result<Vec<Made>> {
-    let layers: [(&'static str, Layers, Match); 18] = [
+    let layers: [(&'static str, Layers, Match); 19] = [
         ("conv2d", convolutions, Match::Tflm),
         ("conv2d_deep", deep_convolutions, Match::Tflm),
         ("pointwise", pointwise, Match::Tflm),
@@ -35,6 +35,7 @@ pub fn all() -> Result<Vec<Made>> {
         ("depthwise_other", other_depthwise, Match::Tflm),
         ("fully_connected", fully_connected, Match::Tflm),
         ("fully_connected_short", short_fully_connected, Match::Tflm),
+        ("one_scale", one_scale, Match::Tflm),
         ("pool", pools, Match::Tflm),
         ("softmax", softmax, Match::Tflm),
         ("mean", means, Match::Tflm),
@@ -241,6 +242,37 @@ fn fully_connected(b: &mut Builder) {
     for (index, (inputs, outputs)) in shapes.into_iter().enumerate() {
         let x = b.input(&[1, inputs]);
         b.fully_connected(x, outputs, if index % 2 == 0 { Plain } else { Relu });
+    }
+}
+
+/// Layers whose outputs share a scale: fully connected ones, and convolutions.
+fn one_scale(b: &mut Builder) {
+    b.one_scale = true;
+    let shapes = [
+        (72, 24),
+        (512, 96),
+        (96, 96),
+        (192, 12),
+        (80, 320),
+        (256, 64),
+        (1024, 16),
+        (64, 500),
+        (100, 200),
+        (330, 33),
+    ];
+    for (index, (inputs, outputs)) in shapes.into_iter().enumerate() {
+        let x = b.input(&[1, inputs]);
+        b.fully_connected(x, outputs, if index % 2 == 0 { Plain } else { Relu });
+    }
+    for (shape, outputs, moves) in [
+        ([10, 10, 16], 24, square(3, 1)),
+        ([9, 7, 8], 40, square(3, 1)),
+        ([12, 6, 32], 48, square(1, 1)),
+        ([5, 5, 96], 128, square(1, 1)),
+        ([14, 14, 8], 16, square(1, 1)),
+    ] {
+        let x = b.input(&[1, shape[0], shape[1], shape[2]]);
+        b.conv(x, outputs, moves, Relu);
     }
 }
 
