@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use systole_converter::{AlignedBytes, Options, Source, convert, convert_source, onnx};
+use crate::checked::{convert, convert_source};
+use systole_converter::{AlignedBytes, Options, Source, onnx};
 use systole_core::{
     Delegate, DelegateError, Delegated, LoadError, Model, Opcode, Operators, Session, WeightSource,
     Weights,

@@ -9,7 +9,10 @@ use systole_converter::{
     quantize::{Job, Recipe, Scheme, convert_quantized, mixed::Bound},
 };
 use systole_core::{AlignedBytes, Element, Model};
-use systole_tests::build::{input, model, node, weights};
+use systole_tests::{
+    build::{input, model, node, weights},
+    checked::checked,
+};
 use tract_onnx::pb::ModelProto;
 use zerocopy::IntoBytes;
 
@@ -49,7 +52,7 @@ fn quantized(model: &ModelProto, job: Job) -> Result<Vec<u8>, (Class, String)> {
     let graph = onnx::import(&bytes, None, &options).expect("the model is good");
     let source = Source { graph, bytes: bytes.len() };
     match convert_quantized(source, &options, &job, &|| {}) {
-        Ok(quantized) => Ok(quantized.converted.file.as_slice().to_vec()),
+        Ok(quantized) => Ok(checked(quantized.converted).file.as_slice().to_vec()),
         Err(problem) => Err((problem.class, problem.to_string())),
     }
 }
