@@ -71,9 +71,16 @@ impl std::fmt::Display for Apart {
 /// Takes the weights out of a file. One that has none comes back with none.
 ///
 /// # Errors
-/// `TooLarge` for more than 1 GiB of them; `Corrupt` for a file that is not valid, or whose weights are apart already.
+/// `TooLarge` for more than 1 GiB of them; `UnsupportedFeature` where some are resident; `Corrupt` for a file that is not valid, or whose weights are apart already.
 pub fn split(file: &[u8]) -> Result<Split> {
     let model = Model::with_delegate(file).map_err(corrupt)?;
+    if model.residents().next().is_some() {
+        bail!(
+            UnsupportedFeature,
+            "weights apart are read into RAM as they are needed; --memory must have no flash that others \
+             are copied from"
+        );
+    }
     let mut tensors = tensors(file)?;
     let mut weights = Vec::new();
     // By what they are now, because tensors may share bytes.
@@ -232,6 +239,7 @@ fn rewrite(
         copied(SectionKind::Metadata),
         copied(SectionKind::Advances),
         (SectionKind::Apart, apart),
+        copied(SectionKind::Residents),
     ];
     Ok(AlignedBytes::from(&assemble(&sections, macs)?[..]))
 }

@@ -41,6 +41,9 @@ impl ArenaMap {
         for output in model.outputs() {
             rows.touch(output.index(), last, true);
         }
+        for (tensor, arena, offset) in model.residents() {
+            rows.resident(tensor, arena, offset, last);
+        }
         let plan = Plan {
             offsets: rows.offsets,
             arena_bytes: model.arena_bytes(),
@@ -71,6 +74,17 @@ struct Rows<'a, 'm> {
 }
 
 impl Rows<'_, '_> {
+    /// Weights that are brought into an arena, and are there all the time.
+    fn resident(&mut self, tensor: u16, arena: usize, offset: usize, last: usize) {
+        let Some(info) = self.model.tensor(tensor) else { return };
+        let before = self.model.arenas().take(arena);
+        let base = before.fold(0, |base: usize, bytes| (base + bytes).next_multiple_of(16));
+        let name = info.name().map_or_else(|| format!("weights {tensor}"), str::to_owned);
+        let buffer = Buffer { bytes: info.bytes(), first: 0, last };
+        self.rows.push(MapRow { name, buffer });
+        self.offsets.push(base + offset);
+    }
+
     /// Notes that `step` uses a tensor. One that is read before it was seen, or that begins where a
     /// tensor of the same step lies, continues that one's row: a view, or work in place.
     fn touch(&mut self, index: u16, step: usize, read: bool) {

@@ -124,7 +124,11 @@ impl Report {
                 "arena_optimal": filled.plan.optimal,
                 "tensors": filled.buffers.len(),
                 "touched_bytes": filled.touched,
+                "resident_weights": filled.resident.len(),
+                "resident_bytes": filled.resident_bytes(),
+                "resident_touched_bytes": filled.all_touched() - filled.touched,
             })).collect::<Vec<_>>(),
+            "flash_touched_bytes": self.division.and_then(|it| it.flash).map(|[bytes, _]| bytes),
             "memory_cost": self.division.map(|division| division.cost),
             "memory_cost_bound": self.division.map(|division| division.bound),
             "weights_apart": self.apart.as_ref().map(Apart::to_json),
@@ -198,18 +202,30 @@ impl Report {
     fn memories(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Some(division) = self.division else { return Ok(()) };
         let touched = self.memories.iter().map(Filled::all_touched);
-        let touched: u64 = touched.fold(0, u64::saturating_add);
+        let in_flash = division.flash.map_or(0, |[bytes, _]| bytes);
+        let touched: u64 = touched.fold(in_flash, u64::saturating_add);
         let share = |bytes: u64| 100.0 * bytes as f64 / touched.max(1) as f64;
         for filled in &self.memories {
+            let resident = match filled.resident.len() {
+                0 => String::new(),
+                count => format!(", weights of {count} layers ({} bytes)", filled.resident_bytes()),
+            };
             writeln!(
                 f,
-                "memory     {}: {} of {} bytes, {} tensors, {:.1} % of the bytes read and written at {} each",
+                "memory     {}: {} of {} bytes, {} tensors{resident}, {:.1} % of the bytes read and written at {} each",
                 filled.name,
                 filled.arena_bytes(),
                 filled.bytes,
                 filled.buffers.len(),
                 share(filled.all_touched()),
                 filled.cost,
+            )?;
+        }
+        if let Some([bytes, cost]) = division.flash {
+            let share = share(bytes);
+            writeln!(
+                f,
+                "flash      {share:.1} % of the bytes read and written, weights, at {cost} each"
             )?;
         }
         let Division { cost, bound, .. } = division;

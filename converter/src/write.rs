@@ -72,13 +72,15 @@ pub fn write(program: &Program, layout: &Layout, options: &Options) -> Result<Wr
         .chain(program.inputs.iter().chain(&program.outputs).map(|slot| index[slot]))
         .flat_map(u16::to_le_bytes)
         .collect();
-    let plans = layout.memories.iter().map(|memory| &memory.plan);
-    let plans: Vec<&Plan> =
-        if layout.memories.is_empty() { vec![&layout.plan] } else { plans.collect() };
+    let plans = layout.memories.iter().map(|memory| (&memory.plan, memory.resident_bytes()));
+    let plans: Vec<(&Plan, usize)> =
+        if layout.memories.is_empty() { vec![(&layout.plan, 0)] } else { plans.collect() };
     let mut arenas = Vec::with_capacity(ARENA_BYTES * plans.len());
-    for plan in plans {
-        arenas.extend(bytes_of(&[fit(plan.arena_bytes)?, fit(plan.lower_bound)?, 0, 0]));
+    for (plan, resident) in plans {
+        let [size, least] = [plan.arena_bytes, plan.lower_bound].map(|bytes| bytes + resident);
+        arenas.extend(bytes_of(&[fit(size)?, fit(least)?, fit(resident)?, 0]));
     }
+    let residents = residents(layout, &index)?;
 
     let constant_bytes = constants.len();
     let sections = [
@@ -91,6 +93,7 @@ pub fn write(program: &Program, layout: &Layout, options: &Options) -> Result<Wr
         (SectionKind::Constants, constants),
         (SectionKind::Metadata, metadata(program, layout, &tensors, options)),
         (SectionKind::Advances, advances),
+        (SectionKind::Residents, residents),
     ];
     let bytes = assemble(&sections, program.macs())?;
     Ok(Written { bytes, tensors, constant_bytes })
@@ -161,6 +164,28 @@ fn advances(program: &Program, tensors: &[SlotId]) -> Vec<u8> {
         }
     }
     section
+}
+
+/// The residents section: constants that are brought into arenas. The file's tensors are in the order of their
+/// indices; where they lie follows from it.
+fn residents(layout: &Layout, index: &HashMap<SlotId, u16>) -> Result<Vec<u8>> {
+    let mut records = Vec::new();
+    for (arena, filled) in layout.memories.iter().enumerate() {
+        let mut inside: Vec<(u16, usize)> =
+            filled.resident.iter().map(|it| (index[&it.slot], it.bytes)).collect();
+        inside.sort_unstable();
+        let mut offset = filled.tensor_bytes();
+        for (tensor, bytes) in inside {
+            records.push((tensor, arena as u8, fit(offset)?));
+            offset += bytes.next_multiple_of(ALIGNMENT);
+        }
+    }
+    records.sort_unstable();
+    let record = |(tensor, arena, offset): (u16, u8, u32)| {
+        let [low, high] = tensor.to_le_bytes();
+        [low, high, arena, 0].into_iter().chain(offset.to_le_bytes())
+    };
+    Ok(records.into_iter().flat_map(record).collect())
 }
 
 /// The operators and operands sections.
@@ -258,8 +283,13 @@ pub(crate) fn assemble(sections: &[(SectionKind, Vec<u8>)], macs: u64) -> Result
     let kept: Vec<_> = sections
         .iter()
         .filter(|(kind, bytes)| {
-            let optional =
-                matches!(kind, SectionKind::Metadata | SectionKind::Advances | SectionKind::Apart);
+            let optional = matches!(
+                kind,
+                SectionKind::Metadata
+                    | SectionKind::Advances
+                    | SectionKind::Apart
+                    | SectionKind::Residents
+            );
             !optional || !bytes.is_empty()
         })
         .collect();

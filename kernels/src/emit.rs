@@ -39,11 +39,19 @@ pub struct Constant {
 }
 
 impl Constant {
+    /// The name of the local that holds it where it was brought into memory.
+    pub fn resident(&self) -> String {
+        format!("{RESIDENT}{}_{}_{}", self.offset, self.len, self.element)
+    }
+
     /// The name of the static that holds it.
     pub fn name(&self) -> String {
         format!("CONSTANT_{}_{}_{}", self.offset, self.len, self.element.to_ascii_uppercase())
     }
 }
+
+/// What names of constants that are brought into memory begin with.
+const RESIDENT: &str = "resident_";
 
 /// Source text that is being written, and what it refers to.
 #[derive(Debug)]
@@ -52,6 +60,10 @@ pub struct Source<'c> {
     pub text: String,
     /// The constants that they refer to, in order of first use.
     pub constants: Vec<Constant>,
+    /// Constants that are brought into memory, by their first byte and their bytes.
+    pub residents: BTreeSet<(usize, usize)>,
+    /// Those of them that the expressions refer to, by [`Constant::resident`].
+    pub brought: Vec<Constant>,
     /// The modules of this crate that they name.
     pub modules: BTreeSet<String>,
     /// The model's constants, of which slices are told by their addresses.
@@ -64,7 +76,15 @@ impl<'c> Source<'c> {
     /// Nothing yet, about a model with these constants.
     pub fn new(section: &'c [u8]) -> Self {
         let modules = BTreeSet::new();
-        Self { text: String::new(), constants: Vec::new(), modules, section, separate: Vec::new() }
+        Self {
+            text: String::new(),
+            constants: Vec::new(),
+            residents: BTreeSet::new(),
+            brought: Vec::new(),
+            modules,
+            section,
+            separate: Vec::new(),
+        }
     }
 
     /// The name of a type or function of this crate, from the path that the compiler states:
@@ -130,7 +150,14 @@ impl<'c> Source<'c> {
     fn constant<T: Emit>(&mut self, slice: &[T]) -> Option<String> {
         let element = T::element().filter(|_| !slice.is_empty())?;
         let (offset, element_bytes) = (self.find(slice)?, size_of::<T>());
-        Some(self.refer(Constant { element, offset, len: slice.len(), element_bytes }))
+        let constant = Constant { element, offset, len: slice.len(), element_bytes };
+        if !self.residents.contains(&(offset, size_of_val(slice))) {
+            return Some(self.refer(constant));
+        }
+        if !self.brought.contains(&constant) {
+            self.brought.push(constant);
+        }
+        Some(format!("*{}", constant.resident()))
     }
 
     /// The expression for what `constant` holds, an array.
@@ -212,12 +239,17 @@ impl<T: Emit, const N: usize> Emit for [T; N] {
     }
 }
 
-/// A parameter that is passed by reference: the device finds it in flash.
+/// A parameter that is passed by reference: the device finds it in flash, unless it names what was brought into
+/// memory.
 impl<T: Emit> Emit for &T {
     fn emit(&self, source: &mut Source<'_>) {
-        source.text.push_str("const { &");
+        let before = core::mem::take(&mut source.text);
         (**self).emit(source);
-        source.text.push_str(" }");
+        let value = core::mem::replace(&mut source.text, before);
+        let _ = match value.contains(RESIDENT) {
+            true => write!(source.text, "&{value}"),
+            false => write!(source.text, "const {{ &{value} }}"),
+        };
     }
 }
 

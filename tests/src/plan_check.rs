@@ -4,7 +4,7 @@
 //! It shares no code with the planner and none with the runtime: the records are read here as
 //! `docs/format.md` has them, and the program is played through. Every byte of the arenas remembers whose it
 //! is: that of the tensor which an operator, or the user, wrote there last. A tensor that is read must still
-//! have all of its bytes. Which tensors are views of others the file does not say; that is taken from the
+//! have all of its bytes. So must weights that were brought into an arena before the first run. Which tensors are views of others the file does not say; that is taken from the
 //! lowered program, which is made before anything is planned.
 
 use systole_converter::{Converted, compile::Compiled};
@@ -16,6 +16,7 @@ const OPERATORS: u16 = 4;
 const OPERANDS: u16 = 5;
 const ARENAS: u16 = 6;
 const ADVANCES: u16 = 9;
+const RESIDENTS: u16 = 11;
 const DELEGATE: u16 = 200;
 const REPEAT: u16 = 201;
 const PERSISTS: u8 = 2;
@@ -107,6 +108,8 @@ struct Program {
     inputs: Vec<usize>,
     outputs: Vec<usize>,
     arenas: Vec<usize>,
+    /// Constants that are brought into arenas, by their index.
+    residents: Vec<Tensor>,
 }
 
 impl Program {
@@ -126,6 +129,24 @@ impl Program {
         for record in file.section(ADVANCES).chunks_exact(8) {
             let tensor = tensors.get_mut(number(record, 0, 2)? as usize)?.as_mut()?;
             tensor.advance = (number(record, 4, 4)? as u32 as i32).into();
+        }
+        let mut residents = Vec::new();
+        for record in file.section(RESIDENTS).chunks_exact(8) {
+            let index = number(record, 0, 2)? as usize;
+            let weights = file.section(TENSORS).chunks_exact(24).nth(index)?;
+            // It is a constant, and stays one.
+            if weights[2] != 1 || tensors.get(index)?.is_some() {
+                return None;
+            }
+            let tensor = Tensor {
+                arena: record[2].into(),
+                offset: number(record, 4, 4)? as usize,
+                bytes: number(weights, 12, 4)? as usize,
+                advance: 0,
+                persists: true,
+                root: *roots.get(index)? as u32,
+            };
+            residents.push(tensor);
         }
         let operands = file.section(OPERANDS);
         let mut operators = Vec::new();
@@ -160,7 +181,7 @@ impl Program {
         let sizes = file.section(ARENAS).chunks_exact(16);
         let arenas = sizes.map(|record| number(record, 0, 4).map(|size| size as usize));
         let arenas = arenas.collect::<Option<Vec<_>>>()?;
-        Some(Self { tensors, operators, inputs, outputs, arenas })
+        Some(Self { tensors, operators, inputs, outputs, arenas, residents })
     }
 
     fn tensor(&self, index: usize) -> Option<Tensor> {
@@ -170,7 +191,9 @@ impl Program {
     /// No arena is larger than its tensors need, up to what sizes are rounded to.
     fn sizes(&self) -> Result<(), String> {
         for (arena, &size) in self.arenas.iter().enumerate() {
-            let inside = self.tensors.iter().flatten().filter(|tensor| tensor.arena == arena);
+            let all = self.tensors.iter().flatten();
+            let all = all.chain(&self.residents);
+            let inside = all.filter(|tensor| tensor.arena == arena);
             let roots = inside.clone().map(|tensor| tensor.offset + tensor.bytes);
             // A tensor that moves may reach further than where it begins.
             let moves = inside.clone().any(|tensor| tensor.advance != 0);
@@ -189,7 +212,9 @@ struct Memory(Vec<Vec<u32>>);
 impl Memory {
     fn new(program: &Program) -> Self {
         let mut memory = Self(program.arenas.iter().map(|&size| vec![0; size]).collect());
-        for tensor in program.tensors.iter().flatten().filter(|tensor| tensor.persists) {
+        let residents = program.residents.iter();
+        let kept = program.tensors.iter().flatten().filter(|tensor| tensor.persists);
+        for tensor in kept.chain(residents) {
             // What does not fit is found when it is used.
             let _ = memory.write(tensor, 0);
         }
@@ -225,7 +250,9 @@ impl Memory {
                 }
             }
         }
+        let residents = program.residents.iter();
         let kept = program.tensors.iter().flatten().filter(|tensor| tensor.persists);
+        let kept = kept.chain(residents);
         let outputs = program.outputs.iter().filter_map(|&output| program.tensor(output));
         for tensor in kept.copied().chain(outputs) {
             self.read(&tensor, 0).map_err(|why| format!("at the end of a run: {why}"))?;

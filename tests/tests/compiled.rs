@@ -122,6 +122,17 @@ fn models() -> Vec<(String, AlignedBytes)> {
             }
         }
     }
+    // With weights in one memory or two, all of them or some.
+    for path in folders.iter().flat_map(|folder| files(folder, "tflite")).skip(3).step_by(7) {
+        for (parts, room) in [(1, 2_000), (1, 100_000), (2, 4_000)] {
+            let Some(file) = with_weights(&path, parts, room) else { continue };
+            let model = Model::from_bytes(file.as_slice()).unwrap();
+            if model.arena_bytes() <= MAX_ARENA && model.residents().next().is_some() {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                models.push((format!("{stem}::{parts}_memories_with_weights_{room}"), file));
+            }
+        }
+    }
     // Of ONNX the operators that TFLite has not.
     for path in files(&repository().join("tests/onnx_quantized"), "onnx") {
         let converted = convert_file(&path, &Options::default()).unwrap();
@@ -145,6 +156,17 @@ fn divided(path: &Path, parts: usize) -> Option<AlignedBytes> {
         ChipMemory::new(&format!("memory_{index}"), bytes)
     };
     let options = Options { memories: (0..parts).map(memory).collect(), ..Options::default() };
+    convert_file(path, &options).ok().map(|converted| converted.file)
+}
+
+/// A model in so many memories, of which the first has `room` bytes more than for the part of tensors that it
+/// has to hold.
+fn with_weights(path: &Path, parts: usize, room: usize) -> Option<AlignedBytes> {
+    let whole = convert_file(path, &Options::default()).ok()?.report.arena_bytes;
+    let mut memories = vec![ChipMemory::new("tcm", whole / parts + room)];
+    memories.extend((1..parts).map(|_| ChipMemory::new("sram", whole)));
+    memories.push(ChipMemory::flash("flash", 20));
+    let options = Options { memories, ..Options::default() };
     convert_file(path, &options).ok().map(|converted| converted.file)
 }
 
@@ -176,9 +198,10 @@ fn module(file: &[u8], path: &Path) -> String {
         Some(_) => format!("bench.run({}); bench.reset(); ", arguments.join(", ")),
         None => String::new(),
     };
-    let arenas = model.arenas().len();
+    let count = model.arenas().len();
+    let arenas = if model.residents().next().is_some() { count.max(2) } else { count };
     let (mut begin, lent) = (String::new(), ["&mut a0", "&mut a1", "&mut a2", "&mut a3"]);
-    let lent = if arenas > 1 { lent[..arenas].join(", ") } else { String::new() };
+    let lent = if arenas > 1 { lent[..count].join(", ") } else { String::new() };
     for (i, bytes) in model.arenas().enumerate().filter(|_| arenas > 1) {
         let _ = writeln!(begin, "    assert_eq!(Bench::MEMORIES[{i}].1, {bytes});");
         let _ = writeln!(

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use systole_converter::{AlignedBytes, Memory, Options};
+use systole_converter::{AlignedBytes, ChipMemory, Memory, Options};
 use systole_core::{
     Model, Session,
     format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
@@ -56,9 +56,12 @@ fn what_the_loader_accepts_runs_without_error() {
         let Ok(converted) = convert_file(path, &Options::default()) else { continue };
         let banded = Options { memory: Memory::Least, ..Options::default() };
         let banded = convert_file(path, &banded).ok().filter(|it| it.report.banded > 0);
+        let memories = vec![ChipMemory::new("sram", MAX_ARENA), ChipMemory::flash("flash", 9)];
+        let resident = convert_file(path, &Options { memories, ..Options::default() }).ok();
         for variant in 0..VARIANTS {
-            // Of what can run on bands of rows, every other file does.
-            let converted = banded.as_ref().filter(|_| variant % 2 == 1).unwrap_or(&converted);
+            // Of what can run on bands of rows every other file does, or has weights in its arena.
+            let other = if variant % 4 == 1 { &resident } else { &banded };
+            let converted = other.as_ref().filter(|_| variant % 2 == 1).unwrap_or(&converted);
             let seed = (case as u64) << 32 | variant << 1 | 1;
             let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let file = damaged(converted.file.as_slice(), &mut random);
@@ -88,6 +91,8 @@ fn damaged(file: &[u8], random: &mut Random) -> AlignedBytes {
                 SectionKind::Operators,
                 SectionKind::Operands,
                 SectionKind::Advances,
+                SectionKind::Arenas,
+                SectionKind::Residents,
             ];
             tables.iter().any(|&kind| kind as u16 == section.kind) && section.bytes > 0
         })

@@ -33,8 +33,16 @@ fn main() {
     let divided = convert_file(&repository().join("models/digits.tflite"), &options);
     let divided = divided.expect("it fits").file.as_slice().to_vec();
     let divided = systole_trials("digits_in_three_memories", divided);
+    // Weights in two memories.
+    let sizes = [("tcm", 2_048), ("sram", 4_096)];
+    let mut memories = sizes.map(|(name, bytes)| ChipMemory::new(name, bytes)).to_vec();
+    memories.push(ChipMemory::flash("flash", 9));
+    let options = Options { memories, ..Options::default() };
+    let resident = convert_file(&repository().join("models/digits.tflite"), &options);
+    let resident = resident.expect("it fits").file.as_slice().to_vec();
+    let resident = systole_trials("digits_with_weights_in_memories", resident);
     let trials = models().into_iter().flat_map(trials).chain(packed).chain(apart).chain(divided);
-    seeded::run(trials.collect());
+    seeded::run(trials.chain(resident).collect());
 }
 
 /// Three real models where the shared folder is there, else three of this repository; and one with state.

@@ -45,7 +45,8 @@ pub(super) struct Arguments {
     ram: Option<Memory>,
     /// Divide tensors among the chip's memories, fastest first, so that an inference costs the least:
     /// tcm=64k:1,sram=256k:3. Behind the colon is what a byte costs there that is read or written, in any
-    /// unit [default: 1, 2, 3, 4 in their order]
+    /// unit [default: 1, 2, 3, 4 in their order]. With flash:6 behind them, weights whose reading costs
+    /// the most for their size are copied into these memories when a session is made
     #[arg(long, value_name = "NAME=SIZE:COST,...", value_delimiter = ',', value_parser = ChipMemory::parse)]
     memory: Vec<ChipMemory>,
     /// Write weights into this file instead of the model's, for memory that cannot be mapped

@@ -119,17 +119,29 @@ fn summary(text: &mut String, model: &Model<'_>, bytes: usize) -> std::fmt::Resu
     )?;
     let arenas: Vec<usize> = model.arenas().collect();
     let divided = Divided::of(model);
-    let all = divided.arenas.iter().fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
-    for (index, bytes) in arenas.iter().enumerate().filter(|_| arenas.len() > 1) {
+    let residents = model.residents().count();
+    let in_flash = if residents > 0 { divided.flash } else { 0 };
+    let all = divided.arenas.iter().chain(&divided.weights).chain([&in_flash]);
+    let all = all.fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
+    let share = |bytes: u64| 100.0 * bytes as f64 / all.max(1) as f64;
+    for (index, bytes) in arenas.iter().enumerate().filter(|_| arenas.len() > 1 || residents > 0) {
         let name = model.memory_name(index).unwrap_or("without a name");
         let tensors = (0..model.tensor_count()).filter_map(|tensor| model.tensor(tensor as u16));
         let inside = tensors.filter(|info| !info.is_constant() && info.arena() == index).count();
-        let touched = divided.arenas.get(index).copied().unwrap_or(0);
-        let share = 100.0 * touched as f64 / all.max(1) as f64;
+        let touched = |of: &[u64]| of.get(index).copied().unwrap_or(0);
+        let share = share(touched(&divided.arenas).saturating_add(touched(&divided.weights)));
+        let weights = match model.residents().filter(|&(_, arena, _)| arena == index).count() {
+            0 => String::new(),
+            count => format!(", weights of {count} layers"),
+        };
         writeln!(
             text,
-            "memory     {index} {name}: {bytes} bytes, {inside} tensors, {share:.1} % of the bytes read and written"
+            "memory     {index} {name}: {bytes} bytes, {inside} tensors{weights}, {share:.1} % of the bytes read and written"
         )?;
+    }
+    if residents > 0 {
+        let share = share(in_flash);
+        writeln!(text, "flash      {share:.1} % of the bytes read and written, weights")?;
     }
     match model.state().map(|info| info.bytes()).sum() {
         0_usize => {}
@@ -249,6 +261,7 @@ fn tensors(text: &mut String, model: &Model<'_>) -> std::fmt::Result {
         let Some(info) = model.tensor(index as u16) else { continue };
         let place = match (info.is_constant(), info.persists()) {
             (true, _) if info.is_apart() => "apart",
+            (true, _) if model.resident(info.index()).is_some() => "resident",
             (true, _) => "constants",
             (false, true) => "state",
             (false, false) => "arena",
@@ -298,6 +311,9 @@ fn to_value(model: &Model<'_>, file_bytes: usize) -> Value {
             "scale": info.scale(),
             "zero_point": info.zero_point(),
             "constant": info.is_constant(),
+            "resident": model.resident(info.index()).map(|(arena, offset)| {
+                json!({ "arena": arena, "offset": offset })
+            }),
             "arena": info.arena(),
             "offset": info.offset(),
             "bytes": info.bytes(),

@@ -50,6 +50,11 @@ impl ChipMemory {
         Self { cost: Some(cost), ..self }
     }
 
+    /// Mapped flash, where weights are, of which a byte that is read costs so much.
+    pub fn flash(name: &str, cost: u32) -> Self {
+        Self { name: name.to_owned(), bytes: None, cost: Some(cost) }
+    }
+
     /// From `NAME=SIZE`, the size in bytes, or with `k` or `m` behind it, or `NAME=SIZE:COST`; of flash
     /// `NAME:COST`.
     ///
@@ -118,8 +123,6 @@ pub struct Filled {
 pub struct Resident {
     /// The constant.
     pub slot: SlotId,
-    /// Where it lies in the arena.
-    pub offset: usize,
     /// Its bytes.
     pub bytes: usize,
     /// Bytes of it that an inference reads.
@@ -239,8 +242,8 @@ fn checked(memories: &[ChipMemory]) -> Result<(Sized<'_>, Option<u64>)> {
     let sized: Vec<(&ChipMemory, usize)> =
         memories.iter().filter_map(|memory| Some((memory, memory.bytes?))).collect();
     let flash: Vec<&ChipMemory> = memories.iter().filter(|it| it.bytes.is_none()).collect();
-    if let Some(memory) = flash.first() {
-        bail!(UnsupportedFeature, "{} has no size", memory.name);
+    if flash.len() > 1 {
+        bail!(UnsupportedFeature, "{} and {} both have no size", flash[0].name, flash[1].name);
     }
     if sized.is_empty() || sized.len() > MAX_ARENAS {
         bail!(UnsupportedFeature, "{} memories; from 1 to {MAX_ARENAS} with a size", sized.len());
@@ -315,8 +318,8 @@ pub fn lay_out(
             };
             for (index, &(slot, touched)) in weights.iter().enumerate() {
                 if of[layout.buffers.len() + index] == Some(memory) {
-                    let (offset, bytes) = (filled.arena_bytes(), program.slots[slot.0].bytes());
-                    filled.resident.push(Resident { slot, offset, bytes, touched });
+                    let bytes = program.slots[slot.0].bytes();
+                    filled.resident.push(Resident { slot, bytes, touched });
                 }
             }
             filled

@@ -147,6 +147,7 @@ fn sizes_have_units_names_are_words_and_costs_are_numbers() {
     let memory = ChipMemory::new;
     assert_eq!(ChipMemory::parse("tcm=64k"), Ok(memory("tcm", 65_536)));
     assert_eq!(ChipMemory::parse("psram_0=8M:12"), Ok(memory("psram_0", 8 << 20).with_cost(12)));
+    assert_eq!(ChipMemory::parse("flash:6"), Ok(ChipMemory::flash("flash", 6)));
     assert_eq!(ChipMemory::parse("a=100:1000"), Ok(memory("a", 100).with_cost(1_000)));
     let wrong = [
         "",
@@ -187,6 +188,10 @@ fn costs_are_those_stated_or_the_order_and_contradictions_are_refused() {
     assert!(refused(&[dear.clone(), cheap.clone()]).contains("fast costs less than slow"));
     assert!(refused(&[fast.clone(), dear]).contains("some memories have a cost"));
     assert!(refused(&[fast.clone(), cheap]).contains("two memories are called fast"));
+    let flash = ChipMemory::flash;
+    assert_eq!(of(&[fast.clone(), flash("flash", 6)]).unwrap(), [1]);
+    assert!(refused(&[fast, flash("a", 6), flash("b", 7)]).contains("a and b both have no size"));
+    assert!(refused(&[flash("flash", 6)]).contains("0 memories"));
 }
 
 /// By memory: its tensors.

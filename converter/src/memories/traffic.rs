@@ -194,16 +194,22 @@ impl Shapes<'_> {
 /// Bytes that an inference of a file reads and writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Divided {
-    /// By arena.
+    /// Of tensors, by arena.
     pub arenas: Vec<u64>,
-    /// Of weights.
+    /// Of weights that are resident, by arena.
+    pub weights: Vec<u64>,
+    /// Of weights that are read in flash.
     pub flash: u64,
 }
 
 impl Divided {
     /// The traffic of a model.
     pub fn of(model: &Model<'_>) -> Self {
-        let mut divided = Self { arenas: vec![0; model.arenas().len()], flash: 0 };
+        let mut divided = Self {
+            arenas: vec![0; model.arenas().len()],
+            weights: vec![0; model.arenas().len()],
+            flash: 0,
+        };
         for (op, times) in (0..model.operator_count() as u16).zip(model.repetitions()) {
             if let Some(operator) = model.operator(op) {
                 divided.operator(model, &operator, times.into());
@@ -230,9 +236,12 @@ impl Divided {
             let Some(info) = tensor(operand) else { continue };
             if operand < count && is_weights(opcode, operand) {
                 let bytes = bytes(info.bytes(), runs.saturating_mul(reads.weights), 1);
-                if info.is_constant() {
-                    self.flash = self.flash.saturating_add(bytes);
-                }
+                let resident = model.resident(info.index());
+                let sum = match resident {
+                    Some((arena, _)) => self.weights.get_mut(arena),
+                    None => Some(&mut self.flash).filter(|_| info.is_constant()),
+                };
+                sum.into_iter().for_each(|sum| *sum = sum.saturating_add(bytes));
             }
             let (part, of) = reads.of_operand(opcode, operand, count);
             self.touch(&info, runs.saturating_mul(part), of);

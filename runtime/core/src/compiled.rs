@@ -60,6 +60,32 @@ pub fn write<T: Element, const N: usize, const BYTES: usize>(
     }
 }
 
+/// The tensors of an arena, the first `tensors` bytes of it, and the weights behind them.
+#[inline(always)]
+pub fn split<const BYTES: usize>(arena: &mut Arena<BYTES>, tensors: usize) -> (&mut [u8], &[u8]) {
+    let parts = arena.as_mut_slice().split_at_mut_checked(tensors);
+    let (tensors, weights) = parts.unwrap_or_default();
+    (tensors, weights)
+}
+
+/// Weights that were brought into an arena: some bytes of those that are there.
+#[inline(always)]
+pub fn resident<T: Element, const N: usize>(
+    weights: &[u8],
+    offset: usize,
+) -> Result<&[T; N], Mismatch> {
+    let bytes = weights.get(offset..).and_then(|from| from.get(..size_of::<[T; N]>()));
+    let elements = bytes.and_then(|bytes| <[T]>::ref_from_bytes(bytes).ok());
+    elements.and_then(|elements| elements.first_chunk()).ok_or(Mismatch)
+}
+
+/// Brings weights into an arena.
+pub fn bring<const BYTES: usize>(arena: &mut Arena<BYTES>, offset: usize, weights: &[u8]) {
+    if let Some(to) = part(arena, offset, weights.len()) {
+        to.copy_from_slice(weights);
+    }
+}
+
 /// Fills a part of a model's arena: state that begins anew.
 pub fn fill<const BYTES: usize>(arena: &mut Arena<BYTES>, offset: usize, len: usize, value: u8) {
     part(arena, offset, len).unwrap_or_default().fill(value);

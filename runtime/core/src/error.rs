@@ -133,6 +133,9 @@ pub enum TensorRecordError {
     Scale,
     /// The tensor persists and is a constant, or has elements of several bytes and a zero point.
     Persists,
+    /// It is to be resident, but is no constant of the file, is named out of order, or does not lie behind
+    /// what is resident before it.
+    Resident,
 }
 
 /// What is wrong with an operator record. Operands are counted inputs first, then outputs.
@@ -366,6 +369,9 @@ impl core::fmt::Display for TensorRecordError {
             Self::Advance => "it moves, but is a constant, out of order, or would be misaligned",
             Self::Persists => {
                 "it persists, but is a constant, or has elements of several bytes and a zero point"
+            }
+            Self::Resident => {
+                "it is to be resident, but is no constant, out of order, or not behind the one before it"
             }
             Self::Scale => {
                 "its scale is negative, infinite or not a number, or its zero point out of range"

@@ -43,6 +43,7 @@ pub mod ops;
 mod pack;
 mod port;
 mod record;
+mod residents;
 mod session;
 mod tensor;
 mod validate;

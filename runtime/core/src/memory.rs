@@ -269,6 +269,17 @@ impl<'a> Memory<'static, 'a> {
     }
 }
 
+impl<'a> Memory<'static, 'a> {
+    /// The same, each with the place at which it begins.
+    pub fn at<const N: usize>(arenas: [(usize, &'a mut [u8]); N]) -> Self {
+        let mut segments = Arenas::default();
+        for (segment, (base, bytes)) in segments.0.iter_mut().zip(arenas) {
+            *segment = Segment { base, bytes };
+        }
+        Self::beside(&[], segments)
+    }
+}
+
 impl<'m, 'a> Memory<'m, 'a> {
     /// Arenas, and constants that are operands.
     pub(crate) const fn beside(constants: &'m [u8], arenas: Arenas<'a>) -> Self {

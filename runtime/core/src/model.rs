@@ -6,7 +6,8 @@ use crate::{
     DType, LoadError, Opcode, Operators, Quantization, Record, Weights,
     format::{
         ADVANCE_BYTES, ALIGNMENT, ARENA_BYTES, Entries, Entry, FLAG_PERSISTS, FLAG_UNSIGNED, Key,
-        Layout, OPERATOR_BYTES, Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
+        Layout, OPERATOR_BYTES, RESIDENT_BYTES, Storage, TENSOR_BYTES, TensorRecord, u16_at,
+        u32_at,
     },
     memory::Place,
     ops::repeat,
@@ -25,6 +26,8 @@ pub struct Model<'m> {
     pub(crate) metadata: &'m [u8],
     pub(crate) advances: &'m [u8],
     pub(crate) arenas: &'m [u8],
+    /// The section on resident weights; empty where there are none.
+    pub(crate) residents: &'m [u8],
     pub(crate) macs: u64,
     /// The section on weights apart; empty where all weights are in the file.
     pub(crate) apart: &'m [u8],
@@ -134,6 +137,27 @@ impl<'m> Model<'m> {
             base = end.and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
             end.map(|_| (begin, bytes))
         })
+    }
+
+    /// Bytes at the end of an arena that hold weights.
+    pub(crate) fn resident_bytes(&self, arena: usize) -> usize {
+        let record = self.arenas.as_chunks::<ARENA_BYTES>().0.get(arena);
+        record.and_then(|record| u32_at(record, 8)).unwrap_or(0) as usize
+    }
+
+    /// Weights that a session copies into its arenas when it is made, and that kernels read there: a tensor's
+    /// index, its arena, and its offset there.
+    pub fn residents(&self) -> impl Iterator<Item = (u16, usize, usize)> + use<'m> {
+        self.residents.as_chunks::<RESIDENT_BYTES>().0.iter().filter_map(resident)
+    }
+
+    /// Where a constant is copied to: an arena, and its offset there; `None` of those that are read in the file.
+    pub fn resident(&self, tensor: u16) -> Option<(usize, usize)> {
+        let records = self.residents.as_chunks::<RESIDENT_BYTES>().0;
+        let index = |record: &[u8; RESIDENT_BYTES]| u16_at(record, 0).unwrap_or(0);
+        let found = records.binary_search_by_key(&tensor, index).ok()?;
+        let (_, arena, offset) = resident(records.get(found)?)?;
+        Some((arena, offset))
     }
 
     /// The name of the memory that an arena is for, where the file has names.
@@ -471,6 +495,12 @@ impl<'m> Operator<'m> {
     pub fn record(&self) -> &Record<'m> {
         &self.record
     }
+}
+
+/// Tensor, arena and offset of a record on resident weights.
+fn resident(record: &[u8; RESIDENT_BYTES]) -> Option<(u16, usize, usize)> {
+    let [low, high, arena, _, ..] = *record;
+    Some((u16::from_le_bytes([low, high]), arena.into(), u32_at(record, 4)? as usize))
 }
 
 fn find(metadata: &[u8], key: Key, index: u32) -> Option<Entry<'_>> {

@@ -13,6 +13,7 @@ use crate::{
         u16_at, u32_at,
     },
     memory::Place,
+    residents::Residents,
 };
 
 /// One operator of a file. Operands are counted inputs first, then outputs.
@@ -21,6 +22,8 @@ pub struct Record<'m> {
     model: &'m Model<'m>,
     /// The weights, where they are not in the file.
     apart: &'m [u8],
+    /// Constants that were brought into the arenas.
+    residents: Residents<'m>,
     bytes: &'m [u8; OPERATOR_BYTES],
     operands: &'m [u8],
     inputs: u16,
@@ -37,12 +40,18 @@ impl<'m> Record<'m> {
         let first = (u32_at(bytes, 4)? as usize).checked_mul(2)?;
         let length = 2 * (usize::from(inputs) + usize::from(outputs));
         let operands = model.operands_section().get(first..first.checked_add(length)?)?;
-        Some(Self { model, apart: &[], bytes, operands, inputs, outputs })
+        let residents = Residents::default();
+        Some(Self { model, apart: &[], residents, bytes, operands, inputs, outputs })
     }
 
     /// The same with the weights that the file does not have.
     pub(crate) fn with_weights(self, apart: &'m [u8]) -> Self {
         Self { apart, ..self }
+    }
+
+    /// The same with constants that were brought into the arenas.
+    pub(crate) fn with_residents(self, residents: Residents<'m>) -> Self {
+        Self { residents, ..self }
     }
 
     /// Where the weights lie, if not in the file.
@@ -259,6 +268,9 @@ impl<'m> Record<'m> {
     fn bytes_of(&self, info: &TensorInfo<'_>) -> Option<&'m [u8]> {
         if info.place.storage == Storage::Apart {
             return self.apart.get(..info.place.bytes);
+        }
+        if let Some(bytes) = self.residents.get(self.model, info) {
+            return Some(bytes);
         }
         let start = info.place.offset;
         self.model.constants().get(start..start + info.place.bytes)

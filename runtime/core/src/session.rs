@@ -12,6 +12,7 @@ use crate::{
     memory::{Arenas, Memory, Place, Segment},
     ops::repeat,
     record::Record,
+    residents::Residents,
 };
 
 /// A model and the memory that it runs in.
@@ -24,6 +25,8 @@ use crate::{
 pub struct Session<'m, 'a> {
     model: &'a Model<'m>,
     arenas: Arenas<'a>,
+    /// Weights at the ends of the arenas.
+    residents: Residents<'a>,
     /// The operator that [`Session::step`] executes next.
     next: u16,
     /// The operators that are being repeated.
@@ -53,12 +56,13 @@ struct DecodedOperators<'m>(alloc::vec::Vec<Option<Decoded<'m>>>);
 
 #[cfg(feature = "std")]
 impl<'m> DecodedOperators<'m> {
-    fn new(model: &'m Model<'m>) -> Self {
+    fn new(model: &'m Model<'m>, residents: Residents<'m>) -> Self {
         let operators = (0..model.operator_count() as u16).map(|op| model.operator(op));
         let decoded = operators.map(|operator| {
             let apart = [Opcode::Delegate, Opcode::Repeat];
             let operator = operator.filter(|operator| !apart.contains(&operator.opcode()))?;
-            (model.linked.find(operator.opcode(), operator.record())?.decode)(operator.record())
+            let record = operator.record().with_residents(residents);
+            (model.linked.find(operator.opcode(), &record)?.decode)(&record)
         });
         Self(decoded.collect())
     }
@@ -74,7 +78,7 @@ impl core::fmt::Debug for DecodedOperators<'_> {
 impl<'m, 'a> Session<'m, 'a> {
     /// Prepares a run of `model` in `arena`, which needs [`Model::arena_bytes`] bytes at an address
     /// that is a multiple of 16. A model with several arenas has them all in it, one behind the other;
-    /// [`Session::in_arenas`] takes them apart.
+    /// [`Session::in_arenas`] takes them apart. Weights that are resident are copied there now.
     ///
     /// # Errors
     /// [`SessionError`] says what size or alignment is needed.
@@ -130,19 +134,31 @@ impl<'m, 'a> Session<'m, 'a> {
         Ok(Self::with(model, arenas))
     }
 
-    fn with(model: &'a Model<'m>, arenas: Arenas<'a>) -> Self {
+    fn with(model: &'a Model<'m>, mut arenas: Arenas<'a>) -> Self {
+        let residents = Residents::load(model, &mut arenas);
         let mut session = Self {
             model,
             arenas,
+            residents,
             next: 0,
             repeated: None,
             #[cfg(feature = "std")]
-            decoded: DecodedOperators::new(model),
+            decoded: DecodedOperators::new(model, residents),
             #[cfg(feature = "std")]
             threads: None,
         };
         session.reset();
         session
+    }
+
+    /// Has kernels read weights elsewhere.
+    #[cfg(test)]
+    pub(crate) fn read_weights_from(&mut self, residents: Residents<'a>) {
+        self.residents = residents;
+        #[cfg(feature = "std")]
+        {
+            self.decoded = DecodedOperators::new(self.model, residents);
+        }
     }
 
     /// Puts the state of recurrent layers, which a run goes on with where the one before ended, back to
@@ -365,7 +381,7 @@ impl<'m, 'a> Session<'m, 'a> {
     /// Executes the next operator with weights that are not in the file.
     fn execute_with(&mut self, apart: &[u8]) -> Result<(), RunFailure> {
         let operator = self.model.operator(self.next).ok_or(RunFailure::Mismatch)?;
-        let record = operator.record().with_weights(apart);
+        let record = operator.record().with_weights(apart).with_residents(self.residents);
         let row = self.model.linked.find(operator.opcode(), &record).ok_or(RunFailure::Mismatch)?;
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
         let memory = Memory::beside(self.model.constants(), self.arenas.reborrow());
@@ -403,9 +419,10 @@ impl<'m, 'a> Session<'m, 'a> {
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
         let memory = Memory::beside(self.model.constants(), self.arenas.reborrow());
         let mut memory = memory.repeated(iteration);
-        let row = self.model.linked.find(operator.opcode(), operator.record());
+        let record = operator.record().with_residents(self.residents);
+        let row = self.model.linked.find(operator.opcode(), &record);
         let row = row.ok_or(RunFailure::Mismatch)?;
-        (row.run)(operator.record(), &mut memory).map_err(|_| self.failure())?;
+        (row.run)(&record, &mut memory).map_err(|_| self.failure())?;
         Ok(0)
     }
 

@@ -9,8 +9,8 @@ use crate::{
     error::TensorRecordError as Bad,
     format::{
         self, ADVANCE_BYTES, ALIGNMENT, APART_BYTES, ARENA_BYTES, FLAG_PERSISTS, FLAG_UNSIGNED,
-        HEADER_BYTES, Header, Layout, MAGIC, MAX_ARENAS, OPERATOR_BYTES, SECTION_BYTES, Section,
-        SectionKind, Storage, TENSOR_BYTES, TensorRecord, VERSION, u16_at,
+        HEADER_BYTES, Header, Layout, MAGIC, MAX_ARENAS, OPERATOR_BYTES, RESIDENT_BYTES,
+        SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES, TensorRecord, VERSION, u16_at,
     },
     ops::{delegate, repeat},
     record::Record,
@@ -61,6 +61,7 @@ pub(crate) fn load_unsummed<'m>(
         self::tensor(&model, tensor).map_err(|error| LoadError::Tensor { tensor, error })?;
     }
     advances(&model)?;
+    residents(&model)?;
     ports(&model)?;
     let needed = model.weights_room().least;
     if needed > room.len() {
@@ -106,7 +107,7 @@ fn sections<'m>(
     linked: Operators,
 ) -> Result<Model<'m>, LoadError> {
     // Indexed by kind code; 0 is no kind.
-    let mut found: [Option<&[u8]>; 11] = [None; 11];
+    let mut found: [Option<&[u8]>; 12] = [None; 12];
     for i in 0..usize::from(header.sections) {
         let entry = bytes.get(HEADER_BYTES + i * SECTION_BYTES..).and_then(Section::read);
         let section =
@@ -124,6 +125,7 @@ fn sections<'m>(
             SectionKind::Arenas => ARENA_BYTES,
             SectionKind::Advances => ADVANCE_BYTES,
             SectionKind::Apart => APART_BYTES,
+            SectionKind::Residents => RESIDENT_BYTES,
             SectionKind::Shapes => 4,
             SectionKind::Operands | SectionKind::Ports => 2,
             SectionKind::Constants | SectionKind::Metadata => 1,
@@ -163,6 +165,7 @@ fn sections<'m>(
         metadata: section(SectionKind::Metadata).unwrap_or_default(),
         advances: section(SectionKind::Advances).unwrap_or_default(),
         apart: section(SectionKind::Apart).unwrap_or_default(),
+        residents: section(SectionKind::Residents).unwrap_or_default(),
         arenas,
         macs: header.macs,
         linked,
@@ -188,7 +191,12 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
         return Err(Bad::Unknown);
     }
     let limit = match record.storage {
-        0 => model.arenas().nth(record.arena.into()).ok_or(Bad::Unknown)?,
+        // Weights lie behind all tensors.
+        0 => {
+            let arena = usize::from(record.arena);
+            let bytes = model.arenas().nth(arena).ok_or(Bad::Unknown)?;
+            bytes.checked_sub(model.resident_bytes(arena)).ok_or(Bad::Place)?
+        }
         1 => model.constants.len(),
         2 => model.weights_bytes(),
         _ => return Err(Bad::Unknown),
@@ -255,6 +263,36 @@ fn advances(model: &Model<'_>) -> Result<(), LoadError> {
         next = usize::from(tensor) + 1;
     }
     Ok(())
+}
+
+/// Resident weights are constants of the file, named once in the order of their indices, and fill the ends of
+/// their arenas, one behind the other.
+fn residents(model: &Model<'_>) -> Result<(), LoadError> {
+    let section = LoadError::Section { kind: SectionKind::Residents as u16 };
+    let mut ends = [0_usize; MAX_ARENAS];
+    for (arena, (end, bytes)) in ends.iter_mut().zip(model.arenas()).enumerate() {
+        *end = bytes.checked_sub(model.resident_bytes(arena)).ok_or(section)?;
+        if model.resident_bytes(arena) > 0 && !end.is_multiple_of(ALIGNMENT) {
+            return Err(section);
+        }
+    }
+    let mut next = 0;
+    for (tensor, arena, offset) in model.residents() {
+        let invalid = LoadError::Tensor { tensor, error: Bad::Resident };
+        let info = model.tensor(tensor).filter(|_| usize::from(tensor) >= next).ok_or(invalid)?;
+        let end = ends.get_mut(arena).ok_or(invalid)?;
+        if info.place.storage != Storage::Constant || *end != offset {
+            return Err(invalid);
+        }
+        let rounded = info.bytes().checked_next_multiple_of(ALIGNMENT);
+        *end = rounded.and_then(|bytes| end.checked_add(bytes)).ok_or(invalid)?;
+        next = usize::from(tensor) + 1;
+    }
+    let arenas = model.arenas().enumerate().zip(ends);
+    let filled = |((arena, bytes), end)| model.resident_bytes(arena) == 0 || end == bytes;
+    let reserved = model.residents.as_chunks::<RESIDENT_BYTES>().0.iter();
+    let zero = reserved.map(|record| record.get(3)).all(|byte| byte == Some(&0));
+    if zero && arenas.into_iter().all(filled) { Ok(()) } else { Err(section) }
 }
 
 fn ports(model: &Model<'_>) -> Result<(), LoadError> {
@@ -355,6 +393,7 @@ fn moves(model: &Model<'_>, record: &Record<'_>, times: u16) -> Result<(), Opera
         let last = i64::from(times) - 1;
         let start = info.offset() as i64 + last * i64::from(info.place.advance);
         let arena = model.arenas().nth(info.arena()).unwrap_or(0);
+        let arena = arena.saturating_sub(model.resident_bytes(info.arena()));
         let limit = arena as i64 - info.place.bytes as i64;
         if !(0..=limit).contains(&start) {
             return Err(OperatorError::Operand(operand as u8));

@@ -27,7 +27,8 @@ mod file;
 ///
 /// Of a model with several arenas, the type has a lifetime, `const MEMORIES: [(&str, usize); N]` with the name
 /// and bytes of each memory, and `new(&mut Arena<…>, …)`, which takes an arena for each: statics, which
-/// `#[unsafe(link_section)]` puts where they belong.
+/// `#[unsafe(link_section)]` puts where they belong. So has one whose weights are brought into its memories
+/// (`--memory tcm=64k:1,flash:6`): its `new`, which is not `const` then, copies them.
 ///
 /// `run` calls exactly the kernels that the model needs, with shapes and places as constants; no
 /// other kernel becomes part of the program. Its answer is, byte for byte, that of a `Session`.

@@ -7,7 +7,7 @@
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 
-use systole_kernels::emit::Constant;
+use systole_kernels::emit::{Constant, Source};
 
 use crate::{LoadError, Model, Opcode, ops, ops::repeat};
 
@@ -40,7 +40,7 @@ const ALLOW: &str = "#[allow(dead_code, reason = \"not every program uses all of
 pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
     let model = Model::from_bytes(file)?;
     let section = model.constants();
-    let mut writer = Writer::new(section);
+    let mut writer = Writer::new(&model);
     let mut steps = String::new();
     let mut body_left = 0;
     for index in 0..model.operator_count() as u16 {
@@ -63,13 +63,14 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
         }
     }
     let ports = Ports::new(&model, &mut writer.source);
+    let Residents { parameter, locals, bring } = residents(&model, &mut writer.source);
     let Options { name, visibility, file: bytes } = options;
 
     let mut out = String::new();
     let modules: Vec<&str> = writer.source.modules.iter().map(String::as_str).collect();
     let _ = writeln!(out, "use ::systole::{{Aligned, Arena, DType, Port, Quantization}};");
     let arenas: Vec<usize> = model.arenas().collect();
-    let several = arenas.len() > 1;
+    let several = ports::lends(&model);
     // With one arena all places are known while compiling; with several they are looked up.
     let memory = if several { "Memories as Memory" } else { "Memory" };
     let _ = writeln!(out, "use ::systole::compiled::{{self, {memory}, Mismatch, Place}};");
@@ -93,7 +94,7 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
     let arena = model.arena_bytes();
     let reset = reset(&model);
     let Shape { lifetime, fields, constants: memories, parameters, new, lent } =
-        form(&model, &arenas);
+        form(&model, &arenas, !bring.is_empty());
     let _ = write!(
         out,
         "
@@ -113,23 +114,28 @@ impl{lifetime} {name}{lifetime} {{
     pub const MACS: u64 = {macs};
 {constants}{labels}
     /// The model {with}.
-    pub const fn new({parameters}) -> Self {{
-        Self {{ {new}{not_begun} }}
+    pub {constant}fn new({parameters}) -> Self {{
+{new}{not_begun} }}{built}
     }}
 {reset}{methods}
     /// All kernels in their order. Places and lengths are constants that were checked together when
     /// this was written, so that nothing of it can fail.
     #[inline(always)]
-    fn forward(memory: &mut Memory<{lent}>, mut after: impl FnMut(u16)) -> Result<(), Mismatch> {{
-{steps}        Ok(())
+    fn forward(memory: &mut Memory<{lent}>{parameter}, mut after: impl FnMut(u16)) -> Result<(), Mismatch> {{
+{locals}{steps}        Ok(())
     }}
 }}
 {default}",
         what = if several { "all arenas in one piece of memory" } else { "the arena" },
-        with = match several {
-            true =>
-                "in arenas that lie where they are to: statics, each in a section of its memory",
-            false => "with its own arena, for a `static` or the stack",
+        with = match (several, bring.is_empty()) {
+            (true, true) => {
+                "in arenas that lie where they are to: statics, each in a section of its memory"
+            }
+            (true, false) => {
+                "in arenas that lie where they are to: statics, each in a section of its memory.\n    \
+                 /// Weights that are read there are copied now"
+            }
+            (false, _) => "with its own arena, for a `static` or the stack",
         },
         default = match several {
             true => String::new(),
@@ -146,6 +152,11 @@ impl{lifetime} {name}{lifetime} {{
         methods = ports.methods(!reset.is_empty()),
         begun = if reset.is_empty() { "" } else { "    begun: bool,\n" },
         not_begun = if reset.is_empty() { "" } else { ", begun: false" },
+        constant = if bring.is_empty() { "const " } else { "" },
+        built = match bring.is_empty() {
+            true => String::new(),
+            false => format!(";\n{bring}        this"),
+        },
     );
     Ok(out)
 }
@@ -157,20 +168,20 @@ struct Shape {
     fields: String,
     constants: String,
     parameters: String,
-    /// The fields of a new one.
+    /// A new one, without what ends it.
     new: String,
     /// The lifetimes of its memory.
     lent: &'static str,
 }
 
-fn form(model: &Model<'_>, arenas: &[usize]) -> Shape {
-    if let [bytes] = arenas {
+fn form(model: &Model<'_>, arenas: &[usize], brings: bool) -> Shape {
+    if let ([bytes], false) = (arenas, ports::lends(model)) {
         return Shape {
             lifetime: "",
             fields: format!("    arena: Arena<{bytes}>,\n"),
             constants: String::new(),
             parameters: String::new(),
-            new: String::from("arena: Arena::new()"),
+            new: String::from("        Self { arena: Arena::new()"),
             lent: "'_",
         };
     }
@@ -192,7 +203,11 @@ fn form(model: &Model<'_>, arenas: &[usize]) -> Shape {
             memories.join(", ")
         ),
         parameters: parameters.join(", "),
-        new: new.join(", "),
+        new: format!(
+            "        {}Self {{ {}",
+            if brings { "let mut this = " } else { "" },
+            new.join(", ")
+        ),
         lent: "'_, '_",
     }
 }
@@ -204,14 +219,63 @@ fn form(model: &Model<'_>, arenas: &[usize]) -> Shape {
 /// Those of [`Model::from_bytes`].
 pub fn constant_bytes(file: &[u8]) -> Result<usize, LoadError> {
     let model = Model::from_bytes(file)?;
-    let mut writer = Writer::new(model.constants());
+    let mut writer = Writer::new(&model);
     for index in 0..model.operator_count() as u16 {
         let Some(operator) = model.operator(index) else { break };
         // As in `rust`.
         let _ = ops::describe(operator.opcode(), operator.record(), &mut writer);
     }
     let bytes = |constant: &Constant| (constant.len * constant.element_bytes).next_multiple_of(16);
-    Ok(writer.source.constants.iter().map(bytes).sum())
+    let all = writer.source.constants.iter().chain(&writer.source.brought);
+    Ok(all.map(bytes).sum())
+}
+
+/// The parts of the source that are about weights which are brought into arenas; empty where none are.
+#[derive(Default)]
+struct Residents {
+    /// What kernels read them from.
+    parameter: String,
+    /// Each by its name.
+    locals: String,
+    /// How they come there.
+    bring: String,
+}
+
+fn residents(model: &Model<'_>, source: &mut Source<'_>) -> Residents {
+    let mut all = Residents::default();
+    if !ports::has_residents(model) {
+        return all;
+    }
+    let names: Vec<String> = (0..model.arenas().len()).map(|i| format!("_weights_{i}")).collect();
+    all.parameter = format!(", [{}]: [&[u8]; {}]", names.join(", "), names.len());
+    let mut brought = alloc::collections::BTreeSet::new();
+    for constant in core::mem::take(&mut source.brought) {
+        let (first, bytes) = (constant.offset, constant.len * constant.element_bytes);
+        let place = model.residents().find(|&(tensor, _, _)| {
+            let info = model.tensor(tensor);
+            info.is_some_and(|info| info.offset() == first && info.bytes() == bytes)
+        });
+        let Some((_, arena, offset)) = place else { continue };
+        let whole = model.arenas().nth(arena).unwrap_or(0);
+        let tensors = whole.saturating_sub(model.resident_bytes(arena));
+        let _ = writeln!(
+            all.locals,
+            "        let {} = compiled::resident::<{}, {}>(_weights_{arena}, {})?;",
+            constant.resident(),
+            constant.element,
+            constant.len,
+            offset.saturating_sub(tensors),
+        );
+        if brought.insert((first, bytes)) {
+            let whole = Constant { element: "u8", offset: first, len: bytes, element_bytes: 1 };
+            let _ = writeln!(
+                all.bring,
+                "        compiled::bring(&mut *this.arena_{arena}, {offset}, &{});",
+                source.refer(whole)
+            );
+        }
+    }
+    all
 }
 
 /// The method that puts state back to what it was before the first run; nothing where there is none.

@@ -13,6 +13,10 @@ pub(super) struct Ports {
     outputs: Vec<Port>,
     /// What kernels work on, as an expression.
     memory: String,
+    /// Statements in front of it.
+    lend: String,
+    /// What is behind it.
+    residents: String,
 }
 
 struct Port {
@@ -106,18 +110,34 @@ impl Ports {
                 .map(|(i, info)| Port::new(model, ident(i), info, source))
                 .collect()
         };
-        Self {
-            inputs: named(model.inputs().collect(), "input"),
-            outputs: named(model.outputs().collect(), "output"),
-            memory: match model.arenas().len() {
-                1 => String::from("Memory::new(self.arena.as_mut_slice())"),
-                count => {
-                    let arenas: Vec<String> =
-                        (0..count).map(|i| format!("self.arena_{i}.as_mut_slice()")).collect();
-                    format!("Memory::of([{}])", arenas.join(", "))
-                }
-            },
-        }
+        let (inputs, outputs) =
+            (named(model.inputs().collect(), "input"), named(model.outputs().collect(), "output"));
+        let (mut lend, mut residents) = (String::new(), String::new());
+        let count = model.arenas().len();
+        let all = |of: &dyn Fn(usize) -> String| {
+            let arenas: Vec<String> = (0..count).map(of).collect();
+            arenas.join(", ")
+        };
+        let memory = if !lends(model) {
+            String::from("Memory::new(self.arena.as_mut_slice())")
+        } else if !has_residents(model) {
+            format!("Memory::of([{}])", all(&|i| format!("self.arena_{i}.as_mut_slice()")))
+        } else {
+            let mut bases = Vec::new();
+            for (i, (base, bytes)) in model.arena_ranges().enumerate() {
+                let tensors = bytes.saturating_sub(model.resident_bytes(i));
+                let _ = writeln!(
+                    lend,
+                    "        let (tensors_{i}, weights_{i}) = compiled::split({}, {tensors});",
+                    arena(model, i, "mut ")
+                );
+                bases.push(base);
+            }
+            let base = |i: usize| bases.get(i).copied().unwrap_or(0);
+            residents = format!(", [{}]", all(&|i| format!("weights_{i}")));
+            format!("Memory::at([{}])", all(&|i| format!("({}, tensors_{i})", base(i))))
+        };
+        Self { inputs, outputs, memory, lend, residents }
     }
 
     /// One line on what goes in and what comes out.
@@ -170,7 +190,7 @@ impl Ports {
             1 => (types.concat(), results.concat()),
             _ => (format!("({})", types.join(", ")), format!("({})", results.join(", "))),
         };
-        let memory = &self.memory;
+        let Self { memory, lend, residents, .. } = self;
         let writes: String = self
             .inputs
             .iter()
@@ -208,7 +228,7 @@ impl Ports {
 
     #[inline(always)]
     fn execute(&mut self, after: impl FnMut(u16)) -> {types} {{
-{begin}        let done = Self::forward(&mut {memory}, after);
+{begin}{lend}        let done = Self::forward(&mut {memory}{residents}, after);
         debug_assert!(done.is_ok());
 {flips}        {results}
     }}
@@ -243,11 +263,21 @@ impl Ports {
     }
 }
 
+/// Whether weights are brought into a model's arenas.
+pub(super) fn has_residents(model: &Model<'_>) -> bool {
+    model.residents().next().is_some()
+}
+
+/// Whether a model borrows its arenas, instead of having its own.
+pub(super) fn lends(model: &Model<'_>) -> bool {
+    model.arenas().len() > 1 || has_residents(model)
+}
+
 /// An arena as an expression: `kind` is empty or `mut `.
 pub(super) fn arena(model: &Model<'_>, arena: usize, kind: &str) -> String {
-    match model.arenas().len() {
-        1 => format!("&{kind}self.arena"),
-        _ => format!("&{kind}*self.arena_{arena}"),
+    match lends(model) {
+        false => format!("&{kind}self.arena"),
+        true => format!("&{kind}*self.arena_{arena}"),
     }
 }
 

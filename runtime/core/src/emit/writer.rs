@@ -9,6 +9,7 @@ use systole_kernels::{
 };
 
 use crate::{
+    Model,
     call::Machine,
     format::Storage,
     memory::{Memory, Only, Place},
@@ -46,8 +47,11 @@ impl Machine for Writer<'_> {
 }
 
 impl<'c> Writer<'c> {
-    pub(super) fn new(constants: &'c [u8]) -> Self {
-        Self { source: Source::new(constants), body: String::new() }
+    pub(super) fn new(model: &Model<'c>) -> Self {
+        let mut source = Source::new(model.constants());
+        let tensors = model.residents().filter_map(|(tensor, _, _)| model.tensor(tensor));
+        source.residents = tensors.map(|info| (info.offset(), info.bytes())).collect();
+        Self { source, body: String::new() }
     }
 
     /// One call. `kernel` is the function's path as the compiler prints it; `describe` of

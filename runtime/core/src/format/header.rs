@@ -86,6 +86,8 @@ pub enum SectionKind {
     Advances = 9,
     /// How long weights are that lie in a memory of their own, and their checksum.
     Apart = 10,
+    /// Weights that are brought into an arena when a session is made.
+    Residents = 11,
 }
 
 impl SectionKind {
@@ -102,6 +104,7 @@ impl SectionKind {
             8 => Self::Metadata,
             9 => Self::Advances,
             10 => Self::Apart,
+            11 => Self::Residents,
             _ => return None,
         })
     }

@@ -32,7 +32,7 @@ pub const NO_TENSOR: u16 = 0xFFFF;
 /// The most arenas that a model has.
 pub const MAX_ARENAS: usize = 4;
 
-/// Bytes of an arena record: size, lower bound, and 8 reserved bytes.
+/// Bytes of an arena record: size, lower bound, how many bytes at its end hold weights, and 4 reserved bytes.
 pub const ARENA_BYTES: usize = 16;
 
 /// Bytes of an advance record: a tensor's index, 2 reserved bytes, and the advance.
@@ -40,6 +40,9 @@ pub const ADVANCE_BYTES: usize = 8;
 
 /// Bytes of the section on weights apart: their length, their checksum, and 8 reserved bytes.
 pub const APART_BYTES: usize = 16;
+
+/// Bytes of a record on resident weights: a tensor's index, its arena, a reserved byte, and the offset there.
+pub const RESIDENT_BYTES: usize = 8;
 
 /// The checksum of a file's bytes from offset 20 on: XXH32 with seed 0.
 pub fn checksum(bytes: &[u8]) -> u32 {
