@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::{
     applications::{self, Port},
+    chip,
     error::{Error, Result, failed},
     firmware::Opt,
     jobs::{self, Job},
@@ -26,6 +27,9 @@ pub struct Arguments {
     /// Only the applications
     #[arg(long, conflicts_with = "kernels")]
     applications: bool,
+    /// Only a model in two memories of a chip, with weights there, and with weights apart
+    #[arg(long, conflicts_with_all = ["kernels", "applications", "random"])]
+    memories: bool,
     /// Only the kernels for instruction sets, against the portable ones
     #[arg(long)]
     kernels: bool,
@@ -51,6 +55,9 @@ enum Check<'a> {
     Model(Job),
     /// The processor's kernels equal the portable ones.
     Kernels(&'static Target),
+    /// A model in two memories, with weights in them, gives the golden outputs, and so does one whose weights
+    /// are apart.
+    Chip(&'static Target),
     /// Random networks give the bytes of the host's portable kernels.
     Networks(&'a Networks, Processor),
     /// Applications are clean, and end well.
@@ -65,23 +72,28 @@ const FAILED: Counts = [0, 0, 1];
 
 /// The command.
 pub fn command(arguments: &Arguments) -> Result<String> {
-    let &Arguments { all, applications, kernels, random, jobs } = arguments;
-    let models = match (applications || kernels || random.is_some(), all) {
+    let &Arguments { all, applications, memories, kernels, random, jobs } = arguments;
+    let models = match (applications || memories || kernels || random.is_some(), all) {
         (true, _) => Vec::new(),
         (false, true) => every(),
         (false, false) => subset(),
     };
-    let count = random.unwrap_or(match (applications || kernels, all) {
+    let count = random.unwrap_or(match (applications || memories || kernels, all) {
         (true, _) => 0,
         (false, true) => MORE_NETWORKS,
         (false, false) => FEW_NETWORKS,
     });
     let networks = Networks::make(count)?;
     let places = networks::processors(all || random.is_some()).filter(|_| count > 0);
-    let processors = kernels::processors(all).filter(|_| !applications && random.is_none());
-    let ports = applications::ports(all).into_iter().filter(|_| !kernels && random.is_none());
+    let others = applications || memories || random.is_some();
+    let processors = kernels::processors(all).filter(|_| !others);
+    let others = kernels || memories || random.is_some();
+    let ports = applications::ports(all).into_iter().filter(|_| !others);
     let mut checks: Vec<Check<'_>> = models.into_iter().map(Check::Model).collect();
     checks.extend(processors.map(Check::Kernels));
+    let others = applications || kernels || random.is_some();
+    let chips = chip::processors(all || memories).filter(|_| !others);
+    checks.extend(chips.map(Check::Chip));
     checks.extend(places.map(|place| Check::Networks(&networks, place)));
     checks.extend(ports.map(Check::Applications));
     let start = Instant::now();
@@ -98,7 +110,7 @@ impl Check<'_> {
     fn folder(&self) -> &'static str {
         match self {
             Self::Model(job) => job.target.folder,
-            Self::Kernels(target) => target.folder,
+            Self::Kernels(target) | Self::Chip(target) => target.folder,
             Self::Networks(_, processor) => processor.target.folder,
             Self::Applications(port) => port.target.folder,
         }
@@ -130,6 +142,13 @@ impl Check<'_> {
                     GOOD
                 }
                 Err(problem) => failure(&format!("kernels on {}", target.name), &problem),
+            },
+            Self::Chip(target) => match chip::check(target) {
+                Ok(what) => {
+                    println!("golden   {what} on {}", target.name);
+                    GOOD
+                }
+                Err(problem) => failure(&format!("two memories on {}", target.name), &problem),
             },
             Self::Networks(networks, processor) => match networks.check(processor) {
                 Ok(count) => {

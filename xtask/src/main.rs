@@ -11,6 +11,7 @@ mod audit;
 mod boards;
 mod calibration;
 mod calls;
+mod chip;
 mod elf;
 mod error;
 mod firmware;
