@@ -5,6 +5,9 @@
 //! but not on how the product is rounded, so each way is a type of its own that implements
 //! [`Rounding`]. `docs/numerics.md` says which runtime follows which.
 
+#[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+use crate::{conv2d::Conv2dI8, tiles::Tiled};
+
 /// Calls `$body` with `$r` bound to the [`Rescale`] that a [`Requantize`] stands for, so that
 /// what is inside never branches on it.
 macro_rules! with_rescale {
@@ -222,6 +225,16 @@ pub trait Rescale: Copy {
     /// The same, to be chosen while it runs: for kernels that are compiled once for all.
     fn any(&self) -> Requantize<'_>;
 
+    /// Runs a layer with its rounding chosen while it runs: a copy of it, or itself where that is so already.
+    #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+    #[inline(always)]
+    fn run_tiled<T>(
+        p: &Tiled<'_, Conv2dI8<'_, Self>>,
+        run: impl FnOnce(&Tiled<'_, Conv2dI8<'_>>) -> T,
+    ) -> T {
+        run(&Tiled { weights: p.weights, layer: p.layer.with_any_rounding() })
+    }
+
     /// The scales of `C` neighbouring channels.
     type Block<const C: usize>;
 
@@ -254,6 +267,15 @@ impl<'a> Rescale for Requantize<'a> {
 
     fn any(&self) -> Requantize<'_> {
         *self
+    }
+
+    #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+    #[inline(always)]
+    fn run_tiled<T>(
+        p: &Tiled<'_, Conv2dI8<'_, Self>>,
+        run: impl FnOnce(&Tiled<'_, Conv2dI8<'_>>) -> T,
+    ) -> T {
+        run(p)
     }
 
     #[inline(always)]

@@ -151,8 +151,10 @@ impl<R> Tiled<'_, Conv2dI8<'_, R>> {
     #[cfg_attr(not(simd), expect(dead_code, reason = "for kernels with vectors"))]
     pub(crate) fn matrices(&self) -> Option<[usize; 3]> {
         let Conv2dI8 { input, output, kernel, window, .. } = self.layer;
-        let ([batches, height, width, depth], [.., channels]) = (input, output);
-        let same = output == [batches, height, width, channels];
+        let [batches, height, width, depth] = input;
+        // One by one: as arrays they are put together first, and small layers wait for that.
+        let [out_batches, out_height, out_width, channels] = output;
+        let same = batches == out_batches && height == out_height && width == out_width;
         let count = batches.checked_mul(height)?.checked_mul(width)?;
         (same && kernel == [1, 1] && window == Window::UNIT).then_some([count, depth, channels])
     }

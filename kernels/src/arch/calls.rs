@@ -146,8 +146,7 @@ pub(crate) fn conv2d_tiled_i8<R: Rescale>(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    let layer = p.layer.with_any_rounding();
-    (kernels().conv2d_tiled_i8)(&Tiled { weights: p.weights, layer }, x, y)
+    R::run_tiled(p, |p| (kernels().conv2d_tiled_i8)(p, x, y))
 }
 
 /// [`crate::depthwise_conv2d::depthwise_conv2d_i8`].

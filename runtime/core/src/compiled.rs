@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::{Arena, Element};
 pub use crate::{
     compiled_memory::Memory,
-    memory::{Memory as Memories, Place},
+    memory::{Arenas, Memory as Memories, Place},
 };
 
 /// `N` bytes of a file, from `at` on; evaluated while compiling.

@@ -108,12 +108,12 @@ impl Format for Entries<'_> {
 
 impl<O> Format for Memory<'_, '_, O> {
     fn format(&self, formatter: Formatter<'_>) {
-        let bytes: usize = self.arenas.0.iter().map(|segment| segment.bytes.len()).sum();
+        let bytes: usize = self.arenas.iter().map(|segment| segment.bytes.len()).sum();
         write!(formatter, "Memory({} bytes)", bytes);
     }
 }
 
-impl Format for Inputs<'_> {
+impl<const GAPS: usize> Format for Inputs<'_, GAPS> {
     fn format(&self, formatter: Formatter<'_>) {
         write!(formatter, "Inputs");
     }

@@ -5,7 +5,7 @@
 //! Places are counted over all arenas, one behind the other, each from a multiple of 16 on: so they are
 //! compared as in one arena, and no operand reaches from one into the next.
 
-use core::marker::PhantomData;
+use core::{marker::PhantomData, ops::Range};
 
 use systole_kernels::{Mismatch, broadcast::Operand};
 #[cfg(feature = "std")]
@@ -97,16 +97,27 @@ pub(crate) struct Segment<'a> {
 
 /// The arenas of a model, in their order; empty ones behind those that it has.
 #[derive(Debug, Default)]
-pub(crate) struct Arenas<'a>(pub(crate) [Segment<'a>; MAX_ARENAS]);
+pub struct Arenas<'a>(pub(crate) [Segment<'a>; MAX_ARENAS]);
 
 impl<'a> Arenas<'a> {
-    /// One arena.
-    #[cfg(test)]
-    fn one(bytes: &'a mut [u8]) -> Self {
-        let mut arenas = Self::default();
-        let [first, ..] = &mut arenas.0;
-        first.bytes = bytes;
-        arenas
+    /// Arenas that lie apart. Each is counted from a multiple of 16 behind the one before on.
+    pub fn of<const N: usize>(arenas: [&'a mut [u8]; N]) -> Self {
+        let (mut all, mut base) = (Self::default(), 0_usize);
+        for (segment, bytes) in all.0.iter_mut().zip(arenas) {
+            let end = base.saturating_add(bytes.len());
+            *segment = Segment { base, bytes };
+            base = end.next_multiple_of(ALIGNMENT);
+        }
+        all
+    }
+
+    /// The same, each with the place at which it begins.
+    pub fn at<const N: usize>(arenas: [(usize, &'a mut [u8]); N]) -> Self {
+        let mut all = Self::default();
+        for (segment, (base, bytes)) in all.0.iter_mut().zip(arenas) {
+            *segment = Segment { base, bytes };
+        }
+        all
     }
 
     /// The same for a while.
@@ -116,79 +127,117 @@ impl<'a> Arenas<'a> {
 
     /// The bytes of a tensor.
     pub(crate) fn get(&self, place: Place) -> Option<&[u8]> {
-        self.0.iter().find_map(|segment| {
-            let start = place.offset.checked_sub(segment.base)?;
-            segment.bytes.get(start..start.checked_add(place.bytes)?)
-        })
+        self.0.iter().find_map(|segment| segment.get(place))
     }
 
     /// The bytes of a tensor, to be written.
     pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut [u8]> {
         self.0.iter_mut().find_map(|segment| {
-            let start = place.offset.checked_sub(segment.base)?;
-            segment.bytes.get_mut(start..start.checked_add(place.bytes)?)
+            let range = segment.range(place)?;
+            segment.bytes.get_mut(range)
         })
     }
+}
 
-    /// Takes outputs out of the arenas: their bytes in the order of `places`, and what is left.
-    // In one place: an operator has kernels for many types, and each of them would have a copy.
-    #[inline(never)]
-    fn take(self, places: &[Place]) -> Option<([&'a mut [u8]; MAX_OUTPUTS], Gaps<'a>)> {
-        let mut order: [Option<(usize, Place)>; MAX_OUTPUTS] = [None; MAX_OUTPUTS];
-        for (slot, place) in order.iter_mut().zip(places.iter().copied().enumerate()) {
-            *slot = Some(place);
-        }
-        // Three at most: what lies highest sinks to the end, twice.
-        for _ in 0..MAX_OUTPUTS {
-            for [a, b] in [[0, 1], [1, 2]] {
-                if let Ok([low, high]) = order.get_disjoint_mut([a, b])
-                    && let (Some((_, x)), Some((_, y))) = (&low, &high)
-                    && x.offset > y.offset
-                {
-                    core::mem::swap(low, high);
-                }
-            }
-        }
-        let mut outputs: [&'a mut [u8]; MAX_OUTPUTS] = Default::default();
-        let mut gaps = [NO_GAP; MAX_GAPS];
-        let mut free = gaps.iter_mut();
-        let mut pending = order.iter().flatten().peekable();
-        let mut missing = places.len();
-        for Segment { base, bytes } in self.0 {
-            let (mut base, mut rest) = (base, bytes);
-            let end = base.saturating_add(rest.len());
-            while let Some(&(index, place)) = pending.next_if(|(_, place)| place.offset < end) {
-                let start = place.offset.checked_sub(base)?;
-                let (gap, above) = rest.split_at_mut_checked(start)?;
-                let (taken, above) = above.split_at_mut_checked(place.bytes)?;
-                *free.next()? = (base, &*gap);
-                *outputs.get_mut(index)? = taken;
-                (base, rest) = (place.end(), above);
-                missing = missing.checked_sub(1)?;
-            }
-            *free.next()? = (base, &*rest);
-        }
-        (missing == 0).then_some((outputs, gaps))
+impl Segment<'_> {
+    /// Which of its bytes are those of a tensor.
+    #[inline(always)]
+    fn range(&self, place: Place) -> Option<Range<usize>> {
+        let start = place.offset.checked_sub(self.base)?;
+        let end = start.checked_add(place.bytes)?;
+        (end <= self.bytes.len()).then_some(start..end)
     }
+
+    /// The bytes of a tensor.
+    #[inline(always)]
+    fn get(&self, place: Place) -> Option<&[u8]> {
+        self.bytes.get(self.range(place)?)
+    }
+}
+
+/// A part of an arena: where it begins, and its bytes.
+type Gap<'a> = (usize, &'a [u8]);
+
+/// Nothing, in the place of a part.
+const NO_GAP: Gap<'_> = (0, &[]);
+
+/// Takes one output out of an arena: its bytes, the parts below and above it, and the other arenas.
+// In one place: an operator has kernels for many types, and each of them would have a copy.
+#[inline(never)]
+fn take_one<'a>(arenas: &'a mut [Segment<'_>], place: Place) -> Option<(&'a mut [u8], Left<'a, 2>)> {
+    let index = arenas.iter().position(|segment| segment.range(place).is_some())?;
+    let (before, rest) = arenas.split_at_mut_checked(index)?;
+    let (own, after) = rest.split_first_mut()?;
+    let Range { start, .. } = own.range(place)?;
+    let (below, rest) = own.bytes.split_at_mut_checked(start)?;
+    let (taken, above) = rest.split_at_mut_checked(place.bytes)?;
+    let gaps = [(own.base, &*below), (place.end(), &*above)];
+    Some((taken, Left { gaps, others: [before, after] }))
+}
+
+/// Takes several outputs out of the arenas: their bytes in the order of `places`, and what is left.
+#[inline(never)]
+fn take<'a>(
+    arenas: &'a mut [Segment<'_>],
+    places: &[Place],
+) -> Option<([&'a mut [u8]; MAX_OUTPUTS], Left<'a, MAX_GAPS>)> {
+    let mut order: [Option<(usize, Place)>; MAX_OUTPUTS] = [None; MAX_OUTPUTS];
+    for (slot, place) in order.iter_mut().zip(places.iter().copied().enumerate()) {
+        *slot = Some(place);
+    }
+    // Three at most: what lies highest sinks to the end, twice.
+    for _ in 0..MAX_OUTPUTS {
+        for [a, b] in [[0, 1], [1, 2]] {
+            if let Ok([low, high]) = order.get_disjoint_mut([a, b])
+                && let (Some((_, x)), Some((_, y))) = (&low, &high)
+                && x.offset > y.offset
+            {
+                core::mem::swap(low, high);
+            }
+        }
+    }
+    let mut outputs: [&'a mut [u8]; MAX_OUTPUTS] = Default::default();
+    let mut gaps = [NO_GAP; MAX_GAPS];
+    let mut free = gaps.iter_mut();
+    let mut pending = order.iter().flatten().peekable();
+    let mut missing = places.len();
+    for Segment { base, bytes } in arenas {
+        let (mut base, mut rest) = (*base, &mut **bytes);
+        let end = base.saturating_add(rest.len());
+        while let Some(&(index, place)) = pending.next_if(|(_, place)| place.offset < end) {
+            let start = place.offset.checked_sub(base)?;
+            let (gap, above) = rest.split_at_mut_checked(start)?;
+            let (taken, above) = above.split_at_mut_checked(place.bytes)?;
+            *free.next()? = (base, &*gap);
+            *outputs.get_mut(index)? = taken;
+            (base, rest) = (place.end(), above);
+            missing = missing.checked_sub(1)?;
+        }
+        *free.next()? = (base, &*rest);
+    }
+    (missing == 0).then_some((outputs, Left { gaps, others: [&[], &[]] }))
 }
 
 /// The most outputs that kernels have.
 const MAX_OUTPUTS: usize = 3;
 
-/// The most parts that the arenas are in when outputs are taken out of them.
+/// The most parts that the arenas are in when several outputs are taken out of them.
 const MAX_GAPS: usize = MAX_ARENAS + MAX_OUTPUTS;
 
-/// Parts of the arenas, each with where it begins.
-type Gaps<'a> = [(usize, &'a [u8]); MAX_GAPS];
-
-/// Nothing, in the place of a part.
-const NO_GAP: (usize, &[u8]) = (0, &[]);
+/// What is left of the arenas when outputs are taken out of them: `GAPS` parts of those that outputs lie in,
+/// and the others. Nearly all kernels have one output, and what it is found by is copied with each call: so
+/// there are no more parts than it leaves.
+#[derive(Debug)]
+struct Left<'a, const GAPS: usize> {
+    gaps: [Gap<'a>; GAPS],
+    others: [&'a [Segment<'a>]; 2],
+}
 
 /// The memory that operators work on, lent to the kernels whose outputs are `O`.
 #[derive(Debug)]
 pub struct Memory<'m, 'a, O = Only<0>> {
-    pub(crate) constants: &'m [u8],
-    pub(crate) arenas: Arenas<'a>,
+    constants: &'m [u8],
+    pub(crate) arenas: &'a mut [Segment<'m>],
     /// What layers are divided among; the caller's thread alone where there are none.
     #[cfg(feature = "std")]
     threads: Option<&'a mut Threads>,
@@ -220,13 +269,13 @@ impl<const DTYPE: u8> Outputs for Only<DTYPE> {
 
 /// What is left of the arenas when an operator's outputs are taken out of them, and the constants.
 #[derive(Debug)]
-pub struct Inputs<'a> {
+pub struct Inputs<'a, const GAPS: usize = 2> {
     constants: &'a [u8],
-    gaps: Gaps<'a>,
+    left: Left<'a, GAPS>,
     iteration: u16,
 }
 
-impl<'a> Inputs<'a> {
+impl<'a, const GAPS: usize> Inputs<'a, GAPS> {
     /// The elements of an input. Fails where an output overlaps it.
     #[inline]
     pub fn get<T: Element>(&self, place: Place) -> Result<&'a [T], Mismatch> {
@@ -242,7 +291,11 @@ impl<'a> Inputs<'a> {
         };
         match place.storage {
             Storage::Constant => find(0, self.constants),
-            Storage::Arena => self.gaps.iter().find_map(|&(base, gap)| find(base, gap)),
+            Storage::Arena => {
+                let gap = self.left.gaps.iter().find_map(|&(base, gap)| find(base, gap));
+                let mut others = self.left.others.into_iter().flatten();
+                gap.or_else(|| others.find_map(|segment| segment.get(place)))
+            }
             // Only weights are there, which are no operands of calls.
             Storage::Apart => None,
         }
@@ -255,37 +308,17 @@ impl<'a> Inputs<'a> {
     }
 }
 
-impl<'a> Memory<'static, 'a> {
-    /// Arenas alone: the constants of a model that is compiled in are statics. Each begins at a multiple of
-    /// 16 behind the one before.
-    pub fn of<const N: usize>(arenas: [&'a mut [u8]; N]) -> Self {
-        let (mut segments, mut base) = (Arenas::default(), 0_usize);
-        for (segment, bytes) in segments.0.iter_mut().zip(arenas) {
-            let end = base.saturating_add(bytes.len());
-            *segment = Segment { base, bytes };
-            base = end.next_multiple_of(ALIGNMENT);
-        }
-        Self::beside(&[], segments)
-    }
-}
-
-impl<'a> Memory<'static, 'a> {
-    /// The same, each with the place at which it begins.
-    pub fn at<const N: usize>(arenas: [(usize, &'a mut [u8]); N]) -> Self {
-        let mut segments = Arenas::default();
-        for (segment, (base, bytes)) in segments.0.iter_mut().zip(arenas) {
-            *segment = Segment { base, bytes };
-        }
-        Self::beside(&[], segments)
-    }
-}
-
 impl<'m, 'a> Memory<'m, 'a> {
+    /// Arenas alone: the constants of a model that is compiled in are statics.
+    pub fn of(arenas: &'a mut Arenas<'m>) -> Self {
+        Self::beside(&[], arenas)
+    }
+
     /// Arenas, and constants that are operands.
-    pub(crate) const fn beside(constants: &'m [u8], arenas: Arenas<'a>) -> Self {
+    pub(crate) fn beside(constants: &'m [u8], arenas: &'a mut Arenas<'m>) -> Self {
         Self {
             constants,
-            arenas,
+            arenas: &mut arenas.0,
             #[cfg(feature = "std")]
             threads: None,
             iteration: 0,
@@ -308,7 +341,7 @@ impl<'m, 'a> Memory<'m, 'a> {
     pub(crate) fn only<O: Outputs>(&mut self) -> Memory<'m, '_, O> {
         Memory {
             constants: self.constants,
-            arenas: self.arenas.reborrow(),
+            arenas: &mut *self.arenas,
             #[cfg(feature = "std")]
             threads: self.threads.as_deref_mut(),
             iteration: self.iteration,
@@ -318,24 +351,27 @@ impl<'m, 'a> Memory<'m, 'a> {
 }
 
 impl<O: Outputs> Memory<'_, '_, O> {
-    /// Takes outputs out of the arenas.
-    #[inline]
-    fn take(
-        &mut self,
-        places: &[Place],
-    ) -> Result<([&mut [u8]; MAX_OUTPUTS], Inputs<'_>), Mismatch> {
-        let (bytes, gaps) = self.arenas.reborrow().take(places).ok_or(Mismatch)?;
-        Ok((bytes, Inputs { constants: self.constants, gaps, iteration: self.iteration }))
-    }
-
     /// One output, and the inputs beside it.
     #[inline]
     pub fn output<T: Element>(&mut self, y: Place) -> Result<(&mut [T], Inputs<'_>), Mismatch> {
         if !O::include(T::DTYPE) {
             return Err(Mismatch);
         }
-        let ([y, ..], inputs) = self.take(&[y.at(self.iteration)])?;
-        Ok((<[T]>::mut_from_bytes(y).map_err(|_| Mismatch)?, inputs))
+        let Self { constants, iteration, .. } = *self;
+        let (y, left) = take_one(self.arenas, y.at(iteration)).ok_or(Mismatch)?;
+        let y = <[T]>::mut_from_bytes(y).map_err(|_| Mismatch)?;
+        Ok((y, Inputs { constants, left, iteration }))
+    }
+
+    /// Several outputs, and the inputs beside them.
+    #[inline]
+    fn take(
+        &mut self,
+        places: &[Place],
+    ) -> Result<([&mut [u8]; MAX_OUTPUTS], Inputs<'_, MAX_GAPS>), Mismatch> {
+        let Self { constants, iteration, .. } = *self;
+        let (bytes, left) = take(self.arenas, places).ok_or(Mismatch)?;
+        Ok((bytes, Inputs { constants, left, iteration }))
     }
 
     /// Calls the kernel of a layer with one input, in parts where there are threads and it pays.
@@ -348,7 +384,9 @@ impl<O: Outputs> Memory<'_, '_, O> {
         y: Place,
     ) -> Result<(), Mismatch> {
         let threads = self.threads.take();
-        let (y, inputs) = self.output(y)?;
+        // Borrowed from where it was returned to: a copy takes as long as all the rest of this.
+        let mut taken = self.output(y);
+        let (y, inputs) = taken.as_mut().map_err(|error| *error)?;
         let x = inputs.get(x)?;
         let Some(threads) = threads else { return kernel(p, x, y) };
         let result = split::run(threads, kernel, p, x, y);
@@ -376,7 +414,7 @@ impl<O: Outputs> Memory<'_, '_, O> {
         &mut self,
         first: Place,
         second: Place,
-    ) -> Result<(&mut [T], &mut [U], Inputs<'_>), Mismatch> {
+    ) -> Result<(&mut [T], &mut [U], Inputs<'_, MAX_GAPS>), Mismatch> {
         if !O::include(T::DTYPE) {
             return Err(Mismatch);
         }
@@ -394,7 +432,7 @@ impl<O: Outputs> Memory<'_, '_, O> {
         first: Place,
         second: Place,
         third: Place,
-    ) -> Result<(&mut [T], &mut [U], &mut [V], Inputs<'_>), Mismatch> {
+    ) -> Result<(&mut [T], &mut [U], &mut [V], Inputs<'_, MAX_GAPS>), Mismatch> {
         if !O::include(T::DTYPE) {
             return Err(Mismatch);
         }
@@ -428,7 +466,8 @@ mod tests {
             *byte = i as u8;
         }
         let constants = [99_u8, 98];
-        let mut memory = Memory::beside(&constants, Arenas::one(bytes));
+        let mut arenas = Arenas::of([bytes]);
+        let mut memory = Memory::beside(&constants, &mut arenas);
         let (high, low, inputs) = memory.outputs2::<i8, i32>(arena(32, 4), arena(8, 8)).unwrap();
         assert_eq!((high.len(), low.len()), (4, 2));
         assert_eq!(inputs.get::<u8>(arena(0, 2)).unwrap(), [0, 1]);
@@ -448,7 +487,8 @@ mod tests {
         }
         let places = [arena(8, 8), arena(24, 8), arena(40, 8)];
         for [a, b, c] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-            let mut memory = Memory::of([&mut *bytes]);
+            let mut arenas = Arenas::of([&mut *bytes]);
+            let mut memory = Memory::of(&mut arenas);
             let outputs = memory.outputs3::<u8, i16, i32>(places[a], places[b], places[c]);
             let (first, second, third, inputs) = outputs.unwrap();
             assert_eq!((first.len(), second.len(), third.len()), (8, 4, 2));
@@ -460,7 +500,8 @@ mod tests {
             }
             assert_eq!(inputs.get::<u8>(arena(31, 2)), Err(Mismatch));
         }
-        let mut memory = Memory::of([bytes]);
+        let mut arenas = Arenas::of([bytes]);
+        let mut memory = Memory::of(&mut arenas);
         assert!(memory.outputs3::<i8, i8, i8>(arena(0, 8), arena(16, 8), arena(7, 2)).is_err());
     }
 
@@ -488,8 +529,9 @@ mod tests {
         sram.as_mut_slice().fill(2);
         psram.as_mut_slice().fill(3);
         // They begin at 0, 16 and 48.
-        let mut memory =
-            Memory::of([tcm.as_mut_slice(), sram.as_mut_slice(), psram.as_mut_slice()]);
+        let mut arenas =
+            Arenas::of([tcm.as_mut_slice(), sram.as_mut_slice(), psram.as_mut_slice()]);
+        let mut memory = Memory::of(&mut arenas);
         let places = [arena(52, 4), arena(0, 8), arena(20, 4)];
         let (a, b, c, inputs) =
             memory.outputs3::<u8, u8, u8>(places[0], places[1], places[2]).unwrap();
@@ -508,15 +550,17 @@ mod tests {
     fn memory_of_three(output: Place) -> Result<(), Mismatch> {
         let (mut tcm, mut sram, mut psram) =
             (Arena::<16>::new(), Arena::<24>::new(), Arena::<32>::new());
-        let mut memory =
-            Memory::of([tcm.as_mut_slice(), sram.as_mut_slice(), psram.as_mut_slice()]);
+        let mut arenas =
+            Arenas::of([tcm.as_mut_slice(), sram.as_mut_slice(), psram.as_mut_slice()]);
+        let mut memory = Memory::of(&mut arenas);
         memory.output::<u8>(output).map(drop)
     }
 
     #[test]
     fn overlapping_or_outside_places_are_refused() {
         let mut backing = Arena::<32>::new();
-        let mut memory = Memory::of([backing.as_mut_slice()]);
+        let mut arenas = Arenas::of([backing.as_mut_slice()]);
+        let mut memory = Memory::of(&mut arenas);
         assert!(memory.outputs2::<i8, i8>(arena(0, 8), arena(7, 8)).is_err());
         assert!(memory.output::<i8>(arena(30, 3)).is_err());
         assert!(memory.output::<i32>(arena(2, 4)).is_err());

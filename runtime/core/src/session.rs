@@ -384,7 +384,7 @@ impl<'m, 'a> Session<'m, 'a> {
         let record = operator.record().with_weights(apart).with_residents(self.residents);
         let row = self.model.linked.find(operator.opcode(), &record).ok_or(RunFailure::Mismatch)?;
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
-        let memory = Memory::beside(self.model.constants(), self.arenas.reborrow());
+        let memory = Memory::beside(self.model.constants(), &mut self.arenas);
         let mut memory = memory.repeated(iteration);
         #[cfg(feature = "std")]
         let done = {
@@ -403,7 +403,7 @@ impl<'m, 'a> Session<'m, 'a> {
         let Some(operator) = decoded else { return self.control(delegate) };
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
         let memory =
-            Memory::beside(self.model.constants(), self.arenas.reborrow()).repeated(iteration);
+            Memory::beside(self.model.constants(), &mut self.arenas).repeated(iteration);
         let mut memory = memory.with(self.threads.as_mut());
         operator(&mut memory).map_err(|_| RunFailure::Mismatch)?;
         Ok(0)
@@ -417,7 +417,7 @@ impl<'m, 'a> Session<'m, 'a> {
             return self.control(delegate);
         }
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
-        let memory = Memory::beside(self.model.constants(), self.arenas.reborrow());
+        let memory = Memory::beside(self.model.constants(), &mut self.arenas);
         let mut memory = memory.repeated(iteration);
         let record = operator.record().with_residents(self.residents);
         let row = self.model.linked.find(operator.opcode(), &record);

@@ -72,7 +72,7 @@ pub fn rust(file: &[u8], options: Options<'_>) -> Result<String, LoadError> {
     let arenas: Vec<usize> = model.arenas().collect();
     let several = ports::lends(&model);
     // With one arena all places are known while compiling; with several they are looked up.
-    let memory = if several { "Memories as Memory" } else { "Memory" };
+    let memory = if several { "Arenas, Memories as Memory" } else { "Memory" };
     let _ = writeln!(out, "use ::systole::compiled::{{self, {memory}, Mismatch, Place}};");
     if !modules.is_empty() {
         let _ = writeln!(out, "use ::systole::compiled::kernels::{{{}}};", modules.join(", "));
