@@ -15,16 +15,23 @@ use std::sync::{Mutex, PoisonError};
 use std::vec::Vec;
 
 use crate::Mismatch;
-use crate::arch::Threads;
+use crate::arch::{self, Level, Threads};
 pub use crate::convolve::Geometry;
 use crate::convolve::volume;
 use crate::window::Window;
 
 /// What a part costs at least, in multiply-accumulates of an int8 convolution.
 ///
-/// Handing a part to a thread that is awake and seeing that it is done takes less than a microsecond,
-/// and some kernels begin with as much. At 50 GMAC/s, as convolutions run with AVX2, this is 5 µs.
-const PART: usize = 1 << 18;
+/// Handing a part to a thread that is awake and seeing that it is done takes about a microsecond, and some
+/// kernels begin with as much: it is to be about 5 µs of work, at 50 GMAC/s, as convolutions run with AVX2,
+/// or the more of levels with products of four.
+fn least(level: Level) -> usize {
+    match level {
+        Level::Avx512Vnni => 1 << 20,
+        Level::AvxVnni | Level::NeonDot | Level::NeonI8mm => 1 << 19,
+        _ => 1 << 18,
+    }
+}
 
 /// Parts for each thread: more than one, so that one who comes late does less.
 const EACH: usize = 2;
@@ -150,7 +157,7 @@ pub fn run<P: Split>(
     x: &[P::X],
     y: &mut [P::Y],
 ) -> Result<(), Mismatch> {
-    let parts = y.len().saturating_mul(p.cost()) / PART;
+    let parts = y.len().saturating_mul(p.cost()) / least(arch::kernels().level);
     let most = (EACH * threads.count()).min(Threads::MOST);
     run_in(parts.min(most), threads, kernel, p, x, y)
 }

@@ -88,6 +88,13 @@ pub fn pack<W: Weight>(weights: &[W], depth: usize, tiles: &mut [W]) -> Result<(
 }
 
 impl<W> TiledF32<'_, W> {
+    /// Weights of a filter: the layer's own are empty.
+    #[cfg(feature = "std")]
+    pub(crate) fn depth(&self) -> usize {
+        let Conv2dF32 { input: [.., depth], kernel: [h, w], .. } = self.layer;
+        depth.saturating_mul(h).saturating_mul(w)
+    }
+
     /// Rows, depth and outputs of the product of matrices that the layer is, where its kernel is one
     /// pixel that visits every pixel.
     #[cfg_attr(not(simd), expect(dead_code, reason = "for kernels with vectors"))]

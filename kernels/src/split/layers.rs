@@ -9,6 +9,7 @@ use crate::depthwise_conv2d::{DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseCo
 use crate::fully_connected::{FullyConnectedF32, FullyConnectedI8, FullyConnectedI16};
 use crate::requantize::{Accumulate16, FixedScales, Requantize, RequantizeWide};
 use crate::tiles::{OUTPUTS, STEP, TILE, Tiled, Tiles};
+use crate::tiles_f32::TiledF32;
 use crate::window::Window;
 
 /// Products of depthwise convolution, of int16 and of float32 take at least so much longer than those
@@ -128,6 +129,33 @@ impl Split for Tiled<'_, Conv2dI8<'_>> {
             ..self.layer
         };
         Some(Self { weights, layer })
+    }
+}
+
+impl<W: Copy + Send + Sync> Split for TiledF32<'_, W> {
+    type X = f32;
+    type Y = f32;
+
+    fn geometry(&self) -> Geometry {
+        self.layer.geometry()
+    }
+
+    fn cost(&self) -> usize {
+        self.depth().saturating_mul(SLOW)
+    }
+
+    fn over(self, g: &Geometry) -> Self {
+        Self { layer: self.layer.over(g), ..self }
+    }
+
+    fn channels(self, channels: Range<usize>) -> Option<Self> {
+        let block = self.depth().checked_mul(OUTPUTS)?;
+        let first = (channels.start / OUTPUTS).checked_mul(block)?;
+        let last = channels.end.div_ceil(OUTPUTS).checked_mul(block)?;
+        let Conv2dF32 { output: [n, h, w, _], bias, .. } = self.layer;
+        let (output, bias) = ([n, h, w, channels.len()], of_each(bias, &channels)?);
+        let layer = Conv2dF32 { output, bias, ..self.layer };
+        Some(Self { tiles: self.tiles.get(first..last)?, layer })
     }
 }
 

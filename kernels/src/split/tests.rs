@@ -21,6 +21,7 @@ use crate::pool::ActivationRange;
 use crate::requantize::{Accumulate16, Output};
 use crate::testing::{Scales, Values, geometry, output_stage};
 use crate::tiles::{self, Activations, Tiled, Tiles};
+use crate::tiles_f32::{self, TiledF32};
 
 /// Whether `kernel` gives the same in parts; how many there were, at most 5.
 fn same<P: Split>(
@@ -187,6 +188,18 @@ proptest! {
             tiles::pack(activations, &n.weights, filter, &mut tiles).unwrap();
             let p = Tiled { weights: Tiles { tiles: &tiles, activations }, layer };
             let most = same(&mut threads, kernels.conv2d_tiled_i8, &p, &x);
+            if single {
+                prop_assert_eq!(most, channels.div_ceil(CHANNELS).min(5));
+            }
+        }
+        let (bias, weights) = n.reals.split_at(channels);
+        let mut tiles = vec![0.0; tiles_f32::len(channels, filter).unwrap()];
+        tiles_f32::pack(weights, filter, &mut tiles).unwrap();
+        let layer = Conv2dF32 { input, output, kernel, window, weights: &[], bias, activation: RANGE };
+        let p = TiledF32 { tiles: &tiles, layer };
+        let x = n.values.f32s(input.iter().product());
+        for kernels in arch::available() {
+            let most = same(&mut threads, kernels.conv2d_tiled_f32, &p, &x);
             if single {
                 prop_assert_eq!(most, channels.div_ceil(CHANNELS).min(5));
             }

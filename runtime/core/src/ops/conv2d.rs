@@ -203,10 +203,10 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 call!(machine, conv2d_f32, kernel; in parts [self.x] => self.y)
             }
             Kernel::TiledF32(kernel) => {
-                call!(machine, conv2d_tiled_f32, kernel; [self.x] => self.y)
+                call!(machine, conv2d_tiled_f32, kernel; in parts [self.x] => self.y)
             }
             Kernel::TiledF16(kernel) => {
-                call!(machine, conv2d_tiled_f16, kernel; [self.x] => self.y)
+                call!(machine, conv2d_tiled_f16, kernel; in parts [self.x] => self.y)
             }
             Kernel::F16(kernel, scratch) => {
                 call!(machine, conv2d_f16, kernel; [self.x] => self.y, *scratch)

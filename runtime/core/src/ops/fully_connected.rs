@@ -179,10 +179,10 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                 call!(machine, fully_connected_f32, kernel; in parts [self.x] => self.y)
             }
             Kernel::TiledF32(kernel) => {
-                call!(machine, conv2d_tiled_f32, kernel; [self.x] => self.y)
+                call!(machine, conv2d_tiled_f32, kernel; in parts [self.x] => self.y)
             }
             Kernel::TiledF16(kernel) => {
-                call!(machine, conv2d_tiled_f16, kernel; [self.x] => self.y)
+                call!(machine, conv2d_tiled_f16, kernel; in parts [self.x] => self.y)
             }
             Kernel::F16(kernel, scratch) => {
                 call!(machine, fully_connected_f16, kernel; [self.x] => self.y, *scratch)
