@@ -53,6 +53,9 @@ mod neon_dot;
 mod neon_i8mm;
 #[cfg(simd)]
 mod output;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod padded;
 #[cfg(feature = "std")]
 pub mod peak;
 #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]

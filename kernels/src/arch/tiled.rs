@@ -7,6 +7,7 @@
 use core::mem::MaybeUninit;
 
 use super::output::{BLOCK, OutputStage, lanes};
+use super::padded::Padded;
 use super::windows::{LINE, PANEL, Panel, Windows};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
@@ -269,7 +270,7 @@ pub(super) unsafe fn product<I: Isa, const LINES: usize>(
     {
         return tiles::portable(p, x, y);
     }
-    let layer = Layer { p, filter: depth, stage };
+    let layer = Layer { p, filter: depth, stage, tiles: p.weights.tiles };
     // SAFETY: as the caller says.
     unsafe { layer.matrix::<I, LINES>(x, count, y) };
     Ok(())
@@ -289,13 +290,22 @@ pub(super) unsafe fn windows<I: Isa>(
     let Conv2dI8 { requantize, output_stage, bias, .. } = p.layer;
     let plan = p.plan()?;
     let stage = OutputStage::new(requantize, output_stage, bias, plan.filter);
+    let plain = p.layer.weights_zero_point == 0;
     let (Some(windows), true, true) =
-        (Windows::new::<I>(&plan), p.weights.activations == I::ACTIVATIONS, stage.fits())
+        (Windows::new::<I>(&plan, plain), p.weights.activations == I::ACTIVATIONS, stage.fits())
     else {
         return tiles::portable(p, x, y);
     };
     let (image, out) = plan.volumes(x.len(), y.len())?;
-    let layer = Layer { p, filter: plan.filter, stage };
+    let mut padded = None;
+    let (filter, tiles) = if windows.padded() {
+        let padded = padded.insert(Padded::new());
+        let run = Padded::run(&plan, I::ACTIVATIONS.step());
+        (plan.kernel_h * run, padded.tiles(&plan, I::ACTIVATIONS, p.weights.tiles))
+    } else {
+        (plan.filter, p.weights.tiles)
+    };
+    let layer = Layer { p, filter, stage, tiles };
     let mut panels = [Panel::new(), Panel::new()];
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
         // SAFETY: as the caller says.
@@ -307,9 +317,10 @@ pub(super) unsafe fn windows<I: Isa>(
 /// A convolution whose shapes fit.
 struct Layer<'a> {
     p: &'a Tiled<'a, Conv2dI8<'a>>,
-    /// Weights of a filter.
+    /// Weights of a filter, with the zeros that there may be between them.
     filter: usize,
     stage: OutputStage<'a>,
+    tiles: &'a [i8],
 }
 
 impl Layer<'_> {
@@ -391,7 +402,7 @@ impl Layer<'_> {
         for channel in (0..channels).step_by(BLOCK) {
             let count = BLOCK.min(channels - channel);
             let blocks = channel / OUTPUTS..(channel + count).div_ceil(OUTPUTS);
-            let tiles = &self.p.weights.tiles[blocks.start * block_bytes..blocks.end * block_bytes];
+            let tiles = &self.tiles[blocks.start * block_bytes..blocks.end * block_bytes];
             let biases = lanes(bias, channel, count);
             // SAFETY: as the caller says.
             let scales = unsafe { I::scales(&self.stage, channel, count) };

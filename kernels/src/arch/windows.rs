@@ -7,6 +7,7 @@
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
+use super::padded::Padded;
 use super::tiled::{Element, Isa, Rows};
 use crate::convolve::Plan;
 use crate::tiles::{Activations, STEP};
@@ -120,6 +121,8 @@ pub(super) struct Windows {
     columns: usize,
     /// Whether windows are read where the band is.
     in_place: bool,
+    /// Elements of a row of taps there, in whole steps.
+    run: usize,
     /// Windows that are copied at once, at most.
     most: usize,
     /// Elements of a window that is copied.
@@ -138,8 +141,9 @@ pub(super) struct Band {
 }
 
 impl Windows {
-    /// `None` where a window is too large for the stack, or the layer has groups.
-    pub fn new<I: Isa>(plan: &Plan) -> Option<Self> {
+    /// `None` where a window is too large for the stack, or the layer has groups. `plain` says whether nothing
+    /// but weights is multiplied with activations, so that zeros may stand between them.
+    pub fn new<I: Isa>(plan: &Plan, plain: bool) -> Option<Self> {
         let (most, step) = (Panel::<I::Element>::MOST, I::ACTIVATIONS.step());
         let Plan { kernel_h, kernel_w, depth, filter, groups, window, output, .. } = *plan;
         let [_, height, width, _] = output;
@@ -157,10 +161,20 @@ impl Windows {
         let columns = ((input_columns - reach_w) / window.stride_w + 1).min(width);
         let pitch = ((columns.max(1) - 1) * window.stride_w + reach_w) * depth;
         let rows = ((most / pitch - reach_h) / window.stride_h + 1).min(height);
-        let in_place =
-            window.dilation_w == 1 && (kernel_w * depth).is_multiple_of(step) && columns >= FEW;
+        let run = Padded::run(plan, step);
+        let whole = run == kernel_w * depth || (plain && Padded::fits(plan, step));
+        let in_place = window.dilation_w == 1 && whole && columns >= FEW;
         let most = (most / stride).max(1);
-        Some(Self { plan: *plan, reach: [reach_h, reach_w], rows, columns, in_place, most, stride })
+        Some(Self {
+            plan: *plan,
+            reach: [reach_h, reach_w],
+            rows,
+            columns,
+            in_place,
+            run,
+            most,
+            stride,
+        })
     }
 
     /// Bands of the outputs, each of which fits the stack.
@@ -181,6 +195,11 @@ impl Windows {
     /// Whether windows have to be copied.
     pub fn copied(&self) -> bool {
         !self.in_place
+    }
+
+    /// Whether they are read in the image, and meet zeros behind each row of taps.
+    pub fn padded(&self) -> bool {
+        self.in_place && self.run != self.plan.kernel_w * self.plan.depth
     }
 
     /// Copies the part of the image that a band's windows see; `outside` is what is there outside of
@@ -235,14 +254,14 @@ impl Windows {
         row: usize,
         image: &'a [E],
     ) -> (Rows<'a, E>, usize) {
-        let Plan { kernel_h, kernel_w, depth, window, output: [_, _, width, _], .. } = self.plan;
+        let Plan { kernel_h, depth, window, output: [_, _, width, _], .. } = self.plan;
         let rows = Rows {
             x: &image[row * window.stride_h * band.pitch..],
             count: band.columns,
             stride: window.stride_w * depth,
             segments: kernel_h,
             pitch: window.dilation_h * band.pitch,
-            steps: kernel_w * depth / STEP,
+            steps: self.run / STEP,
         };
         (rows, (band.row + row) * width + band.column)
     }

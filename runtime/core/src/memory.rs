@@ -164,7 +164,10 @@ const NO_GAP: Gap<'_> = (0, &[]);
 /// Takes one output out of an arena: its bytes, the parts below and above it, and the other arenas.
 // In one place: an operator has kernels for many types, and each of them would have a copy.
 #[inline(never)]
-fn take_one<'a>(arenas: &'a mut [Segment<'_>], place: Place) -> Option<(&'a mut [u8], Left<'a, 2>)> {
+fn take_one<'a>(
+    arenas: &'a mut [Segment<'_>],
+    place: Place,
+) -> Option<(&'a mut [u8], Left<'a, 2>)> {
     let index = arenas.iter().position(|segment| segment.range(place).is_some())?;
     let (before, rest) = arenas.split_at_mut_checked(index)?;
     let (own, after) = rest.split_first_mut()?;

@@ -402,8 +402,7 @@ impl<'m, 'a> Session<'m, 'a> {
         let decoded = self.decoded.0.get(usize::from(self.next)).ok_or(RunFailure::Mismatch)?;
         let Some(operator) = decoded else { return self.control(delegate) };
         let iteration = self.repeated.map_or(0, |repeated| repeated.iteration);
-        let memory =
-            Memory::beside(self.model.constants(), &mut self.arenas).repeated(iteration);
+        let memory = Memory::beside(self.model.constants(), &mut self.arenas).repeated(iteration);
         let mut memory = memory.with(self.threads.as_mut());
         operator(&mut memory).map_err(|_| RunFailure::Mismatch)?;
         Ok(0)

@@ -26,11 +26,9 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
-use super::depthwise_narrow::NARROW;
+use super::depthwise_narrow::Narrow;
 use super::requantize::{Block, Order, dwords};
 use crate::Mismatch;
-use crate::arch::avx_vnni::{Bytes, Dpbusd};
-use crate::arch::avx2;
 use crate::arch::output::{BLOCK, OutputStage};
 use crate::convolve::volume;
 use crate::depthwise_conv2d::{self, DepthwiseConv2dI8};
@@ -44,6 +42,9 @@ pub(super) const ROWS: usize = 4;
 const GROUPS: usize = 2;
 const COLUMNS: usize = 7;
 const TALL: usize = 8;
+
+/// Channels, of which what is left of blocks may be done sixteen at a time.
+const FEW: usize = 48;
 
 /// Columns of the image that are held at once: 16 KB for each group of rows.
 const BAND: usize = 64;
@@ -60,39 +61,10 @@ pub(super) fn depthwise_conv2d_i8(
     x: &[i8],
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
-    // SAFETY: the table that this function is reached through is given out where the processor has
-    // the instructions.
-    let done = p.weights_zero_point == 0
-        && ((few(p) && unsafe { halves(p, x, y) }?) || any::<false>(p, x, y)?);
-    if done { Ok(()) } else { depthwise_conv2d::portable(p, x, y) }
-}
-
-/// Whether the channels are about as many as half a vector has, or an eighth, and the kernel has rows.
-fn few(p: &DepthwiseConv2dI8<'_>) -> bool {
-    let [.., channels] = p.output;
-    matches!(channels, 0..=8 | 17..=32) && p.kernel[0] > 1 && p.as_row().is_none()
-}
-
-/// The kernel of AVX-VNNI, whose vectors have 32 channels or several positions of fewer.
-///
-/// # Safety
-///
-/// The processor has the level's instructions.
-#[target_feature(enable = "avx2,avx512f,avx512vl,avx512vnni")]
-unsafe fn halves(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<bool, Mismatch> {
-    // SAFETY: as the caller says.
-    unsafe { avx2::depthwise::depthwise_conv2d_i8::<Bytes<Evex>, 1>(p, x, y) }
-}
-
-/// The instruction of AVX-512, for 256 bits.
-struct Evex;
-
-impl Dpbusd for Evex {
-    #[inline(always)]
-    unsafe fn dpbusd(sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
-        // SAFETY: as the caller says.
-        unsafe { _mm256_dpbusd_epi32(sum, x, w) }
+    if p.weights_zero_point != 0 || !any::<false>(p, x, y)? {
+        return depthwise_conv2d::portable(p, x, y);
     }
+    Ok(())
 }
 
 pub(super) fn depthwise_conv2d_asymmetric_i8(
@@ -142,23 +114,24 @@ fn any<const Z: bool>(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Resu
         return Ok(false);
     }
     let layer = Layer { p, stage, flat, columns, step };
+    let narrow = if flat { None } else { Narrow::new(p) };
     for (x, y) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(out.max(1))) {
         let mut channel = 0;
         while channel < channels {
-            // What is left of a block is cheaper in narrow ones.
             let left = channels - channel;
-            let narrow = left <= BLOCK - NARROW
-                && !flat
-                && window.stride_w <= 2
-                && window.dilation_w == 1
-                && kernel_h <= ROWS
-                && kernel_w <= 3;
-            let count = left.min(if narrow { NARROW } else { BLOCK });
+            if let Some(narrow) = &narrow
+                && left <= FEW
+            {
+                // SAFETY: the table that this function is reached through is given out where the
+                // processor has the instructions.
+                unsafe { layer.narrow::<Z>(narrow, x, y, channel) };
+                break;
+            }
+            let count = left.min(BLOCK);
             // SAFETY: the table that this function is reached through is given out where the
             // processor has the instructions.
             unsafe {
                 match (kernel_h.div_ceil(ROWS), columns) {
-                    _ if narrow => layer.narrow::<Z, 1, 3>(x, y, channel, count),
                     (1, 3) => layer.channels::<Z, 1, 3, BAND>(x, y, channel, count),
                     (1, 1) => layer.channels::<Z, 1, 1, BAND>(x, y, channel, count),
                     (1, 2) => layer.channels::<Z, 1, 2, BAND>(x, y, channel, count),

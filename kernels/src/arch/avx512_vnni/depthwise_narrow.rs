@@ -1,240 +1,415 @@
-//! DEPTHWISE_CONV_2D of few channels: `depthwise-u8i8-c16x4/avx512_vnni`.
+//! DEPTHWISE_CONV_2D of few channels: `depthwise-u8i8-c16/avx512_vnni`.
 //!
-//! As [`super::depthwise`], but a vector is four neighbouring columns of sixteen channels. Unpacking
-//! works in each 128 bits, and so in each column, by itself; four vectors of bytes, a row of taps
-//! each, become four of dwords, channels `4 j..4 j + 4` of all columns in vector `j`:
+//! A vector is sixteen sums: sixteen neighbouring channels of a position, or several neighbouring
+//! positions of fewer channels. To each four columns of taps are added at once. The activations that they
+//! meet lie within 64 bytes of a row of the image, out of which one permutation puts them side by side:
 //!
 //! ```text
-//!            column 0     column 1     column 2     column 3
-//!  vector j  c0 c1 c2 c3  c0 c1 c2 c3  c0 c1 c2 c3  c0 c1 c2 c3     four taps each
+//!  8 channels,   row of the image   a0 … a7  b0 … b7  c0 … c7  d0 … d7  …     columns a, b, c, d
+//!  3 columns ►   sums 0 … 7         a0 b0 c0 ·  a1 b1 c1 ·  …                 position 0
+//!                sums 8 … 15        b0 c0 d0 ·  b1 c1 d1 ·  …                 position 1
 //! ```
 //!
-//! The columns of each `j` follow each other in memory, so that four positions are four vectors from
-//! any column on, or at stride 2 every other quarter of two.
+//! Rows of the image are copied to the stack, with its borders filled in: of many channels sixteen, so that
+//! columns lie side by side. What `·` stands for has a zero weight.
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
-use super::depthwise::{Layer, ROWS, interleave, take_off};
-use super::requantize::{Block, Order, dwords};
+use super::depthwise::Layer;
+use super::requantize::{Block, Order, dwords, first as ones};
 use crate::arch::output::BLOCK;
 use crate::depthwise_conv2d::DepthwiseConv2dI8;
-use crate::window::Taps;
+use crate::requantize::{FixedScales, Requantize};
 
-/// Channels of a block.
-pub(super) const NARROW: usize = 16;
+/// Sums of a vector.
+const LANES: usize = 16;
 
-/// Columns of the image that are held at once, 16 KB for each group of rows, and those behind that
-/// may be read.
-const BAND: usize = 256;
-const BEHIND: usize = 8;
+/// Columns of taps that are multiplied at once.
+const COLUMNS: usize = 4;
 
-/// Positions that are summed at once.
-const POSITIONS: usize = 4;
+/// Vectors of weights of the largest kernel.
+const WEIGHTS: usize = 16;
 
-/// Channels `4 j..4 j + 4` of each column, of which each has four taps.
-type Quarter = [[u8; 16]; BAND + BEHIND];
+/// Bytes of the rows of the image that are on the stack.
+const LINES: usize = 1 << 15;
 
-/// A group of rows of taps.
-type Group = [Quarter; 4];
+/// Bytes of a vector, which may be read behind the last column.
+const VECTOR: usize = 64;
+
+/// Vectors that are summed at once, and that are requantized together.
+const AT_ONCE: usize = 4;
+const TOGETHER: usize = 16;
+
+/// How a layer is cut into vectors and bands of rows.
+pub(super) struct Narrow {
+    /// Positions of a vector.
+    positions: usize,
+    /// Elements from a column of a row on the stack to the next.
+    unit: usize,
+    /// Groups of [`COLUMNS`] columns of taps.
+    groups: usize,
+    /// Vectors of a row of outputs.
+    vectors: usize,
+    /// Bytes of a row on the stack.
+    pitch: usize,
+    /// Rows of outputs whose rows of the image fit the stack.
+    rows: usize,
+}
+
+impl Narrow {
+    /// `None` where a kernel is too large, or its rows.
+    pub fn new(p: &DepthwiseConv2dI8<'_>) -> Option<Self> {
+        let DepthwiseConv2dI8 { output, kernel: [kernel_h, kernel_w], window, .. } = *p;
+        let [_, height, width, channels] = output;
+        if [kernel_h, kernel_w, window.stride_h, window.stride_w, channels, width].contains(&0) {
+            return None;
+        }
+        let unit = channels.min(LANES);
+        let groups = kernel_w.div_ceil(COLUMNS);
+        let reach = |taps: usize, dilation: usize| (taps - 1).checked_mul(dilation);
+        let within = |positions: usize| {
+            let last = (positions - 1).checked_mul(window.stride_w)?;
+            let last = last.checked_add(reach(kernel_w.min(COLUMNS), window.dilation_w)?)?;
+            (last.checked_add(1)?.checked_mul(unit)? <= VECTOR).then_some(positions)
+        };
+        let most = if channels < LANES { LANES / channels } else { 1 };
+        let positions = (1..=most).rev().find_map(within)?;
+        let vectors = width.div_ceil(positions);
+        // Vectors behind the last are summed, too, and their columns read.
+        let last =
+            (vectors.next_multiple_of(AT_ONCE) * positions - 1).checked_mul(window.stride_w)?;
+        let behind = groups.checked_mul(COLUMNS)?.checked_mul(window.dilation_w)?;
+        let columns = last.checked_add(behind)?.checked_add(1)?;
+        let pitch =
+            columns.checked_mul(unit)?.checked_add(VECTOR)?.checked_next_multiple_of(VECTOR)?;
+        let rows =
+            (LINES / pitch).checked_sub(reach(kernel_h, window.dilation_h)?.checked_add(1)?)?;
+        let rows = (rows / window.stride_h + 1).min(height);
+        (kernel_h.checked_mul(groups)? <= WEIGHTS).then_some(Self {
+            positions,
+            unit,
+            groups,
+            vectors,
+            pitch,
+            rows,
+        })
+    }
+}
+
+/// Memory on the stack.
+struct Memory {
+    lines: [MaybeUninit<u8>; LINES],
+    /// Of each vector the first sixteen.
+    acc: [[i32; BLOCK]; TOGETHER],
+}
 
 /// Up to sixteen neighbouring channels.
-struct Channels<const G: usize, const C: usize> {
+struct Channels {
     first: usize,
     count: usize,
-    /// A bit for each of them.
-    mask: u16,
-    /// Of each group of rows and each column of taps; the same in all columns of the image.
-    weights: [[[__m512i; 4]; C]; G],
+    /// Of each row of taps and each group of its columns.
+    weights: [__m512i; WEIGHTS],
     /// The same with 1 for every weight that there is.
-    ones: [[[__m512i; 4]; C]; G],
+    ones: [__m512i; WEIGHTS],
     /// What their sum is multiplied with.
     zero_point: __m512i,
-    bias: [__m512i; 4],
-    scales: Block,
+    bias: __m512i,
+    /// The bytes of 64 that meet each byte of a vector of weights.
+    taps: __m512i,
 }
 
 impl Layer<'_> {
-    /// `count` channels from `first` on of one image, with a kernel of up to `G` groups of rows and
-    /// `C` columns, at a stride of 1 or 2 and no dilation of columns.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    pub(super) fn narrow<const Z: bool, const G: usize, const C: usize>(
+    /// The channels from `first` on of one image, sixteen at a time.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni")]
+    pub(super) fn narrow<const Z: bool>(
         &self,
+        narrow: &Narrow,
         x: &[i8],
         y: &mut [i8],
         first: usize,
-        count: usize,
     ) {
-        let DepthwiseConv2dI8 { input, output, kernel, window, .. } = *self.p;
-        let ([_, input_h, _, _], [_, _, width, channels], [kernel_h, _]) = (input, output, kernel);
-        let block = &self.narrow_block::<G, C>(first, count);
-        let mut band = [[[[0; 16]; BAND + BEHIND]; 4]; G];
-        let mut acc = [[0; BLOCK]; BAND / POSITIONS];
-        // As many positions as have their columns in a band, in whole groups.
-        let positions = ((BAND - C) / window.stride_w + 1) / POSITIONS * POSITIONS;
-        for (out_y, y) in y.chunks_exact_mut(width * channels).enumerate() {
-            let rows = window.rows(out_y, kernel_h, input_h);
-            for (part, y) in y.chunks_mut(positions * channels).enumerate() {
-                let wide = y.len() / channels;
-                let start = part * positions * window.stride_w;
-                let columns = (wide - 1) * window.stride_w + C;
-                self.narrow_columns(x, &rows, start, columns, block, &mut band);
-                let acc = &mut acc[..wide.div_ceil(POSITIONS)];
-                match window.stride_w {
-                    1 => self.narrow_sums::<Z, G, C, 1>(&band, block, acc),
-                    _ => self.narrow_sums::<Z, G, C, 2>(&band, block, acc),
+        let DepthwiseConv2dI8 { output: [_, _, _, channels], requantize, .. } = *self.p;
+        // Several positions are as if there were as many times the channels.
+        let mut repeated = Repeated::new();
+        let requantize = match narrow.positions {
+            1 => requantize,
+            _ => repeated.scales(requantize, channels),
+        };
+        let wide = narrow.positions * channels;
+        let mut stage = self.stage;
+        (stage.requantize, stage.channels) = (requantize, wide);
+        let mut memory =
+            Memory { lines: [MaybeUninit::uninit(); LINES], acc: [[0; BLOCK]; TOGETHER] };
+        for first in (first..channels).step_by(LANES) {
+            let block = &self.narrow_block::<Z>(narrow, first);
+            let count = if narrow.positions == 1 { block.count } else { wide };
+            let scales = Block::new(&stage, first, count, Order::Natural);
+            self.narrow_bands::<Z>(narrow, x, y, block, &mut memory, |acc, y| {
+                scales.store(&stage, acc, y, first, count)
+            });
+        }
+    }
+
+    /// All outputs of some channels, whose sums are given to `store`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")]
+    fn narrow_bands<const Z: bool>(
+        &self,
+        narrow: &Narrow,
+        x: &[i8],
+        y: &mut [i8],
+        block: &Channels,
+        Memory { lines, acc }: &mut Memory,
+        store: impl Fn(&[[i32; BLOCK]], &mut [i8]),
+    ) {
+        let DepthwiseConv2dI8 { output: [_, _, width, channels], kernel, window, .. } = *self.p;
+        let bands = y.chunks_mut(narrow.rows * width * channels);
+        for (band, y) in bands.enumerate() {
+            let start = band * narrow.rows * window.stride_h;
+            let rows = y.len() / (width * channels);
+            let rows = (rows - 1) * window.stride_h + (kernel[0] - 1) * window.dilation_h + 1;
+            let lines = self.lines(narrow, x, start, rows, block, lines);
+            for (row, y) in y.chunks_exact_mut(width * channels).enumerate() {
+                let line = &lines[row * window.stride_h * narrow.pitch..];
+                let together = TOGETHER * narrow.positions * channels;
+                for (part, y) in y.chunks_mut(together).enumerate() {
+                    let first = part * TOGETHER;
+                    let count = TOGETHER.min(narrow.vectors - first);
+                    self.narrow_sums::<Z>(narrow, line, first, block, acc);
+                    store(&acc[..count], y);
                 }
-                block.scales.store(&self.stage, acc, y, first, count);
             }
         }
     }
 
-    /// The weights, biases and scales of some channels.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn narrow_block<const G: usize, const C: usize>(
-        &self,
-        first: usize,
-        count: usize,
-    ) -> Channels<G, C> {
-        let DepthwiseConv2dI8 { weights, bias, kernel: [kernel_h, kernel_w], .. } = *self.p;
-        let channels = self.stage.channels;
-        let mask = u16::MAX >> (16 - count.clamp(1, 16));
-        let mut packed = [[[_mm512_setzero_si512(); 4]; C]; G];
-        let mut ones = packed;
-        // What activations being `x + 128` adds.
-        let mut sums = [_mm512_setzero_si512(); 4];
-        for (g, group) in packed.iter_mut().enumerate() {
-            for (tap_x, column) in group.iter_mut().enumerate().take(kernel_w) {
-                let mut rows = [_mm512_setzero_si512(); ROWS];
-                let mut there = rows;
-                for ((row, one), tap_y) in rows.iter_mut().zip(&mut there).zip(g * ROWS..kernel_h) {
-                    *one = _mm512_set1_epi8(1);
-                    let tap = &weights[(tap_y * kernel_w + tap_x) * channels + first..][..count];
-                    // SAFETY: the mask has `count` bits, and `tap` as many elements.
-                    let tap = unsafe { _mm_maskz_loadu_epi8(mask, tap.as_ptr()) };
-                    *row = _mm512_broadcast_i32x4(tap);
+    /// The weights and biases of the channels from `first` on.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")]
+    fn narrow_block<const Z: bool>(&self, narrow: &Narrow, first: usize) -> Channels {
+        let DepthwiseConv2dI8 { weights, bias, kernel, window, .. } = *self.p;
+        let ([kernel_h, kernel_w], channels) = (kernel, self.stage.channels);
+        let count = LANES.min(channels - first);
+        let mask = u16::MAX >> (LANES - count);
+        // Of each sum the position and the channel; of those that there are not, any.
+        let lane = |lane: usize| [lane / narrow.unit % narrow.positions, lane % narrow.unit];
+        let mut taps = [0_u8; VECTOR];
+        let mut pick = [0_u8; VECTOR];
+        let mut channel = [0_i32; LANES];
+        for (i, ((taps, pick), to)) in taps
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(pick.as_chunks_mut().0)
+            .zip(&mut channel)
+            .enumerate()
+        {
+            let [position, c] = lane(i);
+            *to = c as i32;
+            *pick = core::array::from_fn::<_, COLUMNS, _>(|j| (j * LANES + c) as u8);
+            *taps = core::array::from_fn::<_, COLUMNS, _>(|j| {
+                let column = position * window.stride_w + j * window.dilation_w;
+                // Behind the last column of taps weights are zero, and any activation will do.
+                (if j < kernel_w { column * narrow.unit + c } else { c }) as u8
+            });
+        }
+        // SAFETY: as many bytes as vectors have.
+        let (taps, pick, channel) = unsafe {
+            (
+                _mm512_loadu_si512(taps.as_ptr().cast()),
+                _mm512_loadu_si512(pick.as_ptr().cast()),
+                _mm512_loadu_si512(channel.as_ptr().cast()),
+            )
+        };
+        let zero = _mm512_setzero_si512();
+        let (mut packed, mut ones, mut sum) = ([zero; WEIGHTS], [zero; WEIGHTS], zero);
+        for (i, (packed, ones)) in
+            packed.iter_mut().zip(&mut ones).enumerate().take(kernel_h * narrow.groups)
+        {
+            let (tap_y, group) = (i / narrow.groups, i % narrow.groups);
+            let column = |j: usize| {
+                let tap_x = group * COLUMNS + j;
+                if tap_x >= kernel_w {
+                    return _mm_setzero_si128();
                 }
-                *column = interleave(rows);
-                ones[g][tap_x] = interleave(there);
-                for (sum, column) in sums.iter_mut().zip(column) {
-                    *sum = _mm512_dpbusd_epi32(*sum, _mm512_set1_epi8(-128), *column);
-                }
-            }
+                let tap = &weights[(tap_y * kernel_w + tap_x) * channels + first..][..count];
+                // SAFETY: the mask has `count` bits, and `tap` as many elements.
+                unsafe { _mm_maskz_loadu_epi8(mask, tap.as_ptr()) }
+            };
+            let four = _mm512_castsi128_si512(column(0));
+            let four = _mm512_inserti32x4::<1>(four, column(1));
+            let four = _mm512_inserti32x4::<2>(four, column(2));
+            let four = _mm512_inserti32x4::<3>(four, column(3));
+            *packed = _mm512_permutexvar_epi8(pick, four);
+            // What activations being `x + 128` adds.
+            sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(-128), *packed);
+            let columns = COLUMNS.min(kernel_w - group * COLUMNS);
+            *ones = _mm512_set1_epi32(0x0101_0101 >> (8 * (COLUMNS - columns)));
         }
         let zero_point = self.p.weights_zero_point;
         let added = _mm512_set1_epi32(128 * zero_point * (kernel_h * kernel_w) as i32);
-        let mut start = Order::Repeated.arrange(dwords(bias, first, count));
-        for (start, sum) in start.iter_mut().zip(sums) {
-            *start = _mm512_add_epi32(_mm512_sub_epi32(*start, sum), added);
-        }
-        let scales = Block::new(&self.stage, first, count, Order::Repeated);
+        let [bias, ..] = dwords(bias, first, count);
+        let bias = _mm512_permutexvar_epi32(channel, bias);
+        let bias = _mm512_add_epi32(_mm512_sub_epi32(bias, sum), added);
         let zero_point = _mm512_set1_epi32(zero_point);
-        Channels { first, count, mask, weights: packed, ones, zero_point, bias: start, scales }
+        Channels { first, count, weights: packed, ones, zero_point, bias, taps }
     }
 
-    /// The sums of groups of four positions each.
+    /// The sums of [`TOGETHER`] vectors of a row of outputs from `first` on, as far as there are lines for
+    /// them. `lines` begins with the first row of taps.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vnni")]
-    fn narrow_sums<const Z: bool, const G: usize, const C: usize, const STRIDE: usize>(
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
+    fn narrow_sums<const Z: bool>(
         &self,
-        band: &[Group; G],
-        block: &Channels<G, C>,
-        acc: &mut [[i32; BLOCK]],
+        narrow: &Narrow,
+        lines: &[u8],
+        first: usize,
+        block: &Channels,
+        acc: &mut [[i32; BLOCK]; TOGETHER],
     ) {
-        for (i, acc) in acc.iter_mut().enumerate() {
-            let mut sums = block.bias;
-            let mut totals = [_mm512_setzero_si512(); 4];
-            for ((weights, ones), group) in block.weights.iter().zip(&block.ones).zip(band) {
-                for (tap_x, (weights, ones)) in weights.iter().zip(ones).enumerate() {
-                    let at = i * POSITIONS * STRIDE + tap_x;
-                    let all = sums.iter_mut().zip(&mut totals).zip(group).zip(weights).zip(ones);
-                    for ((((sum, total), quarter), w), one) in all {
-                        let columns = &quarter[at..at + POSITIONS * STRIDE];
-                        let from = columns.as_ptr().cast::<u8>();
-                        // SAFETY: four columns, or eight, are as many vectors of 64 bytes.
-                        let x = unsafe {
-                            let x = _mm512_loadu_si512(from.cast());
-                            match STRIDE {
-                                1 => x,
-                                _ => {
-                                    let next = _mm512_loadu_si512(from.add(64).cast());
-                                    _mm512_shuffle_i64x2::<0b10_00_10_00>(x, next)
-                                }
-                            }
-                        };
-                        *sum = _mm512_dpbusd_epi32(*sum, x, *w);
-                        if Z {
-                            *total = _mm512_dpbusd_epi32(*total, x, *one);
-                        }
+        let DepthwiseConv2dI8 { kernel: [kernel_h, _], window, .. } = *self.p;
+        let step = narrow.positions * window.stride_w * narrow.unit;
+        let group = COLUMNS * window.dilation_w * narrow.unit;
+        let count = TOGETHER.min(narrow.vectors - first).next_multiple_of(AT_ONCE);
+        // Behind the last vector's last group of columns of the last row of taps.
+        let row = window.dilation_h * narrow.pitch;
+        let end = (kernel_h - 1) * row + (narrow.groups - 1) * group + (first + count - 1) * step;
+        assert!(end + VECTOR <= lines.len());
+        // Where the activations are that meet each vector of weights.
+        let mut offsets = [0; WEIGHTS];
+        let taps = kernel_h * narrow.groups;
+        for (i, offset) in offsets[..taps].iter_mut().enumerate() {
+            *offset = i / narrow.groups * row + i % narrow.groups * group;
+        }
+        let weights = &block.weights[..taps];
+        for (i, acc) in acc[..count].chunks_exact_mut(AT_ONCE).enumerate() {
+            let mut sums = [block.bias; AT_ONCE];
+            let mut totals = [_mm512_setzero_si512(); AT_ONCE];
+            let from = lines.as_ptr().wrapping_add((first + i * AT_ONCE) * step);
+            for ((w, ones), offset) in weights.iter().zip(&block.ones).zip(&offsets) {
+                let from = from.wrapping_add(*offset);
+                for (v, (sum, total)) in sums.iter_mut().zip(&mut totals).enumerate() {
+                    // SAFETY: the last of these has been looked at above.
+                    let x = unsafe { _mm512_loadu_si512(from.add(v * step).cast()) };
+                    let x = _mm512_permutexvar_epi8(block.taps, x);
+                    *sum = _mm512_dpbusd_epi32(*sum, x, *w);
+                    if Z {
+                        *total = _mm512_dpbusd_epi32(*total, x, *ones);
                     }
                 }
             }
-            if Z {
-                sums = take_off(sums, totals, block.zero_point);
-            }
-            for (sum, acc) in sums.iter().zip(acc.as_chunks_mut::<16>().0) {
-                // SAFETY: sixteen int32.
-                unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast(), *sum) };
+            for ((acc, sum), total) in acc.iter_mut().zip(sums).zip(totals) {
+                let sum = match Z {
+                    true => _mm512_sub_epi32(sum, _mm512_mullo_epi32(total, block.zero_point)),
+                    false => sum,
+                };
+                // SAFETY: sixteen int32 of 64.
+                unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast(), sum) };
             }
         }
     }
 
-    /// Fills `band` with `columns` columns of the padded image from column `start` on, in groups of
-    /// four.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn narrow_columns<const G: usize, const C: usize>(
+    /// Copies `rows` rows of the padded image from row `start` on, with 128 added.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn lines<'a>(
         &self,
+        narrow: &Narrow,
         x: &[i8],
-        rows: &Taps,
         start: usize,
-        columns: usize,
-        block: &Channels<G, C>,
-        band: &mut [Group; G],
-    ) {
-        let DepthwiseConv2dI8 { input: [_, _, input_w, channels], kernel, window, .. } = *self.p;
-        let [kernel_h, _] = kernel;
+        rows: usize,
+        block: &Channels,
+        lines: &'a mut [MaybeUninit<u8>; LINES],
+    ) -> &'a [u8] {
+        let DepthwiseConv2dI8 { input: [_, input_h, input_w, channels], window, .. } = *self.p;
         let sign = _mm512_set1_epi8(i8::MIN);
-        let outside = _mm_set1_epi8(self.p.input_zero_point as i8);
-        let all = channels == NARROW;
-        for (g, [q0, q1, q2, q3]) in band.iter_mut().enumerate() {
-            for i in (0..columns).step_by(POSITIONS) {
-                let at = (start + i).wrapping_sub(window.pad_left);
-                let mut taps = [_mm512_xor_si512(_mm512_broadcast_i32x4(outside), sign); ROWS];
-                for (tap, tap_y) in taps.iter_mut().zip(g * ROWS..kernel_h) {
-                    if !rows.inside.contains(&tap_y) {
-                        continue;
-                    }
-                    let row = rows.first + (tap_y - rows.inside.start) * window.dilation_h;
-                    let row = &x[row * input_w * channels..][..input_w * channels];
-                    let four = match row.get(at.wrapping_mul(NARROW)..) {
-                        Some(four) if all && at < input_w && four.len() >= 64 => {
-                            // SAFETY: there are 64 elements.
-                            unsafe { _mm512_loadu_si512(four.as_ptr().cast()) }
-                        }
-                        _ => {
-                            let column = |i: usize| {
-                                let at = at.wrapping_add(i);
-                                if at >= input_w {
-                                    return outside;
-                                }
-                                let pixel = &row[at * channels + block.first..][..block.count];
-                                // SAFETY: the mask has `count` bits, and `pixel` as many elements.
-                                unsafe { _mm_maskz_loadu_epi8(block.mask, pixel.as_ptr()) }
-                            };
-                            let four = _mm512_castsi128_si512(column(0));
-                            let four = _mm512_inserti32x4::<1>(four, column(1));
-                            let four = _mm512_inserti32x4::<2>(four, column(2));
-                            _mm512_inserti32x4::<3>(four, column(3))
-                        }
-                    };
-                    *tap = _mm512_xor_si512(four, sign);
+        let outside = _mm512_set1_epi8(self.p.input_zero_point as i8);
+        let lines = &mut lines[..rows * narrow.pitch];
+        let left = (window.pad_left * narrow.unit).min(narrow.pitch);
+        let inside = left..left + (input_w * narrow.unit).min(narrow.pitch - left);
+        for (i, line) in lines.chunks_exact_mut(narrow.pitch).enumerate() {
+            let row = (start + i).checked_sub(window.pad_top).filter(|&row| row < input_h);
+            let x = row.map(|row| &x[row * input_w * channels..][..input_w * channels]);
+            let whole = x.filter(|_| channels == narrow.unit);
+            for (v, to) in line.as_chunks_mut::<VECTOR>().0.iter_mut().enumerate() {
+                let at = v * VECTOR;
+                // Of this vector the elements that are inside of the image.
+                let end = ones(inside.end.saturating_sub(at));
+                let mask =
+                    if whole.is_some() { end & !ones(inside.start.saturating_sub(at)) } else { 0 };
+                let from = whole.unwrap_or_default().as_ptr().wrapping_add(at).wrapping_sub(left);
+                // SAFETY: the mask has bits for elements of the row alone; a vector is written.
+                unsafe {
+                    let x = _mm512_mask_loadu_epi8(outside, mask, from);
+                    _mm512_storeu_si512(to.as_mut_ptr().cast(), _mm512_xor_si512(x, sign));
                 }
-                let [a, b, c, d] = interleave(taps);
-                for (quarter, columns) in [(&mut *q0, a), (q1, b), (q2, c), (q3, d)] {
-                    let to = quarter[i..i + POSITIONS].as_mut_ptr();
-                    // SAFETY: four columns are 64 bytes.
-                    unsafe { _mm512_storeu_si512(to.cast(), columns) };
+            }
+            let Some(x) = x.filter(|_| whole.is_none()) else { continue };
+            let mask = u16::MAX >> (LANES - block.count);
+            let line = line[inside.clone()].as_chunks_mut::<LANES>().0;
+            for (to, x) in line.iter_mut().zip(x.chunks_exact(channels)) {
+                let x = &x[block.first..][..block.count];
+                // SAFETY: the mask has as many bits as there are channels, and a column has sixteen bytes.
+                unsafe {
+                    let x = _mm_maskz_loadu_epi8(mask, x.as_ptr());
+                    let x = _mm_xor_si128(x, _mm512_castsi512_si128(sign));
+                    _mm_storeu_si128(to.as_mut_ptr().cast(), x);
                 }
             }
         }
+        // SAFETY: all of each line has been written.
+        unsafe { lines.assume_init_ref() }
+    }
+}
+
+/// The scales of a few channels, again and again.
+struct Repeated {
+    multiplier: [i32; LANES],
+    shift: [i8; LANES],
+    float32: [f32; LANES],
+    float64: [f64; LANES],
+}
+
+impl Repeated {
+    fn new() -> Self {
+        Self {
+            multiplier: [0; LANES],
+            shift: [0; LANES],
+            float32: [0.0; LANES],
+            float64: [0.0; LANES],
+        }
+    }
+
+    /// Those of `channels` channels as often as they fit; the only one as it is.
+    fn scales<'a>(&'a mut self, requantize: Requantize<'a>, channels: usize) -> Requantize<'a> {
+        let of = match requantize {
+            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
+                if s.multiplier.len() == 1 {
+                    return requantize;
+                }
+                repeat(s.multiplier, &mut self.multiplier, channels);
+                repeat(s.shift, &mut self.shift, channels);
+                FixedScales { multiplier: &self.multiplier, shift: &self.shift }
+            }
+            Requantize::Float32([_]) | Requantize::Float64([_]) => return requantize,
+            Requantize::Float32(s) => {
+                repeat(s, &mut self.float32, channels);
+                return Requantize::Float32(&self.float32);
+            }
+            Requantize::Float64(s) => {
+                repeat(s, &mut self.float64, channels);
+                return Requantize::Float64(&self.float64);
+            }
+        };
+        match requantize {
+            Requantize::Double(_) => Requantize::Double(of),
+            Requantize::DoubleUp(_) => Requantize::DoubleUp(of),
+            _ => Requantize::Single(of),
+        }
+    }
+}
+
+/// The first `channels` elements again and again; what there is not stays as it is.
+fn repeat<T: Copy>(from: &[T], to: &mut [T; LANES], channels: usize) {
+    for (to, &from) in to.iter_mut().zip(from.iter().take(channels).cycle()) {
+        *to = from;
     }
 }

@@ -66,11 +66,44 @@ pub(super) unsafe fn multiply(
     }
 }
 
+/// Takes off what the weights' zero point has added to the first rows: of models that were uint8.
+///
+/// # Safety
+///
+/// The processor has the level's instructions.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) unsafe fn take_off(rows: &Rows<'_>, zero_point: i32, acc: &mut Sums) {
+    let zero = _mm512_setzero_si512();
+    for (row, acc) in acc.iter_mut().enumerate() {
+        let mut total = zero;
+        for segment in 0..rows.segments {
+            // What the row is padded with is zero.
+            let start = row * rows.stride + segment * rows.pitch;
+            for run in rows.x[start..][..rows.steps * STEP].chunks(64) {
+                let mask = u64::MAX >> (64 - run.len());
+                // SAFETY: the mask has as many bits as there are activations.
+                let run = unsafe { _mm512_maskz_loadu_epi8(mask, run.as_ptr().cast()) };
+                total = _mm512_add_epi64(total, _mm512_sad_epu8(run, zero));
+            }
+        }
+        let total = _mm512_reduce_add_epi64(total) as i32;
+        let taken = _mm512_set1_epi32(total.wrapping_mul(zero_point));
+        for acc in acc.as_chunks_mut::<16>().0 {
+            // SAFETY: sixteen int32.
+            unsafe {
+                let sum = _mm512_loadu_si512(acc.as_ptr().cast());
+                _mm512_storeu_si512(acc.as_mut_ptr().cast(), _mm512_sub_epi32(sum, taken));
+            }
+        }
+    }
+}
+
 /// [`sums`] of a bias in memory, and to memory. Returns `R`.
 ///
 /// # Safety
 ///
 /// As there; `acc` has `R` rows, `B` is at most 4.
+#[expect(clippy::needless_range_loop, reason = "iterators over arrays may keep these in memory")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn product<const R: usize, const B: usize, const U: usize>(
     rows: Rows<'_>,
@@ -85,10 +118,12 @@ unsafe fn product<const R: usize, const B: usize, const U: usize>(
     }
     // SAFETY: as the caller says.
     let sums = unsafe { sums::<R, B, U>(rows, tiles, start) };
-    for (acc, sums) in acc.iter_mut().zip(sums) {
-        for (acc, sum) in acc.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
-            // SAFETY: sixteen int32.
-            unsafe { _mm512_storeu_si512(acc.as_mut_ptr().cast(), sum) };
+    let acc = &mut acc[..R];
+    for r in 0..R {
+        for b in 0..B {
+            let to = acc[r].as_mut_ptr().wrapping_add(16 * b);
+            // SAFETY: sixteen int32, of `B` times as many that a row has.
+            unsafe { _mm512_storeu_si512(to.cast(), sums[r][b]) };
         }
     }
     R
@@ -98,9 +133,11 @@ unsafe fn product<const R: usize, const B: usize, const U: usize>(
 ///
 /// # Safety
 ///
-/// The processor has the level's instructions; there are `R` rows and `B` blocks.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+/// The processor has the level's instructions, and the caller is compiled for them; there are `R` rows and
+/// `B` blocks.
+// Always inlined: else sums are returned through memory.
+#[expect(clippy::needless_range_loop, reason = "iterators over arrays may keep these in memory")]
+#[inline(always)]
 pub(super) unsafe fn sums<const R: usize, const B: usize, const U: usize>(
     rows: Rows<'_>,
     tiles: &[i8],
@@ -112,48 +149,50 @@ pub(super) unsafe fn sums<const R: usize, const B: usize, const U: usize>(
     // A single row waits for memory: the blocks that follow are asked for, if they fit the first cache
     // beside these. The processor itself sees long ones coming.
     let ahead = if B * block <= AHEAD { B * block } else { 0 };
-    let mut sums = [[[_mm512_setzero_si512(); B]; R]; U];
-    sums[0] = [bias; R];
-    // Adds the step at `x` and `w` to the sums `u`.
-    let add = |sums: &mut [[__m512i; B]; R], x: *const u8, w: *const i8| {
-        let mut tile = [_mm512_setzero_si512(); B];
-        for (b, tile) in tile.iter_mut().enumerate() {
-            // SAFETY: there are `B` blocks of as many tiles as there are steps.
-            *tile = unsafe { _mm512_loadu_si512(w.add(b * block).cast()) };
-            // Behind the last block there may be anything, which asking does not touch.
-            if R == 1 {
-                _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(b * block + ahead));
+    // SAFETY: the processor has the instructions. There are `R` rows, of which each segment has these
+    // steps, and `B` blocks of as many tiles; behind the last block there may be anything, which asking
+    // does not touch.
+    unsafe {
+        let mut sums = [[[_mm512_setzero_si512(); B]; R]; U];
+        sums[0] = [bias; R];
+        // Adds the step at `x` and `w` to the sums `u`.
+        let add = |sums: &mut [[__m512i; B]; R], x: *const u8, w: *const i8| {
+            let mut tile = [_mm512_setzero_si512(); B];
+            for (b, tile) in tile.iter_mut().enumerate() {
+                *tile = _mm512_loadu_si512(w.add(b * block).cast());
+                if R == 1 {
+                    _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(b * block + ahead));
+                }
             }
-        }
-        for (r, row) in sums.iter_mut().enumerate() {
-            // SAFETY: there are `R` rows, of which each segment has this step.
-            let four = unsafe { x.add(r * stride).cast::<i32>().read_unaligned() };
-            let four = _mm512_set1_epi32(four);
-            for (sum, tile) in row.iter_mut().zip(tile) {
-                *sum = _mm512_dpbusd_epi32(*sum, four, tile);
+            for (r, row) in sums.iter_mut().enumerate() {
+                let four = x.add(r * stride).cast::<i32>().read_unaligned();
+                let four = _mm512_set1_epi32(four);
+                for (sum, tile) in row.iter_mut().zip(tile) {
+                    *sum = _mm512_dpbusd_epi32(*sum, four, tile);
+                }
             }
-        }
-    };
-    for _ in 0..segments {
-        for _ in 0..steps / U {
-            for sums in &mut sums {
-                add(sums, x, w);
+        };
+        for _ in 0..segments {
+            for _ in 0..steps / U {
+                for sums in &mut sums {
+                    add(sums, x, w);
+                    (x, w) = (x.wrapping_add(STEP), w.wrapping_add(TILE));
+                }
+            }
+            for _ in 0..steps % U {
+                add(&mut sums[0], x, w);
                 (x, w) = (x.wrapping_add(STEP), w.wrapping_add(TILE));
             }
+            x = x.wrapping_add(pitch).wrapping_sub(steps * STEP);
         }
-        for _ in 0..steps % U {
-            add(&mut sums[0], x, w);
-            (x, w) = (x.wrapping_add(STEP), w.wrapping_add(TILE));
-        }
-        x = x.wrapping_add(pitch).wrapping_sub(steps * STEP);
-    }
-    let mut all = sums[0];
-    for sums in sums.into_iter().skip(1) {
-        for (all, sums) in all.iter_mut().zip(sums) {
-            for (all, sum) in all.iter_mut().zip(sums) {
-                *all = _mm512_add_epi32(*all, sum);
+        let mut all = sums[0];
+        for u in 1..U {
+            for r in 0..R {
+                for b in 0..B {
+                    all[r][b] = _mm512_add_epi32(all[r][b], sums[u][r][b]);
+                }
             }
         }
+        all
     }
-    all
 }

@@ -4,6 +4,7 @@
 //! processor does not have the instructions.
 
 mod add;
+mod add_halves;
 mod copy;
 mod depthwise;
 mod depthwise_narrow;
@@ -94,6 +95,23 @@ impl Isa for Avx512Vnni {
     ) -> usize {
         // SAFETY: as the caller says.
         unsafe { gemm::multiply(rows, tiles, bias, acc) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_offset(
+        rows: Rows<'_>,
+        tiles: &[i8],
+        zero_point: i32,
+        bias: &[i32; BLOCK],
+        _outputs: usize,
+        acc: &mut Sums,
+    ) -> usize {
+        // SAFETY: as the caller says.
+        unsafe {
+            let taken = gemm::multiply(rows, tiles, bias, acc);
+            gemm::take_off(&rows, zero_point, &mut acc[..taken]);
+            taken
+        }
     }
 
     type Scales = Block;

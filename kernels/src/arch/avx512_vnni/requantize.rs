@@ -21,6 +21,31 @@ pub(super) const SINGLE: u8 = 2;
 const FLOAT32: u8 = 3;
 const FLOAT64: u8 = 4;
 
+/// Any rounding of fixed-point scales below 1/2 that never looks at a sign. To round twice half up is to
+/// round once with a constant of its own, and the offset is another part of it:
+///
+/// ```text
+/// v = floor((acc × multiplier + 2^30) / 2^31)
+/// floor((v + 2^(s − 1)) / 2^s) = floor((acc × multiplier + 2^30 + 2^(30 + s)) / 2^(31 + s))
+/// ```
+pub(super) const FOLDED: u8 = 5;
+
+/// The furthest shift to the right with which the offset fits the constant.
+const FOLDED_SHIFT: i8 = -23;
+
+/// Whether the roundings of a layer can be [`FOLDED`].
+#[inline]
+pub(super) fn folds(stage: &OutputStage<'_>) -> bool {
+    let rounding = match stage.requantize {
+        // What is negative becomes the minimum, however it is rounded.
+        Requantize::Double(_) => stage.is_relu(),
+        Requantize::DoubleUp(_) | Requantize::Single(_) => true,
+        Requantize::Float32(_) | Requantize::Float64(_) => false,
+    };
+    let shifts = stage.shifts.is_some_and(|[least, _]| least >= FOLDED_SHIFT);
+    rounding && shifts && stage.small && stage.below_half()
+}
+
 /// Scales of sixteen channels.
 #[derive(Clone, Copy)]
 pub(super) struct Scales {
@@ -43,8 +68,13 @@ pub(super) struct Block {
     scales: Option<[Scales; VECTORS]>,
     /// Whether scales are below 1/2 and sums may be doubled.
     ordinary: bool,
+    /// Whether they are for [`FOLDED`].
+    folded: bool,
     order: Order,
 }
+
+/// Channels of half a vector.
+const HALF: usize = 8;
 
 /// Which channel of a block is in which lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,22 +190,30 @@ impl Block {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
     pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) -> Self {
         if !stage.ordinary {
-            return Self { scales: None, ordinary: false, order };
+            return Self { scales: None, ordinary: false, folded: false, order };
         }
+        let folded = folds(stage);
+        let arranged = |natural| match order {
+            Order::Natural if count <= HALF => twice(natural),
+            _ => order.arrange(natural),
+        };
         let mut scales = [Scales::zero(); VECTORS];
         match stage.requantize {
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
                 let single = matches!(stage.requantize, Requantize::Single(_));
-                let multiplier = order.arrange(dwords(s.multiplier, channel, count));
-                let shift = order.arrange(bytes(s.shift, channel, count));
+                let multiplier = arranged(dwords(s.multiplier, channel, count));
+                let shift = arranged(bytes(s.shift, channel, count));
                 for (scales, (multiplier, shift)) in
                     scales.iter_mut().zip(multiplier.into_iter().zip(shift))
                 {
-                    *scales = Scales::fixed(multiplier, shift, single);
+                    *scales = match folded {
+                        true => Scales::folded(multiplier, shift, single, &stage.output),
+                        false => Scales::fixed(multiplier, shift, single),
+                    };
                 }
             }
             Requantize::Float32(s) => {
-                let factors = order.arrange(dwords(s, channel, count));
+                let factors = arranged(dwords(s, channel, count));
                 for (scales, even) in scales.iter_mut().zip(factors) {
                     *scales = Scales { even, ..Scales::zero() };
                 }
@@ -189,7 +227,7 @@ impl Block {
             }
         }
         let ordinary = stage.small && stage.below_half();
-        Self { scales: Some(scales), ordinary, order }
+        Self { scales: Some(scales), ordinary, folded, order }
     }
 
     /// Requantizes the sums of the block's `count` channels from `channel` on, of a position each, and
@@ -207,10 +245,7 @@ impl Block {
             return self.one_by_one(stage, acc, y, channel, count);
         };
         match stage.requantize {
-            // What is negative becomes the minimum, however it is rounded.
-            Requantize::Double(_) if stage.is_relu() => {
-                self.vectors::<DOUBLE_UP>(scales, stage, acc, y, channel, count)
-            }
+            _ if self.folded => self.vectors::<FOLDED>(scales, stage, acc, y, channel, count),
             Requantize::Double(_) => self.vectors::<DOUBLE>(scales, stage, acc, y, channel, count),
             Requantize::DoubleUp(_) => {
                 self.vectors::<DOUBLE_UP>(scales, stage, acc, y, channel, count)
@@ -274,6 +309,9 @@ impl Block {
             (Order::Repeated, _, false) => {
                 four_rows::<ROUNDING, false>(scales, stage, acc, y, channel, count)
             }
+            (_, 1, true) if count <= HALF && ROUNDING != FLOAT64 => {
+                half_vectors::<ROUNDING>(&scales[0], stage, acc, y, channel, count)
+            }
             (_, 1, true) => single_vectors::<ROUNDING>(&scales[0], stage, acc, y, channel, count),
             (_, 2, true) => rows::<ROUNDING, 2, false, true>(scales, stage, acc, y, channel, count),
             (_, 3, true) => rows::<ROUNDING, 3, false, true>(scales, stage, acc, y, channel, count),
@@ -283,7 +321,16 @@ impl Block {
     }
 }
 
-/// The first `V` vectors of each position's sums to bytes.
+/// A bit for each of the first `count` of 64.
+#[inline(always)]
+pub(super) fn first(count: usize) -> u64 {
+    u64::MAX.checked_shr(64 - count.min(64) as u32).unwrap_or(0)
+}
+
+// The loops below are functions of their own: put together into one, registers would not do.
+
+/// The first `V` vectors of each position's sums to bytes. The last position may have fewer channels.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn rows<const ROUNDING: u8, const V: usize, const INTERLEAVED: bool, const ORDINARY: bool>(
     scales: &[Scales; VECTORS],
@@ -301,13 +348,14 @@ fn rows<const ROUNDING: u8, const V: usize, const INTERLEAVED: bool, const ORDIN
         let bytes = last.bytes::<ROUNDING, V, ORDINARY>(scales, acc);
         let bytes = if INTERLEAVED { bytes } else { _mm512_permutexvar_epi32(order, bytes) };
         let y = y.get_mut(channel..).unwrap_or_default();
-        let mask = if y.len() < count { 0 } else { mask };
-        // SAFETY: the mask has `count` bits, and `y` as many elements.
+        let mask = if y.len() < count { first(y.len()) } else { mask };
+        // SAFETY: the mask has as many bits as `y` has elements, at most.
         unsafe { _mm512_mask_storeu_epi8(y.as_mut_ptr(), mask, bytes) };
     }
 }
 
 /// The first vector of each position's sums to bytes, of four positions at once.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn single_vectors<const ROUNDING: u8>(
     scales: &Scales,
@@ -319,20 +367,81 @@ fn single_vectors<const ROUNDING: u8>(
 ) {
     let last = Last::new(&stage.output);
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    for (acc, y) in acc.chunks(4).zip(y.chunks_mut(4 * stage.channels)) {
-        let mut sums = [_mm512_setzero_si512(); VECTORS];
-        for (sum, acc) in sums.iter_mut().zip(acc) {
-            // SAFETY: sixteen int32 of 64.
-            let acc = unsafe { _mm512_loadu_si512(acc.as_ptr().cast()) };
-            *sum = scales.apply::<ROUNDING>(acc);
-        }
+    let scaled = |acc: &[i32; BLOCK]| {
+        // SAFETY: sixteen int32 of 64.
+        scales.apply::<ROUNDING>(unsafe { _mm512_loadu_si512(acc.as_ptr().cast()) })
+    };
+    let bytes = |[a, b, c, d]: &[[i32; BLOCK]; 4]| {
+        let sums = [scaled(a), scaled(b), scaled(c), scaled(d)];
+        _mm512_permutexvar_epi32(order, last.packed::<ROUNDING>(sums))
+    };
+    // Four whole positions, again and again; then those that are left.
+    let (whole, rest) = acc.as_chunks::<4>();
+    let mut outputs = y.chunks_mut(4 * stage.channels);
+    for (acc, y) in whole.iter().zip(&mut outputs) {
+        store_four(bytes(acc), stage, y, channel, count);
+    }
+    if let (Some(y), true) = (outputs.next(), !rest.is_empty()) {
+        let mut acc = [[0; BLOCK]; 4];
+        acc[..rest.len()].copy_from_slice(rest);
+        let len = y.len().min(rest.len() * stage.channels);
+        store_four(bytes(&acc), stage, &mut y[..len], channel, count);
+    }
+}
+
+/// The first vector, with its first half in both of its own.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn twice(natural: [__m512i; VECTORS]) -> [__m512i; VECTORS] {
+    natural.map(|it| _mm512_shuffle_i64x2::<0x44>(it, it))
+}
+
+/// Half a vector of each position's sums to bytes, of eight positions at once. The last may have fewer
+/// channels.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn half_vectors<const ROUNDING: u8>(
+    scales: &Scales,
+    stage: &OutputStage<'_>,
+    acc: &[[i32; BLOCK]],
+    y: &mut [i8],
+    channel: usize,
+    count: usize,
+) {
+    let last = Last::new(&stage.output);
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (acc, y) in acc.chunks(8).zip(y.chunks_mut(8 * stage.channels)) {
+        // Of fewer positions the last stands for those that there are not.
+        let half = |i: usize| {
+            let acc = acc.get(i).or(acc.last()).map_or(&[0; BLOCK], |acc| acc);
+            // SAFETY: eight int32 of 64.
+            unsafe { _mm256_loadu_si256(acc.as_ptr().cast()) }
+        };
+        let vector = |i: usize| {
+            let low = _mm512_castsi256_si512(half(2 * i));
+            scales.apply::<ROUNDING>(_mm512_inserti64x4::<1>(low, half(2 * i + 1)))
+        };
+        let sums = [vector(0), vector(1), vector(2), vector(3)];
         let bytes = _mm512_permutexvar_epi32(order, last.packed::<ROUNDING>(sums));
         let len = y.len().min(acc.len() * stage.channels);
-        store_four(bytes, stage, &mut y[..len], channel, count);
+        if (len, stage.channels) == (64, HALF) {
+            // SAFETY: `y` has 64 elements.
+            unsafe { _mm512_storeu_si512(y.as_mut_ptr().cast(), bytes) };
+            continue;
+        }
+        let mut all = [0_i8; 64];
+        // SAFETY: 64 bytes.
+        unsafe { _mm512_storeu_si512(all.as_mut_ptr().cast(), bytes) };
+        for (y, all) in y[..len].chunks_mut(stage.channels).zip(all.chunks_exact(HALF)) {
+            for (y, byte) in y.iter_mut().skip(channel).zip(&all[..count]) {
+                *y = *byte;
+            }
+        }
     }
 }
 
 /// The sums of four positions each to bytes, of which the last may have fewer.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn four_rows<const ROUNDING: u8, const ORDINARY: bool>(
     scales: &[Scales; VECTORS],
@@ -359,6 +468,19 @@ fn store_four(bytes: __m512i, stage: &OutputStage<'_>, y: &mut [i8], channel: us
         return;
     }
     let mask = u16::MAX >> (16 - count.clamp(1, 16));
+    if y.len() == 4 * stage.channels && channel + count <= stage.channels {
+        let first = y.as_mut_ptr();
+        let to = |position: usize| first.wrapping_add(position * stage.channels + channel);
+        // SAFETY: each of the four positions has `count` channels from `channel` on, and the mask as many
+        // bits.
+        unsafe {
+            _mm_mask_storeu_epi8(to(0), mask, _mm512_castsi512_si128(bytes));
+            _mm_mask_storeu_epi8(to(1), mask, _mm512_extracti32x4_epi32::<1>(bytes));
+            _mm_mask_storeu_epi8(to(2), mask, _mm512_extracti32x4_epi32::<2>(bytes));
+            _mm_mask_storeu_epi8(to(3), mask, _mm512_extracti32x4_epi32::<3>(bytes));
+        }
+        return;
+    }
     let positions = [
         _mm512_castsi512_si128(bytes),
         _mm512_extracti32x4_epi32::<1>(bytes),
@@ -367,8 +489,8 @@ fn store_four(bytes: __m512i, stage: &OutputStage<'_>, y: &mut [i8], channel: us
     ];
     for (y, bytes) in y.chunks_mut(stage.channels).zip(positions) {
         let y = y.get_mut(channel..).unwrap_or_default();
-        let mask = if y.len() < count { 0 } else { mask };
-        // SAFETY: the mask has `count` bits, and `y` as many elements.
+        let mask = if y.len() < count { first(y.len()) as u16 } else { mask };
+        // SAFETY: the mask has as many bits as `y` has elements, at most.
         unsafe { _mm_mask_storeu_epi8(y.as_mut_ptr(), mask, bytes) };
     }
 }
@@ -427,6 +549,7 @@ impl Last {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn narrow<const ROUNDING: u8>(sums: __m512i, offset: __m512i) -> __m512i {
     let sums = match ROUNDING {
+        FOLDED => return sums,
         // They are twice the result, to be halved, half up.
         DOUBLE | DOUBLE_UP => _mm512_srai_epi16::<1>(_mm512_adds_epi16(sums, _mm512_set1_epi16(1))),
         _ => sums,
@@ -468,6 +591,24 @@ impl Scales {
         }
     }
 
+    /// The same for [`FOLDED`]; `single` says whether sums are rounded once.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub fn folded(multiplier: __m512i, shift: __m512i, single: bool, output: &Output) -> Self {
+        let nearest = _mm512_set1_epi64(if single { 0 } else { 1 << 30 });
+        // Half of what the last bit of the result is worth, and the offset: each of these is worth two.
+        let halves = _mm512_set1_epi64(1 + 2 * i64::from(output.output_offset));
+        let round = |shift| {
+            let half = _mm512_sub_epi64(_mm512_set1_epi64(30), shift);
+            _mm512_add_epi64(_mm512_sllv_epi64(halves, half), nearest)
+        };
+        // Shifts with their signs in 64 bits.
+        let even = _mm512_srai_epi64::<32>(_mm512_slli_epi64::<32>(shift));
+        let odd = _mm512_srai_epi64::<32>(shift);
+        let fixed = Self::fixed(multiplier, shift, single);
+        Self { round_even: round(even), round_odd: round(odd), ..fixed }
+    }
+
     #[inline]
     #[target_feature(enable = "avx512f")]
     fn float64(factors: &[f64; 16]) -> Self {
@@ -495,7 +636,7 @@ impl Scales {
                 let high = round_away(_mm512_extracti64x4_epi64::<1>(acc), self.odd);
                 _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
             }
-            SINGLE => _mm512_srav_epi32(high_halves(self.products(acc)), self.right),
+            SINGLE | FOLDED => _mm512_srav_epi32(high_halves(self.products(acc)), self.right),
             // The high half of twice the product.
             _ => self
                 .halve_later::<ROUNDING>(high_halves(self.products(_mm512_slli_epi32::<1>(acc)))),

@@ -121,7 +121,10 @@ impl Ports {
         let memory = if !lends(model) {
             String::from("Memory::new(self.arena.as_mut_slice())")
         } else if !has_residents(model) {
-            format!("Memory::of(&mut Arenas::of([{}]))", all(&|i| format!("self.arena_{i}.as_mut_slice()")))
+            format!(
+                "Memory::of(&mut Arenas::of([{}]))",
+                all(&|i| format!("self.arena_{i}.as_mut_slice()"))
+            )
         } else {
             let mut bases = Vec::new();
             for (i, (base, bytes)) in model.arena_ranges().enumerate() {
@@ -135,7 +138,10 @@ impl Ports {
             }
             let base = |i: usize| bases.get(i).copied().unwrap_or(0);
             residents = format!(", [{}]", all(&|i| format!("weights_{i}")));
-            format!("Memory::of(&mut Arenas::at([{}]))", all(&|i| format!("({}, tensors_{i})", base(i))))
+            format!(
+                "Memory::of(&mut Arenas::at([{}]))",
+                all(&|i| format!("({}, tensors_{i})", base(i)))
+            )
         };
         Self { inputs, outputs, memory, lend, residents }
     }
