@@ -80,6 +80,7 @@ pub mod mul_float32;
 pub mod one_hot;
 pub mod packed;
 pub mod pad;
+pub mod pairs;
 pub mod place;
 pub mod pool;
 pub mod quantize;

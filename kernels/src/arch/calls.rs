@@ -4,6 +4,9 @@ pub(crate) use crate::conv2d::portable as conv2d_i8;
 pub(crate) use crate::conv2d::portable_large as conv2d_large_i8;
 pub(crate) use crate::conv2d::portable_pointwise as conv2d_pointwise_i8;
 pub(crate) use crate::fully_connected::portable_vector as fully_connected_long_i8;
+pub(crate) use crate::pairs::portable as conv2d_paired_i8;
+pub(crate) use crate::pairs::portable_pointwise as conv2d_pointwise_paired_i8;
+pub(crate) use crate::pairs::portable_row as fully_connected_paired_i8;
 
 use crate::Mismatch;
 use crate::add::Add;

@@ -18,6 +18,12 @@ pub(crate) use crate::dot::dots_i16_definition as dots_i16;
 pub(crate) use crate::fully_connected::portable_vector as fully_connected_long_i8;
 pub(crate) use crate::lut::portable as lut_i8;
 pub(crate) use crate::max_pool_2d::portable as max_pool_2d_i8;
+#[cfg(not(dsp))]
+pub(crate) use crate::pairs::portable as conv2d_paired_i8;
+#[cfg(not(dsp))]
+pub(crate) use crate::pairs::portable_pointwise as conv2d_pointwise_paired_i8;
+#[cfg(not(dsp))]
+pub(crate) use crate::pairs::portable_row as fully_connected_paired_i8;
 pub(crate) use crate::reduce_quantized::portable as sum_groups_i8;
 pub(crate) use crate::softmax::portable as softmax_i8;
 pub(crate) use crate::tiles::portable as conv2d_tiled_i8;
@@ -26,8 +32,9 @@ pub(crate) use crate::tiles_f32::portable as conv2d_tiled_f32;
 
 #[cfg(dsp)]
 pub(crate) use super::dsp::{
-    add_i8, conv2d_i8, conv2d_i8 as conv2d_large_i8, conv2d_pointwise_i8, depthwise_conv2d_i8,
-    fully_connected_long_i8,
+    add_i8, conv2d_i8, conv2d_i8 as conv2d_large_i8, conv2d_paired_i8, conv2d_pointwise_i8,
+    conv2d_pointwise_paired_i8, depthwise_conv2d_i8, fully_connected_long_i8,
+    fully_connected_paired_i8,
 };
 #[cfg(helium)]
 pub(crate) use super::helium::{

@@ -32,14 +32,21 @@ pub(crate) fn conv2d_i8<R: Rescale>(
     let [_, _, width, _] = plan.output;
     let outside = p.input_zero_point as i8;
     let mut bytes = [0; DEPTH + STEP];
-    convolve(p, &plan, x, y, |x, group, position, range, lane, quads| {
-        let out_y = position.checked_div(width)?;
-        let out_x = position - out_y * width;
-        let (rows, columns) = (plan.rows(out_y), plan.columns(out_x));
-        let channel = group * plan.depth;
-        Patch { plan: &plan, x, rows, columns, channel, outside }
-            .widen(range, lane, quads, &mut bytes)
-    })
+    convolve(
+        p,
+        &plan,
+        x,
+        y,
+        |x, group, position, range, lane, quads| {
+            let out_y = position.checked_div(width)?;
+            let out_x = position - out_y * width;
+            let (rows, columns) = (plan.rows(out_y), plan.columns(out_x));
+            let channel = group * plan.depth;
+            Patch { plan: &plan, x, rows, columns, channel, outside }
+                .widen(range, lane, quads, &mut bytes)
+        },
+        &Bytes { weights: p.weights, filter: plan.filter },
+    )
 }
 
 /// [`crate::conv2d::conv2d_pointwise_i8`].
@@ -57,17 +64,59 @@ pub(crate) fn conv2d_pointwise_i8<R: Rescale>(
     if !plan.is_product() {
         return Err(Mismatch);
     }
-    convolve(p, &plan, x, y, |x, _, position, range, lane, quads| {
-        let start = position * plan.filter + range.start;
-        widen(x.get(start..)?.get(..range.len())?, lane, quads);
+    convolve(
+        p,
+        &plan,
+        x,
+        y,
+        |x, _, position, range, lane, quads| {
+            let start = position * plan.filter + range.start;
+            widen(x.get(start..)?.get(..range.len())?, lane, quads);
+            Some(())
+        },
+        &Bytes { weights: p.weights, filter: plan.filter },
+    )
+}
+
+/// Rows of weights.
+pub(super) trait Weights {
+    /// The products of rows from `row` on with elements of windows from `start` on: the first begin the
+    /// sums, others are added.
+    fn multiply(
+        &self,
+        accs: &mut [[i32; POSITIONS]],
+        quads: &[Quad<POSITIONS>],
+        row: usize,
+        start: usize,
+    ) -> Option<()>;
+}
+
+/// Weights as they are in the file.
+struct Bytes<'a> {
+    weights: &'a [i8],
+    /// Weights of a row.
+    filter: usize,
+}
+
+impl Weights for Bytes<'_> {
+    #[inline(always)]
+    fn multiply(
+        &self,
+        accs: &mut [[i32; POSITIONS]],
+        quads: &[Quad<POSITIONS>],
+        row: usize,
+        start: usize,
+    ) -> Option<()> {
+        let weights = self.weights.get(row * self.filter + start..)?;
+        lanes::multiply(accs, start == 0, quads, weights, self.filter);
         Some(())
-    })
+    }
 }
 
 /// The loops around windows that `window` widens: of an image, a group, the number of a position and a
 /// range of elements, to a lane.
 #[inline(always)]
-fn convolve<R: Rescale>(
+pub(super) fn convolve<R: Rescale>(
     p: &Conv2dI8<'_, R>,
     plan: &Plan,
     x: &[i8],
@@ -80,6 +129,7 @@ fn convolve<R: Rescale>(
         usize,
         &mut [Quad<POSITIONS>],
     ) -> Option<()>,
+    weights: &impl Weights,
 ) -> Result<(), Mismatch> {
     let (image, out) = plan.volumes(x.len(), y.len())?;
     let Plan { output: [.., channels], filter, groups, group, .. } = *plan;
@@ -110,8 +160,7 @@ fn convolve<R: Rescale>(
                             }
                             widened = filter <= DEPTH;
                         }
-                        let weights = p.weights.get(block * filter + start..).ok_or(Mismatch)?;
-                        lanes::multiply(accs, start == 0, quads, weights, filter);
+                        weights.multiply(accs, quads, block, start).ok_or(Mismatch)?;
                         if p.weights_zero_point != 0 {
                             lanes::sums(quads, &mut sums);
                         }
@@ -140,22 +189,22 @@ fn take_off(accs: &mut [[i32; POSITIONS]], sums: &[i32; POSITIONS], zero_point: 
 }
 
 /// The window of a position.
-struct Patch<'a> {
-    plan: &'a Plan,
+pub(super) struct Patch<'a> {
+    pub plan: &'a Plan,
     /// One image.
-    x: &'a [i8],
-    rows: Taps,
-    columns: Taps,
+    pub x: &'a [i8],
+    pub rows: Taps,
+    pub columns: Taps,
     /// The first input channel.
-    channel: usize,
+    pub channel: usize,
     /// What is outside of the image.
-    outside: i8,
+    pub outside: i8,
 }
 
 impl Patch<'_> {
     /// Widens elements `range` of the window to a lane. The range begins at a multiple of [`STEP`].
     #[inline(never)]
-    fn widen(
+    pub fn widen(
         &self,
         range: Range<usize>,
         lane: usize,

@@ -29,6 +29,7 @@ pub mod dot;
 mod fully_connected;
 mod lanes;
 mod output;
+mod pairs;
 mod scales;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ pub(crate) use add::add_i8;
 pub(crate) use conv2d::{conv2d_i8, conv2d_pointwise_i8};
 pub(crate) use depthwise_conv2d::depthwise_conv2d_i8;
 pub(crate) use fully_connected::fully_connected_long_i8;
+#[cfg(dsp)]
+pub(crate) use pairs::{conv2d_paired_i8, conv2d_pointwise_paired_i8, fully_connected_paired_i8};
 
 /// An instruction of two or three operands, and what it computes where there is none.
 macro_rules! instruction {

@@ -14,6 +14,9 @@ use systole_kernels::{
     depthwise_conv2d::{DepthwiseConv2dI8, depthwise_conv2d_i8, depthwise_conv2d_multiplied_i8},
     dot,
     fully_connected::{FullyConnectedI8, fully_connected_long_i8},
+    pairs::{
+        self, Paired, conv2d_paired_i8, conv2d_pointwise_paired_i8, fully_connected_paired_i8,
+    },
     requantize::{Double, DoubleUp, FixedScales, Output, Requantize, Rounding, Single},
     tiles::{self, Activations, Tiled, Tiles, conv2d_tiled_i8},
     window::Window,
@@ -71,6 +74,7 @@ struct Memory {
     x: [i8; MOST],
     weights: [i8; MOST],
     tiles: [i8; 4 * MOST],
+    pairs: [i16; 4 * MOST + 1],
     bias: [i32; CHANNELS],
     multiplier: [i32; CHANNELS],
     shift: [i8; CHANNELS],
@@ -83,6 +87,7 @@ impl Memory {
         x: [0; MOST],
         weights: [0; MOST],
         tiles: [0; 4 * MOST],
+        pairs: [0; 4 * MOST + 1],
         bias: [0; CHANNELS],
         multiplier: [0; CHANNELS],
         shift: [0; CHANNELS],
@@ -146,7 +151,21 @@ fn window(random: &mut Random, kernel: [usize; 2]) -> (Window, [usize; 2], [usiz
     (window, image, output)
 }
 
-/// Whether a convolution is what one with weights in tiles is.
+/// `weights`, rows of `depth`, in pairs: one time in eight not at a word.
+fn paired<'a>(
+    random: &mut Random,
+    memory: &'a mut [i16],
+    weights: &[i8],
+    depth: usize,
+) -> Option<&'a [i16]> {
+    let outputs = weights.len() / depth;
+    let start = usize::from(random.below(8) == 0);
+    let to = memory.get_mut(start..)?.get_mut(..pairs::len(outputs, depth)?)?;
+    pairs::pack(weights, depth, to).ok()?;
+    Some(to)
+}
+
+/// Whether a convolution is what one with weights in tiles is, with plain weights and with pairs.
 fn convolution(random: &mut Random, memory: &mut Memory) -> bool {
     memory.fill(random);
     let kernel = [1 + random.below(4), 1 + random.below(4)];
@@ -183,7 +202,18 @@ fn convolution(random: &mut Random, memory: &mut Memory) -> bool {
         Some(Windows::Small) if random.below(4) != 0 => conv2d_i8(&layer, x, result),
         _ => conv2d_large_i8(&layer, x, result),
     };
-    packs && convolved.is_ok() && conv2d_tiled_i8(&tiled, x, expected).is_ok() && result == expected
+    let plain = packs
+        && convolved.is_ok()
+        && conv2d_tiled_i8(&tiled, x, expected).is_ok()
+        && result == expected;
+    let Some(weights) = paired(random, &mut memory.pairs, weights, filter) else { return false };
+    let paired = Paired { weights, layer: Conv2dI8 { weights: &[], ..layer } };
+    result.fill(3);
+    let convolved = match layer.windows() {
+        Some(Windows::Adjacent) => conv2d_pointwise_paired_i8(&paired, x, result),
+        _ => conv2d_paired_i8(&paired, x, result),
+    };
+    plain && convolved.is_ok() && result == expected
 }
 
 /// Whether a depthwise convolution is what one is that may have several outputs for a channel.
@@ -218,7 +248,8 @@ fn depthwise(random: &mut Random, memory: &mut Memory) -> bool {
         && result == expected
 }
 
-/// Whether a fully connected layer is what a convolution with weights in tiles is.
+/// Whether a fully connected layer is what a convolution with weights in tiles is, with plain weights and
+/// with pairs.
 fn fully_connected(random: &mut Random, memory: &mut Memory) -> bool {
     memory.fill(random);
     let outputs = 1 + random.below(CHANNELS - 1);
@@ -243,10 +274,14 @@ fn fully_connected(random: &mut Random, memory: &mut Memory) -> bool {
         Tiled { weights: tiles, layer: Conv2dI8 { weights: &[], ..layer.as_convolution() } };
     let x = &memory.x[..inputs];
     let (result, expected) = (&mut memory.y[..outputs], &mut memory.expected[..outputs]);
-    packs
+    let plain = packs
         && fully_connected_long_i8(&layer, x, result).is_ok()
         && conv2d_tiled_i8(&tiled, x, expected).is_ok()
-        && result == expected
+        && result == expected;
+    let Some(weights) = paired(random, &mut memory.pairs, weights, inputs) else { return false };
+    let paired = Paired { weights, layer: FullyConnectedI8 { weights: &[], ..layer } };
+    result.fill(3);
+    plain && fully_connected_paired_i8(&paired, x, result).is_ok() && result == expected
 }
 
 /// Whether ADD and SUB are their definitions; the first operand may be where the output goes.
