@@ -13,7 +13,7 @@ use systole_converter::{
     AlignedBytes, ChipMemory, Match, Memory, Options,
     quantize::{Recipe, Scheme},
 };
-use systole_core::{Arena, DType, Model, Session, TensorInfo, emit, pack_for};
+use systole_core::{Arena, DType, Model, Session, TensorInfo, emit, pack_for, pack_pairs};
 use systole_kernels::tiles::Activations;
 use systole_tests::checked::convert_file;
 use systole_tests::{packed_digits, quantized_digits, repository, shared};
@@ -144,6 +144,15 @@ fn models() -> Vec<(String, AlignedBytes)> {
     let f16 = quantized_digits(recipe).file;
     let packed = pack_for(Activations::Signed, f16.as_slice()).unwrap();
     models.push(("digits_float::f16_tiles".to_owned(), packed.unwrap()));
+    // Weights of 16 bits.
+    for path in folders.iter().flat_map(|folder| files(folder, "tflite")).step_by(3) {
+        let Ok(converted) = convert_file(&path, &Options::default()) else { continue };
+        let file = pack_pairs(converted.file.as_slice()).unwrap();
+        if let Some(file) = file.filter(|_| converted.report.arena_bytes <= MAX_ARENA) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            models.push((format!("{stem}::pairs"), file));
+        }
+    }
     models.push(("digits_float::f16".to_owned(), f16));
     models
 }

@@ -5,7 +5,12 @@ use std::path::Path;
 use systole_converter::{AlignedBytes, Converted, Names, Options, npz, run};
 use systole_core::{
     Aligned, Arena, DType, LoadError, Model, Opcode, PortError, Session, SessionError, TensorError,
-    operators, pack_for,
+    TensorRecordError,
+    format::{
+        HEADER_BYTES, Header, Layout, SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES,
+        TensorRecord,
+    },
+    operators, pack_for, pack_pairs,
 };
 use systole_kernels::tiles::Activations;
 use systole_tests::checked::convert_file;
@@ -174,6 +179,68 @@ fn packed_weights_give_the_same_answers_and_are_packed_once() {
         let again = pack_for(activations, &unaligned[1..]).unwrap().unwrap();
         assert_eq!(again.as_slice(), packed.as_slice());
     }
+}
+
+#[test]
+fn weights_in_pairs_give_the_same_answers_and_are_packed_once() {
+    let plain = digits().file;
+    let packed = pack_pairs(plain.as_slice()).unwrap().unwrap();
+    // Weights are nearly all of it.
+    assert!(packed.as_slice().len() > plain.as_slice().len() * 5 / 4);
+    assert_eq!(answers(packed.as_slice()), answers(plain.as_slice()));
+    assert!(pack_pairs(packed.as_slice()).unwrap().is_none());
+    // Other processors run it as it is.
+    for activations in [Activations::Signed, Activations::Unsigned, Activations::Eights] {
+        let again = pack_for(activations, packed.as_slice()).unwrap();
+        let file = again.as_ref().unwrap_or(&packed);
+        assert_eq!(answers(file.as_slice()), answers(plain.as_slice()));
+    }
+    let mut damaged = plain.as_slice().to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(matches!(pack_pairs(&damaged), Err(LoadError::Checksum { .. })));
+}
+
+/// Changes a field of the record of weights in pairs, and what a reader then says.
+fn with_pairs(change: impl Fn(&mut TensorRecord)) -> LoadError {
+    let mut file = pack_pairs(digits().file.as_slice()).unwrap().unwrap();
+    let bytes = file.as_mut_slice();
+    let count = u16::from_le_bytes([bytes[10], bytes[11]]).into();
+    let section = (0..count)
+        .filter_map(|i| Section::read(&bytes[HEADER_BYTES + i * SECTION_BYTES..]))
+        .find(|section| section.kind == SectionKind::Tensors as u16)
+        .unwrap();
+    let records = (section.offset as usize..).step_by(TENSOR_BYTES);
+    let count = section.bytes as usize / TENSOR_BYTES;
+    let (at, mut record) = records
+        .take(count)
+        .filter_map(|at| Some((at, TensorRecord::read(&bytes[at..])?)))
+        .find(|(_, record)| record.layout == Layout::Pairs as u8)
+        .unwrap();
+    change(&mut record);
+    bytes[at..at + TENSOR_BYTES].copy_from_slice(&record.to_bytes());
+    let checksum = systole_core::format::checksum(&bytes[20..]);
+    let mut header = Header::read(bytes).unwrap();
+    header.checksum = checksum;
+    let header = header.to_bytes();
+    bytes[..header.len()].copy_from_slice(&header);
+    Model::from_bytes(file.as_slice()).map(|_| ()).unwrap_err()
+}
+
+#[test]
+fn pairs_that_are_no_pairs_are_refused() {
+    let refused = |change: fn(&mut TensorRecord)| match with_pairs(change) {
+        LoadError::Tensor { error, .. } => error,
+        other => panic!("{other}"),
+    };
+    assert_eq!(refused(|record| record.bytes -= 2), TensorRecordError::Bytes);
+    assert_eq!(refused(|record| record.offset += 2), TensorRecordError::Place);
+    assert_eq!(refused(|record| record.storage = Storage::Arena as u8), TensorRecordError::Unknown);
+    assert_eq!(refused(|record| record.dtype = DType::I16 as u8), TensorRecordError::Unknown);
+    // Rows of a single weight would take more.
+    assert_eq!(refused(|record| record.rank = 1), TensorRecordError::Bytes);
+    // Where they say to be plain there are more bytes than weights.
+    assert_eq!(refused(|record| record.layout = 0), TensorRecordError::Bytes);
+    assert_eq!(refused(|record| record.layout = 5), TensorRecordError::Unknown);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub use operators::Operators;
 pub use operators::Row;
 pub use ops::Opcode;
 #[cfg(feature = "std")]
-pub use pack::{pack, pack_for};
+pub use pack::{pack, pack_for, pack_pairs};
 pub use port::{Port, Quantization};
 pub use record::Record;
 pub use session::Session;

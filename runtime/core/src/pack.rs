@@ -6,7 +6,9 @@
 use alloc::{borrow::Cow, collections::BTreeMap, vec, vec::Vec};
 
 use half::f16;
-use systole_kernels::{arch, packed::Int4, tiles, tiles::Activations, tiles_f32};
+use systole_kernels::{
+    arch, fully_connected::LONG, packed::Int4, pairs, tiles, tiles::Activations, tiles_f32,
+};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
@@ -22,6 +24,26 @@ use crate::{
 
 /// Where a constant that is vectors begins, from the beginning of the file: a line of the cache.
 const LINE: usize = 64;
+
+/// What weights become.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// Tiles: of int8 for these activations, if any, and of floats.
+    Tiles(Option<Activations>, bool),
+    /// Pairs of 16 bits.
+    Pairs,
+}
+
+impl Wanted {
+    /// What constants begin at multiples of.
+    fn alignment(self) -> usize {
+        match self {
+            Self::Tiles(..) => LINE,
+            // Flash is scarce there, and has no lines.
+            Self::Pairs => format::ALIGNMENT,
+        }
+    }
+}
 
 /// `file` with its weights packed for the processor that this runs on; `None` where it serves best as
 /// it is, as a file that was packed before.
@@ -43,7 +65,7 @@ pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     if kernels.tiles.is_none() && !kernels.float_tiles {
         return Ok(None);
     }
-    rewrite(kernels.tiles, kernels.float_tiles, file)
+    rewrite(Wanted::Tiles(kernels.tiles, kernels.float_tiles), file)
 }
 
 /// [`pack`] for kernels that read int8 activations in this way, and floats in tiles, wherever they
@@ -52,14 +74,20 @@ pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
 /// # Errors
 /// Those of [`Model::with_delegate`]. The checksum of a file that stays as it is has not been looked at.
 pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
-    rewrite(Some(activations), true, file)
+    rewrite(Wanted::Tiles(Some(activations), true), file)
 }
 
-fn rewrite(
-    activations: Option<Activations>,
-    floats: bool,
-    file: &[u8],
-) -> Result<Option<AlignedBytes>, LoadError> {
+/// `file` with weights of int8 in pairs of 16 bits ([`systole_kernels::pairs`]), as Cortex-M4, M7 and M33
+/// multiply them: those of CONV_2D of one group, and those of FULLY_CONNECTED from [`LONG`] inputs on. They
+/// take twice the flash. `None` where there are none.
+///
+/// # Errors
+/// As [`pack_for`].
+pub fn pack_pairs(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
+    rewrite(Wanted::Pairs, file)
+}
+
+fn rewrite(wanted: Wanted, file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     let aligned;
     let file = if (file.as_ptr() as usize).is_multiple_of(format::ALIGNMENT) {
         file
@@ -75,11 +103,11 @@ fn rewrite(
     if !model.residents.is_empty() {
         return Ok(None);
     }
-    let mut packer = Packer::new(&model);
+    let mut packer = Packer::new(&model, wanted);
     let mut packed = false;
     for op in 0..model.operator_count() as u16 {
         // What cannot be packed stays as it is.
-        packed |= packer.operator(op, activations, floats).is_some();
+        packed |= packer.operator(op).is_some();
     }
     if !packed {
         return Ok(None);
@@ -126,6 +154,8 @@ enum Source<'m> {
     File,
     /// These weights, in tiles.
     Tiles(Weights<'m>, Activations),
+    /// These weights in pairs.
+    Pairs(Weights<'m>),
     /// These weights of four bits, each in a byte.
     Unpacked(Int4<'m>),
     /// These weights, rows of so many, in tiles.
@@ -152,6 +182,7 @@ impl Source<'_> {
             Self::Tiles(weights, activations) | Self::Bias(_, weights, activations) => {
                 (Layout::from(activations) as u8, weights.zero_point, weights.depth)
             }
+            Self::Pairs(weights) => (Layout::Pairs as u8, weights.zero_point, weights.depth),
             Self::Floats(_, depth) | Self::Halves(_, depth) => (Layout::Tiles as u8, 0, depth),
         }
     }
@@ -171,6 +202,7 @@ struct Tensor<'m> {
 
 struct Packer<'m> {
     model: &'m Model<'m>,
+    wanted: Wanted,
     tensors: Vec<Tensor<'m>>,
     /// Tensor indices.
     operands: Vec<u16>,
@@ -180,7 +212,7 @@ struct Packer<'m> {
 }
 
 impl<'m> Packer<'m> {
-    fn new(model: &'m Model<'m>) -> Self {
+    fn new(model: &'m Model<'m>, wanted: Wanted) -> Self {
         let operands: Vec<u16> =
             model.operands.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes)).collect();
         let ports = model.ports.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
@@ -195,11 +227,15 @@ impl<'m> Packer<'m> {
                 tensor.uses += 1;
             }
         }
-        Self { model, tensors, operands, replaced: BTreeMap::new() }
+        Self { model, wanted, tensors, operands, replaced: BTreeMap::new() }
     }
 
     /// Decides to pack an operator's weights, if there are kernels for them.
-    fn operator(&mut self, op: u16, activations: Option<Activations>, floats: bool) -> Option<()> {
+    fn operator(&mut self, op: u16) -> Option<()> {
+        let (activations, floats) = match self.wanted {
+            Wanted::Tiles(activations, floats) => (activations, floats),
+            Wanted::Pairs => return self.pairs(op),
+        };
         let record = Record::new(self.model, op)?;
         let zero_point = match Opcode::from_code(record.opcode())? {
             Opcode::Conv2d => record.params::<conv2d::Params>().weights_zero_point,
@@ -256,6 +292,34 @@ impl<'m> Packer<'m> {
         let form = form(&self.tensors.get(index)?.record);
         let source = Source::Tiles(weights, activations);
         self.replace(op, 1, source, bytes, activations.into(), Some(form))
+    }
+
+    /// Decides to put an operator's weights into pairs.
+    fn pairs(&mut self, op: u16) -> Option<()> {
+        let record = Record::new(self.model, op)?;
+        let opcode = Opcode::from_code(record.opcode())?;
+        let zero_point = match opcode {
+            Opcode::Conv2d => record.params::<conv2d::Params>().weights_zero_point,
+            Opcode::FullyConnected => record.params::<fully_connected::Params>().weights_zero_point,
+            _ => return None,
+        };
+        let (x, weights) = (record.input(0).ok()?, record.input(1).ok()?);
+        let [outputs, depth] = weights.filters()?;
+        let shape = weights.shape();
+        let grouped = shape.rank() == 4 && shape.dim(3) != x.shape().dim(3);
+        // Short rows of a single position have a loop over bytes, which takes less code.
+        let one_row = record.output(0).ok()?.len() == outputs;
+        let short = opcode == Opcode::FullyConnected && one_row && depth < LONG;
+        if grouped || short || x.stored_dtype() != DType::I8 {
+            return None;
+        }
+        let plain: &[i8] = record.constant(1).ok()?;
+        let bytes = pairs::len(outputs, depth)?.checked_mul(size_of::<i16>())?;
+        let bytes = u32::try_from(bytes).ok()?;
+        // A new tensor at most.
+        usize::from(NO_TENSOR).checked_sub(self.tensors.len()).filter(|&room| room >= 1)?;
+        let weights = Weights { plain: Plain::I8(plain), zero_point: zero_point.into(), depth };
+        self.replace(op, 1, Source::Pairs(weights), bytes, Layout::Pairs, None)
     }
 
     /// Decides to store weights of four bits of a depthwise convolution in bytes, which its kernels read.
@@ -345,7 +409,7 @@ impl<'m> Packer<'m> {
                 let (bytes, alignment) = match SectionKind::from_code(section.kind) {
                     Some(SectionKind::Tensors) => (self.tensors.len() * TENSOR_BYTES, 4),
                     Some(SectionKind::Operands) => (self.operands.len() * 2, 4),
-                    Some(SectionKind::Constants) => (constants, LINE),
+                    Some(SectionKind::Constants) => (constants, self.wanted.alignment()),
                     _ => (section.bytes as usize, 4),
                 };
                 let offset = end.next_multiple_of(alignment);
@@ -389,7 +453,7 @@ impl<'m> Packer<'m> {
             if record.storage != Storage::Constant as u8 || matches!(source, Source::Like(_)) {
                 continue;
             }
-            let start = end.next_multiple_of(LINE);
+            let start = end.next_multiple_of(self.wanted.alignment());
             record.offset = match source {
                 Source::File => *known.entry((record.offset, record.bytes)).or_insert(start as u32),
                 _ => start as u32,
@@ -433,6 +497,11 @@ impl<'m> Packer<'m> {
                     // The tiles have the bytes that were asked for.
                     let plain = weights.plain.weights();
                     let _packed = tiles::pack(activations, &plain, weights.depth, tiles);
+                }
+                (Source::Pairs(weights), _) => {
+                    let pairs = <[i16]>::mut_from_bytes(to).unwrap_or_default();
+                    // They have the bytes that were asked for.
+                    let _packed = pairs::pack(&weights.plain.weights(), weights.depth, pairs);
                 }
                 (Source::Unpacked(packed), _) => {
                     let weights = <[i8]>::mut_from_bytes(to).unwrap_or_default();

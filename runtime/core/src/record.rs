@@ -142,7 +142,7 @@ impl<'m> Record<'m> {
         }
         match info.layout {
             Layout::Plain => Ok(info),
-            Layout::Tiles | Layout::UnsignedTiles | Layout::DeepTiles => {
+            Layout::Tiles | Layout::UnsignedTiles | Layout::DeepTiles | Layout::Pairs => {
                 Err(OperatorError::Layout(index as u8))
             }
         }
@@ -213,8 +213,8 @@ impl<'m> Record<'m> {
         &self,
         index: usize,
     ) -> Result<&'m [T], OperatorError> {
-        let (info, tiles) = self.weights(index)?;
-        if tiles.is_some() {
+        let (info, _) = self.weights(index)?;
+        if info.layout != Layout::Plain {
             return Err(OperatorError::Layout(index as u8));
         }
         self.elements_of(&info, index)
@@ -247,6 +247,17 @@ impl<'m> Record<'m> {
         let bytes = self.bytes_of(&info).ok_or(layout)?;
         let tiles = <[i8]>::ref_from_bytes(bytes).map_err(|_| layout)?;
         Ok(Tiles { tiles, activations })
+    }
+
+    /// An input that is weights in pairs.
+    ///
+    /// # Errors
+    /// [`OperatorError::Operand`], [`OperatorError::Layout`].
+    pub(crate) fn pairs(&self, index: usize) -> Result<&'m [i16], OperatorError> {
+        let (info, _) = self.weights(index)?;
+        let layout = OperatorError::Layout(index as u8);
+        let bytes = self.bytes_of(&info).filter(|_| info.layout == Layout::Pairs).ok_or(layout)?;
+        <[i16]>::ref_from_bytes(bytes).map_err(|_| layout)
     }
 
     /// An input that is weights of floats in tiles: f32, or the bits of f16. The caller has seen its

@@ -17,7 +17,7 @@ use crate::{
     weights,
 };
 
-use systole_kernels::{tiles, tiles::Activations, tiles_f32};
+use systole_kernels::{pairs, tiles, tiles::Activations, tiles_f32};
 
 /// The most outputs that an operator of this version has, but for DELEGATE; each is compared with all
 /// operands.
@@ -220,13 +220,24 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
                 _ => return Err(Bad::Unknown),
             }
         }
+        Layout::Pairs => {
+            if record.storage != Storage::Constant as u8 || dtype != crate::DType::I8 {
+                return Err(Bad::Unknown);
+            }
+            let [outputs, depth] = info.filters().ok_or(Bad::Shape)?;
+            pairs::len(outputs, depth).and_then(|len| len.checked_mul(size_of::<i16>()))
+        }
     };
     if bytes != Some(info.bytes()) {
         return Err(Bad::Bytes);
     }
     let end = info.offset().checked_add(info.bytes());
-    // Weights are read in blocks, from the start of one.
-    let alignment = if info.is_apart() { ALIGNMENT } else { dtype.size() };
+    // Weights are read in blocks, from the start of one, and pairs by words.
+    let alignment = match layout {
+        _ if info.is_apart() => ALIGNMENT,
+        Layout::Pairs => size_of::<u32>(),
+        _ => dtype.size(),
+    };
     if end.is_none_or(|end| end > limit) || !info.offset().is_multiple_of(alignment) {
         return Err(Bad::Place);
     }

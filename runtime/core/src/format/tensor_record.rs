@@ -54,6 +54,9 @@ pub enum Layout {
     UnsignedTiles = 2,
     /// Tiles of twice as many columns, for products of small matrices.
     DeepTiles = 3,
+    /// Weights of CONV_2D of one group or FULLY_CONNECTED, int8 that are widened to 16 bits, see
+    /// [`systole_kernels::pairs`].
+    Pairs = 4,
 }
 
 impl Layout {
@@ -64,6 +67,7 @@ impl Layout {
             1 => Self::Tiles,
             2 => Self::UnsignedTiles,
             3 => Self::DeepTiles,
+            4 => Self::Pairs,
             _ => return None,
         })
     }
@@ -71,7 +75,7 @@ impl Layout {
     /// How activations are read, where these are tiles.
     pub const fn activations(self) -> Option<Activations> {
         match self {
-            Self::Plain => None,
+            Self::Plain | Self::Pairs => None,
             Self::Tiles => Some(Activations::Signed),
             Self::UnsignedTiles => Some(Activations::Unsigned),
             Self::DeepTiles => Some(Activations::Eights),

@@ -12,6 +12,7 @@ use systole_kernels::{
     },
     float16::{Halved, conv2d_f16},
     packed::{Packed, conv2d_i4, conv2d_pointwise_i4},
+    pairs::{Paired, conv2d_paired_i8, conv2d_pointwise_paired_i8},
     pool::ActivationRange,
     tiles::{Tiled, conv2d_tiled_i8},
     tiles_f32::{TiledF32, conv2d_tiled_f16, conv2d_tiled_f32},
@@ -69,6 +70,8 @@ pub struct Conv2d<'m> {
 enum Kernel<'m> {
     I8(Conv2dI8<'m>),
     Tiled(Tiled<'m, Conv2dI8<'m>>),
+    PointwisePaired(Paired<'m, Conv2dI8<'m>>),
+    Paired(Paired<'m, Conv2dI8<'m>>),
     PointwiseI4(Packed<'m, Conv2dI8<'m>>, Place),
     I4(Packed<'m, Conv2dI8<'m>>, Place),
     I16(Conv2dI16<'m>),
@@ -100,7 +103,7 @@ impl<'m> Operator<'m> for Conv2d<'m> {
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = params.real_range();
         let kernel = match arithmetic {
-            Arithmetic::I8 | Arithmetic::Tiled | Arithmetic::I4 => {
+            Arithmetic::I8 | Arithmetic::Tiled | Arithmetic::Paired | Arithmetic::I4 => {
                 let (weights, packed) = linear::int8_weights(record, arithmetic, false)?;
                 let layer = Conv2dI8 {
                     input,
@@ -118,7 +121,14 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                     None if arithmetic == Arithmetic::Tiled && groups == 1 => {
                         Kernel::Tiled(Tiled { weights: record.tiles(1)?, layer })
                     }
-                    None if arithmetic == Arithmetic::Tiled => {
+                    None if arithmetic == Arithmetic::Paired && groups == 1 => {
+                        let paired = Paired { weights: record.pairs(1)?, layer };
+                        match layer.is_product() {
+                            true => Kernel::PointwisePaired(paired),
+                            false => Kernel::Paired(paired),
+                        }
+                    }
+                    None if arithmetic != Arithmetic::I8 => {
                         return Err(OperatorError::Layout(1));
                     }
                     None => Kernel::I8(layer),
@@ -190,6 +200,10 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 Windows::Large => call!(machine, conv2d_large_i8, kernel; in parts [self.x] => self.y),
             },
             Kernel::Tiled(kernel) => call!(machine, conv2d_tiled_i8, kernel; in parts [self.x] => self.y),
+            Kernel::PointwisePaired(kernel) => {
+                call!(machine, conv2d_pointwise_paired_i8, kernel; [self.x] => self.y)
+            }
+            Kernel::Paired(kernel) => call!(machine, conv2d_paired_i8, kernel; [self.x] => self.y),
             Kernel::PointwiseI4(kernel, scratch) => {
                 call!(machine, conv2d_pointwise_i4, kernel; [self.x] => self.y, *scratch)
             }

@@ -83,7 +83,10 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
                     Some((weights, scratch)) => Kernel::I4(Packed { weights, layer }, scratch),
                 }
             }
-            Arithmetic::Tiled | Arithmetic::TiledF32 | Arithmetic::TiledF16 => {
+            Arithmetic::Tiled
+            | Arithmetic::Paired
+            | Arithmetic::TiledF32
+            | Arithmetic::TiledF16 => {
                 return Err(OperatorError::Layout(1));
             }
             Arithmetic::I16 => Kernel::I16(DepthwiseConv2dI16 {

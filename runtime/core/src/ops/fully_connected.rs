@@ -13,6 +13,7 @@ use systole_kernels::{
         fully_connected_long_i8, fully_connected_vector_i8,
     },
     packed::{Packed, fully_connected_i4, fully_connected_vector_i4},
+    pairs::{Paired, conv2d_pointwise_paired_i8, fully_connected_paired_i8},
     pool::ActivationRange,
     tiles::{Tiled, conv2d_tiled_i8},
     tiles_f32::{TiledF32, conv2d_tiled_f16, conv2d_tiled_f32},
@@ -55,6 +56,8 @@ pub struct FullyConnected<'m> {
 enum Kernel<'m> {
     I8(FullyConnectedI8<'m>),
     Tiled(Tiled<'m, Conv2dI8<'m>>),
+    PairedRows(Paired<'m, Conv2dI8<'m>>),
+    Paired(Paired<'m, FullyConnectedI8<'m>>),
     I4(Packed<'m, FullyConnectedI8<'m>>, Place),
     I16(FullyConnectedI16<'m>),
     F32(FullyConnectedF32<'m>),
@@ -82,7 +85,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = ActivationRange { min: params.real_min, max: params.real_max };
         let kernel = match arithmetic {
-            Arithmetic::I8 | Arithmetic::Tiled | Arithmetic::I4 => {
+            Arithmetic::I8 | Arithmetic::Tiled | Arithmetic::Paired | Arithmetic::I4 => {
                 let (weights, packed) = linear::int8_weights(record, arithmetic, false)?;
                 let layer = FullyConnectedI8 {
                     batches,
@@ -99,6 +102,13 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                         weights: record.tiles(1)?,
                         layer: layer.as_convolution(),
                     }),
+                    None if arithmetic == Arithmetic::Paired => {
+                        let paired = Paired { weights: record.pairs(1)?, layer };
+                        match batches {
+                            1 => Kernel::Paired(paired),
+                            _ => Kernel::PairedRows(paired.as_convolution()),
+                        }
+                    }
                     None => Kernel::I8(layer),
                     Some((weights, scratch)) => Kernel::I4(Packed { weights, layer }, scratch),
                 }
@@ -165,6 +175,12 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
             }
             Kernel::Tiled(kernel) => {
                 call!(machine, conv2d_tiled_i8, kernel; in parts [self.x] => self.y)
+            }
+            Kernel::PairedRows(kernel) => {
+                call!(machine, conv2d_pointwise_paired_i8, kernel; [self.x] => self.y)
+            }
+            Kernel::Paired(kernel) => {
+                call!(machine, fully_connected_paired_i8, kernel; [self.x] => self.y)
             }
             Kernel::I4(kernel, scratch) if kernel.layer.batches == 1 => {
                 call!(machine, fully_connected_vector_i4, kernel; [self.x] => self.y, *scratch)

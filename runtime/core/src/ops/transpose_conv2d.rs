@@ -96,7 +96,10 @@ impl<'m> Operator<'m> for TransposeConv2d<'m> {
                 let found = record.input(1)?.stored_dtype();
                 return Err(OperatorError::Type { operand: 1, found });
             }
-            Arithmetic::Tiled | Arithmetic::TiledF32 | Arithmetic::TiledF16 => {
+            Arithmetic::Tiled
+            | Arithmetic::Paired
+            | Arithmetic::TiledF32
+            | Arithmetic::TiledF16 => {
                 return Err(OperatorError::Layout(1));
             }
             Arithmetic::I16 => Kernel::I16(TransposeConv2dI16 {
