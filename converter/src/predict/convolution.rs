@@ -33,7 +33,7 @@ struct Shapes {
 
 /// CONV_2D of int8.
 pub(super) fn conv2d(operator: &Operator<'_>, core: &Core) -> Option<Work> {
-    let layer = Layer::int8(operator)?;
+    let layer = Layer::int8(operator).filter(|layer| has_kernel(layer, core))?;
     let params: conv2d::Params = operator.record().params();
     let [channels, kernel_h, kernel_w, depth] = layer.weights()?;
     let ([batches, _, _, input_c], output) = (layer.input, layer.output);
@@ -62,13 +62,32 @@ pub(super) fn conv2d(operator: &Operator<'_>, core: &Core) -> Option<Work> {
         shapes.windows(&mut work, core)?;
         work
     };
+    in_pairs(&mut work, &layer);
     layer.output_stage(&mut work, channels, shapes.filter, core)?;
     Some(work)
 }
 
+/// Whether there is more than the definition for how weights are arranged.
+fn has_kernel(layer: &Layer<'_>, core: &Core) -> bool {
+    !layer.paired || core.kernels == Kernels::Dsp
+}
+
+/// The kernel of weights in pairs, if they are: the same loops, but that rows are whole steps, so that none goes
+/// alone.
+fn in_pairs(work: &mut Work, layer: &Layer<'_>) {
+    if !layer.paired {
+        return;
+    }
+    work.family = match work.family {
+        "conv2d" => "conv2d_pairs",
+        _ => "conv2d_product_pairs",
+    };
+    work.counts.retain(|(what, _)| *what != "single");
+}
+
 /// FULLY_CONNECTED of int8.
 pub(super) fn fully_connected(operator: &Operator<'_>, core: &Core) -> Option<Work> {
-    let layer = Layer::int8(operator)?;
+    let layer = Layer::int8(operator).filter(|layer| has_kernel(layer, core))?;
     let params: fully_connected::Params = operator.record().params();
     if params.weights_zero_point != 0 {
         return None;
@@ -78,6 +97,13 @@ pub(super) fn fully_connected(operator: &Operator<'_>, core: &Core) -> Option<Wo
     if batches > 1 {
         let mut work = Work::of("conv2d_product");
         rows(&mut work, batches, inputs, outputs, core);
+        in_pairs(&mut work, &layer);
+        layer.output_stage(&mut work, outputs, inputs, core)?;
+        return Some(work);
+    }
+    if layer.paired {
+        let mut work = Work::of("fully_connected_pairs");
+        row_of_pairs(&mut work, inputs, outputs);
         layer.output_stage(&mut work, outputs, inputs, core)?;
         return Some(work);
     }
@@ -117,6 +143,20 @@ pub(super) fn fully_connected(operator: &Operator<'_>, core: &Core) -> Option<Wo
     }
     layer.output_stage(&mut work, outputs, inputs, core)?;
     Some(work)
+}
+
+/// A row of activations by rows of weights in pairs, two at a time and two steps at a time.
+fn row_of_pairs(work: &mut Work, inputs: usize, outputs: usize) {
+    let depth = 128;
+    let (parts, blocks) = (inputs.div_ceil(depth), outputs.div_ceil(32));
+    work.add("block", blocks * parts).add("row", outputs * parts);
+    work.add("element", inputs * if parts == 1 { 1 } else { blocks });
+    for start in (0..inputs).step_by(depth) {
+        let steps = (inputs - start).min(depth).div_ceil(4);
+        let pairs = outputs / 2;
+        work.add("step", pairs * (steps - steps % 2));
+        work.add("single", 2 * pairs * (steps % 2) + (outputs - 2 * pairs) * steps);
+    }
 }
 
 /// The window of a record.

@@ -63,6 +63,11 @@ impl Core {
         CORES.iter().find(|core| core.name == name || core.alias == Some(name))
     }
 
+    /// Whether it has the DSP extension, for whose kernels weights may be in pairs.
+    pub fn has_dsp(&self) -> bool {
+        self.kernels == Kernels::Dsp
+    }
+
     /// How often a window of `filter` elements is made ready for `channels` outputs: once, or for each 16 of them
     /// where it is too long to be kept.
     pub(super) fn windows(&self, filter: usize, channels: usize) -> usize {

@@ -61,10 +61,13 @@ pub fn has_output_stage(family: &str) -> bool {
         family,
         "conv2d"
             | "conv2d_product"
+            | "conv2d_pairs"
+            | "conv2d_product_pairs"
             | "conv2d_large"
             | "depthwise_conv2d"
             | "depthwise_conv2d_by_taps"
             | "fully_connected"
+            | "fully_connected_pairs"
     )
 }
 

@@ -3,7 +3,7 @@
 use systole_core::Opcode;
 use systole_core::{
     DType, Operator, TensorInfo,
-    format::RoundingCode,
+    format::{Layout, RoundingCode},
     ops::{conv2d, fully_connected},
 };
 use systole_kernels::requantize::Requantize;
@@ -51,6 +51,8 @@ pub(super) struct Layer<'o> {
     pub output: [usize; 4],
     /// Elements of the input.
     pub elements: usize,
+    /// Whether weights are in pairs of 16 bits.
+    pub paired: bool,
 }
 
 impl<'o> Layer<'o> {
@@ -59,7 +61,8 @@ impl<'o> Layer<'o> {
         let (x, y) = (record.input(0).ok()?, record.output(0).ok()?);
         let weights = record.given(1).ok()??;
         let plain = [&x, &y, &weights].iter().all(|info| info.stored_dtype() == DType::I8);
-        let dense = weights.layout() == systole_core::format::Layout::Plain;
+        let paired = weights.layout() == Layout::Pairs;
+        let dense = paired || weights.layout() == Layout::Plain;
         let symmetric = match operator.opcode() {
             Opcode::FullyConnected => {
                 record.params::<fully_connected::Params>().weights_zero_point == 0
@@ -71,6 +74,7 @@ impl<'o> Layer<'o> {
             input: dims(&x),
             output: dims(&y),
             elements: x.len(),
+            paired,
         })
     }
 
@@ -116,12 +120,13 @@ impl<'o> Layer<'o> {
         // Sums of positions that there are not are finished, too.
         let [batches, height, width, _] = self.output;
         let finished = match (work.family, core.kernels) {
-            ("conv2d" | "conv2d_product", Kernels::Dsp | Kernels::Scalar)
-                if self.operator.opcode() == Opcode::Conv2d =>
-            {
+            (
+                "conv2d" | "conv2d_product" | "conv2d_pairs" | "conv2d_product_pairs",
+                Kernels::Dsp | Kernels::Scalar,
+            ) if self.operator.opcode() == Opcode::Conv2d => {
                 batches * (height * width).next_multiple_of(4) * channels
             }
-            ("conv2d_product", Kernels::Dsp | Kernels::Scalar) => {
+            ("conv2d_product" | "conv2d_product_pairs", Kernels::Dsp | Kernels::Scalar) => {
                 outputs.checked_div(channels)?.next_multiple_of(4) * channels
             }
             _ => outputs,

@@ -25,6 +25,11 @@ pub fn has_own(target: &Target) -> bool {
     Core::find(target.name).is_some_and(|core| core.costs == core.name)
 }
 
+/// Whether the processor multiplies weights in pairs.
+pub fn has_pairs(target: &Target) -> bool {
+    Core::find(target.name).is_some_and(Core::has_dsp)
+}
+
 /// Costs of the kernels in the models that were made.
 ///
 /// # Errors

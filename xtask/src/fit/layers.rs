@@ -4,8 +4,10 @@
 
 use systole_converter::{AlignedBytes, Match, ops::binary::Arithmetic, scale::Activation};
 
+use systole_core::pack_pairs;
+
 use super::builder::{Builder, Moves, inside, square};
-use crate::error::Result;
+use crate::error::{Result, failed};
 use Activation::{None as Plain, Relu, Relu6};
 
 /// A model to be measured.
@@ -17,6 +19,8 @@ pub struct Made {
     pub file: AlignedBytes,
     /// Whether it is made for its code and stack alone, not for its instructions.
     pub sizes: bool,
+    /// Whether its weights are in pairs, for processors with the DSP extension.
+    pub pairs: bool,
 }
 
 /// What adds the layers of a model.
@@ -51,10 +55,30 @@ pub fn all() -> Result<Vec<Made>> {
     let make = |&(name, layers, matching): &(&'static str, Layers, Match)| {
         let mut builder = Builder::default();
         layers(&mut builder);
-        Ok(Made { name, file: builder.finish(matching)?, sizes: false })
+        Ok(Made { name, file: builder.finish(matching)?, sizes: false, pairs: false })
     };
-    layers.iter().map(make).chain(alone()).collect()
+    let mut made: Vec<Made> = layers.iter().map(make).chain(alone()).collect::<Result<_>>()?;
+    for (of, name) in PAIRED {
+        let Some(plain) = made.iter().find(|plain| plain.name == of) else { continue };
+        let packed = pack_pairs(plain.file.as_slice()).map_err(|problem| failed!("{problem}"))?;
+        let file = packed.ok_or_else(|| failed!("{of}: it has no weights for pairs"))?;
+        made.push(Made { name, file, sizes: plain.sizes, pairs: true });
+    }
+    Ok(made)
 }
+
+/// Models that are made once more with their weights in pairs, and the names that they then have.
+const PAIRED: [(&str, &str); 9] = [
+    ("conv2d", "conv2d_pairs"),
+    ("conv2d_deep", "conv2d_deep_pairs"),
+    ("pointwise", "pointwise_pairs"),
+    ("fully_connected", "fully_connected_pairs"),
+    ("single", "single_pairs"),
+    ("network", "network_pairs"),
+    ("one_conv2d", "one_conv2d_pairs"),
+    ("one_pointwise", "one_pointwise_pairs"),
+    ("one_fully_connected", "one_fully_connected_pairs"),
+];
 
 /// Models of a single layer each, for the code of its kernel.
 fn alone() -> impl Iterator<Item = Result<Made>> {
@@ -107,7 +131,7 @@ fn alone() -> impl Iterator<Item = Result<Made>> {
     layers.into_iter().map(|(name, layer)| {
         let mut builder = Builder::default();
         layer(&mut builder);
-        Ok(Made { name, file: builder.finish(Match::Tflm)?, sizes: true })
+        Ok(Made { name, file: builder.finish(Match::Tflm)?, sizes: true, pairs: false })
     })
 }
 

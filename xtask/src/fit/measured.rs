@@ -65,6 +65,8 @@ struct Subject {
     path: PathBuf,
     input: Option<PathBuf>,
     made: bool,
+    /// Whether it is for processors with the DSP extension alone.
+    pairs: bool,
     /// Whether its layers are measured one by one.
     layers: bool,
 }
@@ -80,7 +82,9 @@ pub fn all(target: &'static Target, reuse: bool) -> Result<Vec<Sample>> {
     fs::create_dir_all(folder.join(target.name)).map_err(io)?;
     let mut samples = Vec::new();
     // Processors that have the costs of another are for testing alone.
-    let wanted = |subject: &Subject| !subject.made || costs::has_own(target);
+    let wanted = |subject: &Subject| {
+        (!subject.made || costs::has_own(target)) && (!subject.pairs || costs::has_pairs(target))
+    };
     for subject in subjects(&folder)?.into_iter().filter(wanted) {
         let kept = folder.join(target.name).join(format!("{}.json", subject.name));
         let file = load_file(&subject.path, &Options::default())?;
@@ -122,12 +126,19 @@ fn subjects(folder: &Path) -> Result<Vec<Subject>> {
                 .map_err(|problem| failed!("{}: {problem}", path.display()))?;
         }
         let name = made.name.to_owned();
-        subjects.push(Subject { name, path, input: None, made: true, layers: !made.sizes });
+        subjects.push(Subject {
+            name,
+            path,
+            input: None,
+            made: true,
+            pairs: made.pairs,
+            layers: !made.sizes,
+        });
     }
     for model in PREDICTED {
         let Some(files) = model.files() else { continue };
         let (name, path, input) = (model.name.to_owned(), files.model, Some(files.inputs));
-        subjects.push(Subject { name, path, input, made: false, layers: true });
+        subjects.push(Subject { name, path, input, made: false, pairs: false, layers: true });
     }
     Ok(subjects)
 }
