@@ -43,7 +43,7 @@ pub mod passes;
 pub mod planner;
 pub mod predict;
 pub mod quantize;
-mod report;
+pub mod report;
 pub mod run;
 pub mod scale;
 pub mod table16;

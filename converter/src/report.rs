@@ -55,8 +55,21 @@ pub struct Report {
     pub division: Option<Division>,
     /// Weights in a file of their own.
     pub apart: Option<Apart>,
+    /// What weights in pairs of 16 bits take.
+    pub pairs: Option<Pairs>,
     /// What is predicted of it on the microcontroller that it is for.
     pub prediction: Option<Prediction>,
+}
+
+/// What it takes to have weights in pairs, and what the same model takes with plain ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pairs {
+    /// Bytes of constants that it has more.
+    pub constants: usize,
+    /// Bytes of code that are predicted for plain weights.
+    pub plain_code: u64,
+    /// Instructions that are predicted for plain weights; 0 where nothing is known.
+    pub plain_instructions: u64,
 }
 
 impl Report {
@@ -93,6 +106,7 @@ impl Report {
             memories: compiled.layout.memories.clone(),
             division: compiled.layout.division,
             apart: None,
+            pairs: None,
             prediction: None,
         }
     }
@@ -133,6 +147,11 @@ impl Report {
             "memory_cost_bound": self.division.map(|division| division.bound),
             "weights_apart": self.apart.as_ref().map(Apart::to_json),
             "mixed_precision": self.mixed.as_ref().map(Mixed::to_json),
+            "pairs": self.pairs.as_ref().map(|pairs| json!({
+                "constants_more": pairs.constants,
+                "plain_instructions": pairs.plain_instructions,
+                "plain_flash_bytes": pairs.plain_code,
+            })),
             "prediction": self.prediction.as_ref().map(Prediction::to_json),
         })
     }
@@ -190,6 +209,9 @@ impl std::fmt::Display for Report {
         if let Some(mixed) = &self.mixed {
             write!(f, "{mixed}")?;
         }
+        if let Some(pairs) = &self.pairs {
+            pairs.write(f, self.prediction.as_ref())?;
+        }
         match &self.prediction {
             Some(prediction) => write!(f, "{prediction}"),
             None => Ok(()),
@@ -239,5 +261,29 @@ impl Report {
                 )
             }
         }
+    }
+}
+
+impl Pairs {
+    /// A line or two: bytes more, instructions less.
+    fn write(
+        &self,
+        f: &mut std::fmt::Formatter<'_>,
+        prediction: Option<&Prediction>,
+    ) -> std::fmt::Result {
+        if self.constants == 0 {
+            return writeln!(f, "pairs      no layer has weights for which they are made");
+        }
+        writeln!(f, "pairs      {} bytes of flash more for weights", self.constants)?;
+        let Some(prediction) = prediction.filter(|prediction| prediction.unknown() == 0) else {
+            return Ok(());
+        };
+        let (now, plain) = (prediction.instructions(), self.plain_instructions);
+        let percent = 100.0 * (1.0 - now as f64 / plain.max(1) as f64);
+        let code = prediction.code.round() as i64 - self.plain_code as i64;
+        writeln!(
+            f,
+            "           about {now} instructions instead of {plain}, {percent:.1} % less; {code:+} bytes of code"
+        )
     }
 }

@@ -8,8 +8,9 @@ use systole_converter::{
     edgetpu::compiler,
     import_file,
     predict::{Core, Prediction, predict},
+    report::{Pairs, Report},
 };
-use systole_core::{Model, pack_for};
+use systole_core::{AlignedBytes, Model, emit, pack_for, pack_pairs};
 use systole_kernels::tiles::Activations;
 
 use super::{Conversion, quantize, to_json, write_whole};
@@ -38,6 +39,11 @@ pub(super) struct Arguments {
     /// quantized .tflite model for an accelerator
     #[arg(long, value_enum, value_name = "TARGET")]
     target: Option<Target>,
+    /// How weights are stored for a Cortex-M with the DSP extension (M4, M7, M33): "pairs" takes twice
+    /// the flash for those of convolutions and large fully connected layers, and fewer instructions.
+    /// The report says how many of both
+    #[arg(long, value_enum, default_value_t = Pack::None, requires = "target")]
+    pack: Pack,
     /// Fit the arena into so many bytes: operators run on bands of rows where they must. "min" asks
     /// for as little as there is a way to, "sums" for what costs next to nothing [default for
     /// microcontrollers: sums; else whole tensors]
@@ -79,6 +85,14 @@ enum KeepNames {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Pack {
+    /// As the kernels of --target read them
+    None,
+    /// Widened to 16 bits, in the order in which they are multiplied
+    Pairs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Target {
     /// x86-64 with AVX2, AVX-VNNI or AVX-512 VNNI
     #[value(name = "x86-64-vnni")]
@@ -92,7 +106,8 @@ enum Target {
     /// 64-bit Arm with SMMLA: weights that no other level reads
     #[value(name = "aarch64-i8mm")]
     Aarch64I8mm,
-    /// Cortex-M0 and M0+. Weights of all microcontrollers stay as they are: their kernels read them so
+    /// Cortex-M0 and M0+. Weights of all microcontrollers stay as they are, as their kernels read them,
+    /// unless --pack says otherwise
     #[value(name = "cortex-m0")]
     CortexM0,
     /// Cortex-M3
@@ -166,6 +181,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
     options.memories.clone_from(&arguments.memory);
     let core = arguments.target.and_then(Target::core);
     options.target = core.map(|core| core.name);
+    let pairs = arguments.pack == Pack::Pairs;
+    if pairs && !core.is_some_and(Core::has_dsp) {
+        return Err(unsupported(
+            "--pack pairs is for cores with the DSP extension: --target cortex-m4, cortex-m7 or cortex-m33",
+        ));
+    }
+    if pairs && (arguments.weights_apart.is_some() || !arguments.memory.is_empty()) {
+        return Err(unsupported(
+            "--pack pairs is for weights in flash: --weights-apart and --memory keep them as they are",
+        ));
+    }
     // Memory is what microcontrollers have least of, unless they have several.
     let unless_asked = match core {
         Some(_) if arguments.memory.is_empty() => Memory::Sums,
@@ -191,6 +217,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         converted.report.prediction = predicted(converted.file.as_slice(), core).map_err(place)?;
     }
     let packed = match arguments.target.and_then(Target::activations) {
+        None if pairs => paired(&mut converted.report, &converted.file, core).map_err(place)?,
         None => None,
         Some(activations) => pack_for(activations, converted.file.as_slice())
             .map_err(|problem| place(Error::new(Class::Corrupt, problem.to_string())))?,
@@ -219,6 +246,35 @@ pub(super) fn run(arguments: &Arguments) -> Result<String> {
         options.matching.of(converted.graph.format)?.name(),
         converted.report
     ))
+}
+
+fn unsupported(message: &str) -> Error {
+    Error::new(Class::UnsupportedFeature, message.to_owned())
+}
+
+/// The file with its weights in pairs, if there are such, and what that takes and gains in the report.
+fn paired(
+    report: &mut Report,
+    file: &AlignedBytes,
+    core: Option<&'static Core>,
+) -> Result<Option<AlignedBytes>> {
+    let packed = pack_pairs(file.as_slice())
+        .map_err(|problem| Error::new(Class::Corrupt, problem.to_string()))?;
+    let constants = |file: &AlignedBytes| emit::constant_bytes(file.as_slice()).unwrap_or_default();
+    let before = constants(file);
+    let instructions = report.prediction.as_ref().map_or(0, Prediction::instructions);
+    let code = report.prediction.as_ref().map_or(0.0, |prediction| prediction.code);
+    if let (Some(packed), Some(core)) = (&packed, core) {
+        report.prediction = predicted(packed.as_slice(), core)?;
+        report.file_bytes = packed.as_slice().len();
+        report.weight_bytes += constants(packed) - before;
+    }
+    report.pairs = Some(Pairs {
+        constants: packed.as_ref().map_or(before, constants) - before,
+        plain_code: code.round() as u64,
+        plain_instructions: instructions,
+    });
+    Ok(packed)
 }
 
 /// What the model will take on a microcontroller.
