@@ -20,8 +20,9 @@ const HEAD: &str = "\
 # Predictions beside measurements
 
 Written by `cargo xtask fit`. `systole inspect MODEL --target TARGET` predicts, `cargo xtask measure` measures, in QEMU, of the
-model compiled in with `opt-level = 3`. None of these models, and none of their layers, is among those that costs are
-fitted to (`xtask/src/fit/layers.rs`): all errors here are of models that were held out.
+model compiled in with `opt-level = 3`. None of these models is among those that costs are
+fitted to (`xtask/src/fit/layers.rs`), whose layers are made with weights of their own: all errors here are of models that
+were held out. A few layers have the shape of one of ad's or kws's.
 [`docs/measuring.md`](../measuring.md#prediction) says how it is done.
 ";
 
