@@ -5,7 +5,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 use systole_converter::{AlignedBytes, Class, Error, Options, Result, convert, npz};
-use systole_core::{Model, Session};
+use systole_core::{Model, Session, pack};
 
 use super::to_json;
 
@@ -33,7 +33,10 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<String> {
     let converted = convert(MODEL, &Options::default())?;
     let failed = |problem: &dyn std::fmt::Display| Error::new(Class::Corrupt, problem.to_string());
-    let model = Model::from_bytes(converted.file.as_slice()).map_err(|problem| failed(&problem))?;
+    // As `run` and `bench` do: weights in the order of this processor's kernels.
+    let packed = pack(converted.file.as_slice()).map_err(|problem| failed(&problem))?;
+    let file = packed.as_ref().unwrap_or(&converted.file);
+    let model = Model::from_bytes(file.as_slice()).map_err(|problem| failed(&problem))?;
     let mut arena = AlignedBytes::zeroed(model.arena_bytes());
     let mut session =
         Session::new(&model, arena.as_mut_slice()).map_err(|problem| failed(&problem))?;
