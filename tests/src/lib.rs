@@ -17,6 +17,7 @@ use systole_converter::{
     Converted, Match, Options, import_file,
     npz::{self, Array},
     quantize::{Job, Recipe, WeightType, convert_quantized},
+    run,
 };
 use systole_core::{AlignedBytes, DType, Model, Session};
 
@@ -64,6 +65,31 @@ pub fn output(file: &[u8]) -> Vec<u8> {
     input.copy_stored(&bytes).expect("they are as many");
     session.run().expect("it runs");
     session.output(0).expect("it has an output").stored_bytes().to_vec()
+}
+
+/// The first output of all samples, each arena in memory of its own.
+pub fn outputs_in_arenas(model: &Model<'_>, inputs: &[Array]) -> Array {
+    let mut arenas: Vec<AlignedBytes> = model.arenas().map(AlignedBytes::zeroed).collect();
+    let slices: Vec<&mut [u8]> = arenas.iter_mut().map(AlignedBytes::as_mut_slice).collect();
+    let mut session = match slices.len() {
+        1 => Session::in_arenas::<1>(model, slices.try_into().unwrap()),
+        2 => Session::in_arenas::<2>(model, slices.try_into().unwrap()),
+        3 => Session::in_arenas::<3>(model, slices.try_into().unwrap()),
+        _ => Session::in_arenas::<4>(model, slices.try_into().unwrap()),
+    }
+    .unwrap();
+    let info = model.output(0).unwrap();
+    let name = info.name().unwrap_or_default().to_owned();
+    let mut output = Array { name, dtype: info.dtype(), shape: vec![], bytes: vec![] };
+    for sample in 0..inputs[0].shape[0] {
+        session.reset();
+        run::load_sample(&mut session, inputs, sample).unwrap();
+        session.run().unwrap();
+        let tensor = session.output(0).unwrap();
+        let flip = tensor.info().sign_flip();
+        output.bytes.extend(tensor.stored_bytes().iter().map(|byte| byte ^ flip));
+    }
+    output
 }
 
 /// How far float outputs may be from goldens: relative to the larger of the golden and of its

@@ -5,9 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use systole_converter::{
-    AlignedBytes, ChipMemory, Class, Match, Memory, Options,
-    npz::{self, Array},
-    planner, run,
+    AlignedBytes, ChipMemory, Class, Match, Memory, Options, npz, planner, run,
 };
 use systole_core::{
     LoadError, Model, OperatorError, Session, SessionError, TensorRecordError, format::SectionKind,
@@ -17,7 +15,7 @@ use systole_tests::{
     compare,
     hostile::{seal, section},
     networks::networks,
-    output, repository, shared,
+    output, outputs_in_arenas, repository, shared,
 };
 
 fn memories(sizes: &[usize]) -> Vec<ChipMemory> {
@@ -28,32 +26,6 @@ fn memories(sizes: &[usize]) -> Vec<ChipMemory> {
 fn divided(path: &Path, matching: Match, sizes: &[usize]) -> systole_converter::Converted {
     let options = Options { matching, memories: memories(sizes), ..Options::default() };
     convert_file(path, &options).unwrap_or_else(|why| panic!("{sizes:?}: {why}"))
-}
-
-/// The first output of all samples, each arena in memory of its own.
-fn outputs(file: &AlignedBytes, inputs: &[Array]) -> Array {
-    let model = Model::from_bytes(file.as_slice()).unwrap();
-    let mut arenas: Vec<AlignedBytes> = model.arenas().map(AlignedBytes::zeroed).collect();
-    let slices: Vec<&mut [u8]> = arenas.iter_mut().map(AlignedBytes::as_mut_slice).collect();
-    let mut session = match slices.len() {
-        1 => Session::in_arenas::<1>(&model, slices.try_into().unwrap()),
-        2 => Session::in_arenas::<2>(&model, slices.try_into().unwrap()),
-        3 => Session::in_arenas::<3>(&model, slices.try_into().unwrap()),
-        _ => Session::in_arenas::<4>(&model, slices.try_into().unwrap()),
-    }
-    .unwrap();
-    let info = model.output(0).unwrap();
-    let name = info.name().unwrap_or_default().to_owned();
-    let mut output = Array { name, dtype: info.dtype(), shape: vec![], bytes: vec![] };
-    for sample in 0..inputs[0].shape[0] {
-        session.reset();
-        run::load_sample(&mut session, inputs, sample).unwrap();
-        session.run().unwrap();
-        let tensor = session.output(0).unwrap();
-        let flip = tensor.info().sign_flip();
-        output.bytes.extend(tensor.stored_bytes().iter().map(|byte| byte ^ flip));
-    }
-    output
 }
 
 /// A real model gives its goldens in every split of its memory.
@@ -72,7 +44,8 @@ fn goldens(name: &str, splits: &[&[usize]]) {
             assert!(model.arenas().zip(*sizes).all(|(bytes, &size)| bytes <= size));
             let used = model.arenas().filter(|&bytes| bytes > 0).count();
             assert!(used > 1, "{name} in {sizes:?} is in one memory");
-            let got = outputs(&converted.file, &inputs);
+            let model = Model::from_bytes(converted.file.as_slice()).unwrap();
+            let got = outputs_in_arenas(&model, &inputs);
             compare(&got, &golden[0]).unwrap_or_else(|why| panic!("{name} in {sizes:?}: {why}"));
             // The same in one piece of memory.
             let whole = run::run(&model, &inputs, || {}).unwrap();

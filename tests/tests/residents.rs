@@ -5,9 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use systole_converter::{
-    AlignedBytes, ChipMemory, Class, Match, Memory, Options, apart,
-    npz::{self, Array},
-    planner, run,
+    AlignedBytes, ChipMemory, Class, Match, Memory, Options, apart, npz, planner, run,
 };
 use systole_core::{LoadError, Model, Session, TensorRecordError, format::SectionKind, pack_for};
 use systole_kernels::tiles::Activations;
@@ -16,7 +14,7 @@ use systole_tests::{
     compare,
     hostile::{seal, section},
     networks::networks,
-    output, repository, shared,
+    output, outputs_in_arenas, repository, shared,
 };
 
 fn memories(sizes: &[usize], flash: u32) -> Vec<ChipMemory> {
@@ -35,26 +33,6 @@ fn resident(
 ) -> systole_converter::Converted {
     let options = Options { matching, memories: memories(sizes, flash), ..Options::default() };
     convert_file(path, &options).unwrap_or_else(|why| panic!("{sizes:?}: {why}"))
-}
-
-/// The first output of all samples, in two arenas of their own.
-fn outputs(model: &Model<'_>, inputs: &[Array]) -> Array {
-    let mut arenas: Vec<AlignedBytes> = model.arenas().map(AlignedBytes::zeroed).collect();
-    let slices: Vec<&mut [u8]> = arenas.iter_mut().map(AlignedBytes::as_mut_slice).collect();
-    let slices: [&mut [u8]; 2] = slices.try_into().unwrap();
-    let mut session = Session::in_arenas(model, slices).unwrap();
-    let info = model.output(0).unwrap();
-    let name = info.name().unwrap_or_default().to_owned();
-    let mut output = Array { name, dtype: info.dtype(), shape: vec![], bytes: vec![] };
-    for sample in 0..inputs[0].shape[0] {
-        session.reset();
-        run::load_sample(&mut session, inputs, sample).unwrap();
-        session.run().unwrap();
-        let tensor = session.output(0).unwrap();
-        let flip = tensor.info().sign_flip();
-        output.bytes.extend(tensor.stored_bytes().iter().map(|byte| byte ^ flip));
-    }
-    output
 }
 
 #[test]
@@ -77,7 +55,7 @@ fn real_models_give_their_goldens_with_weights_in_memories() {
             let model = Model::from_bytes(converted.file.as_slice()).unwrap();
             assert!(model.arenas().zip(sizes).all(|(bytes, size)| bytes <= size));
             assert!(model.residents().count() > 0, "{name} in {sizes:?}");
-            let got = outputs(&model, &inputs);
+            let got = outputs_in_arenas(&model, &inputs);
             compare(&got, &golden[0]).unwrap_or_else(|why| panic!("{name} in {sizes:?}: {why}"));
             // The same in one piece of memory.
             let whole = run::run(&model, &inputs, || {}).unwrap();
