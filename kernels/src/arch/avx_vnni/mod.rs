@@ -45,7 +45,7 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
 /// # Safety
 ///
 /// The processor has the instructions.
-pub(super) trait Dpbusd: 'static {
+trait Dpbusd: 'static {
     /// Adds to each lane of 32 bits the sum of four products of an unsigned byte of `x` by a signed
     /// one of `w`.
     unsafe fn dpbusd(sum: __m256i, x: __m256i, w: __m256i) -> __m256i;
@@ -63,7 +63,7 @@ impl Dpbusd for Vex {
 }
 
 /// Bytes, four products at once.
-pub(super) struct Bytes<I>(PhantomData<I>);
+struct Bytes<I>(PhantomData<I>);
 
 impl<I: Dpbusd> Dot<1> for Bytes<I> {
     type Element = u8;
