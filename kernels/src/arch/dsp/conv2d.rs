@@ -29,24 +29,7 @@ pub(crate) fn conv2d_i8<R: Rescale>(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     let plan = p.plan()?;
-    let [_, _, width, _] = plan.output;
-    let outside = p.input_zero_point as i8;
-    let mut bytes = [0; DEPTH + STEP];
-    convolve(
-        p,
-        &plan,
-        x,
-        y,
-        |x, group, position, range, lane, quads| {
-            let out_y = position.checked_div(width)?;
-            let out_x = position - out_y * width;
-            let (rows, columns) = (plan.rows(out_y), plan.columns(out_x));
-            let channel = group * plan.depth;
-            Patch { plan: &plan, x, rows, columns, channel, outside }
-                .widen(range, lane, quads, &mut bytes)
-        },
-        &Bytes { weights: p.weights, filter: plan.filter },
-    )
+    windows(p, &plan, x, y, &Bytes { weights: p.weights, filter: plan.filter })
 }
 
 /// [`crate::conv2d::conv2d_pointwise_i8`].
@@ -61,12 +44,52 @@ pub(crate) fn conv2d_pointwise_i8<R: Rescale>(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     let plan = p.plan()?;
+    pixels(p, &plan, x, y, &Bytes { weights: p.weights, filter: plan.filter })
+}
+
+/// A convolution with windows of any size.
+#[inline(always)]
+pub(super) fn windows<R: Rescale>(
+    p: &Conv2dI8<'_, R>,
+    plan: &Plan,
+    x: &[i8],
+    y: &mut [i8],
+    weights: &impl Weights,
+) -> Result<(), Mismatch> {
+    let [_, _, width, _] = plan.output;
+    let outside = p.input_zero_point as i8;
+    let mut bytes = [0; DEPTH + STEP];
+    convolve(
+        p,
+        plan,
+        x,
+        y,
+        |x, group, position, range, lane, quads| {
+            let out_y = position.checked_div(width)?;
+            let out_x = position - out_y * width;
+            let (rows, columns) = (plan.rows(out_y), plan.columns(out_x));
+            let channel = group * plan.depth;
+            Patch { plan, x, rows, columns, channel, outside }.widen(range, lane, quads, &mut bytes)
+        },
+        weights,
+    )
+}
+
+/// A convolution whose windows follow each other in the image, or [`Mismatch`].
+#[inline(always)]
+pub(super) fn pixels<R: Rescale>(
+    p: &Conv2dI8<'_, R>,
+    plan: &Plan,
+    x: &[i8],
+    y: &mut [i8],
+    weights: &impl Weights,
+) -> Result<(), Mismatch> {
     if !plan.is_product() {
         return Err(Mismatch);
     }
     convolve(
         p,
-        &plan,
+        plan,
         x,
         y,
         |x, _, position, range, lane, quads| {
@@ -74,7 +97,7 @@ pub(crate) fn conv2d_pointwise_i8<R: Rescale>(
             widen(x.get(start..)?.get(..range.len())?, lane, quads);
             Some(())
         },
-        &Bytes { weights: p.weights, filter: plan.filter },
+        weights,
     )
 }
 
@@ -116,7 +139,7 @@ impl Weights for Bytes<'_> {
 /// The loops around windows that `window` widens: of an image, a group, the number of a position and a
 /// range of elements, to a lane.
 #[inline(always)]
-pub(super) fn convolve<R: Rescale>(
+fn convolve<R: Rescale>(
     p: &Conv2dI8<'_, R>,
     plan: &Plan,
     x: &[i8],
@@ -189,22 +212,22 @@ fn take_off(accs: &mut [[i32; POSITIONS]], sums: &[i32; POSITIONS], zero_point: 
 }
 
 /// The window of a position.
-pub(super) struct Patch<'a> {
-    pub plan: &'a Plan,
+struct Patch<'a> {
+    plan: &'a Plan,
     /// One image.
-    pub x: &'a [i8],
-    pub rows: Taps,
-    pub columns: Taps,
+    x: &'a [i8],
+    rows: Taps,
+    columns: Taps,
     /// The first input channel.
-    pub channel: usize,
+    channel: usize,
     /// What is outside of the image.
-    pub outside: i8,
+    outside: i8,
 }
 
 impl Patch<'_> {
     /// Widens elements `range` of the window to a lane. The range begins at a multiple of [`STEP`].
     #[inline(never)]
-    pub fn widen(
+    fn widen(
         &self,
         range: Range<usize>,
         lane: usize,

@@ -14,8 +14,8 @@
 //! are 11 instructions for 16 products, instead of 13. One position by two rows, as of fully connected
 //! layers, is 11 for 16 instead of 19. Rows have whole steps, so that none goes alone.
 
-use super::conv2d::{Patch, Weights, convolve};
-use super::lanes::{self, DEPTH, Quad, STEP, widen};
+use super::conv2d::{Weights, pixels, windows};
+use super::lanes::{self, Quad, STEP, widen};
 use super::output::Stage;
 use super::smlad;
 use crate::Mismatch;
@@ -45,24 +45,7 @@ pub(crate) fn conv2d_paired_i8<R: Rescale>(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     let plan = p.plan()?;
-    let [_, _, width, _] = plan.output;
-    let outside = p.layer.input_zero_point as i8;
-    let mut bytes = [0; DEPTH + STEP];
-    convolve(
-        &p.layer,
-        &plan,
-        x,
-        y,
-        |x, group, position, range, lane, quads| {
-            let out_y = position.checked_div(width)?;
-            let out_x = position - out_y * width;
-            let (rows, columns) = (plan.rows(out_y), plan.columns(out_x));
-            let channel = group * plan.depth;
-            Patch { plan: &plan, x, rows, columns, channel, outside }
-                .widen(range, lane, quads, &mut bytes)
-        },
-        &Rows::new(p.weights, &plan),
-    )
+    windows(&p.layer, &plan, x, y, &Rows::new(p.weights, &plan))
 }
 
 /// [`crate::pairs::conv2d_pointwise_paired_i8`].
@@ -77,21 +60,7 @@ pub(crate) fn conv2d_pointwise_paired_i8<R: Rescale>(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     let plan = p.plan()?;
-    if !plan.is_product() {
-        return Err(Mismatch);
-    }
-    convolve(
-        &p.layer,
-        &plan,
-        x,
-        y,
-        |x, _, position, range, lane, quads| {
-            let start = position * plan.filter + range.start;
-            widen(x.get(start..)?.get(..range.len())?, lane, quads);
-            Some(())
-        },
-        &Rows::new(p.weights, &plan),
-    )
+    pixels(&p.layer, &plan, x, y, &Rows::new(p.weights, &plan))
 }
 
 /// [`crate::pairs::fully_connected_paired_i8`].
