@@ -28,11 +28,18 @@ pub(super) struct OutputStage<'a> {
     pub shifts: Option<[i8; 2]>,
     /// Whether scales are in their ranges, as those of valid files are.
     pub ordinary: bool,
+    /// Whether a single position is scaled, so that what takes long to prepare does not pay.
+    #[cfg(target_arch = "x86_64")]
+    single: bool,
 }
 
 /// The largest product of an activation, as `x + 128`, and a weight with its zero point, and that of
 /// the zero point alone.
 const PRODUCT: u64 = 2 * 255 * 255;
+
+/// The furthest shift to the right with which the offset fits the constant of [`OutputStage::folds`].
+#[cfg(target_arch = "x86_64")]
+const FOLDED_SHIFT: i8 = -23;
 
 impl<'a> OutputStage<'a> {
     /// For sums of so many products and a bias each.
@@ -56,8 +63,26 @@ impl<'a> OutputStage<'a> {
             }
         };
         let small = false;
-        let stage = Self { requantize, output, channels, small, products, bias, shifts, ordinary };
+        let stage = Self {
+            requantize,
+            output,
+            channels,
+            small,
+            products,
+            bias,
+            shifts,
+            ordinary,
+            #[cfg(target_arch = "x86_64")]
+            single: false,
+        };
         Self { small: stage.bound(PRODUCT) < 1 << 30, ..stage }
+    }
+
+    /// The same for so many positions.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn of_positions(self, count: usize) -> Self {
+        Self { single: count == 1, ..self }
     }
 
     /// What no sum is beyond, to either side, where no product is beyond `product`.
@@ -86,6 +111,26 @@ impl<'a> OutputStage<'a> {
     #[inline(always)]
     pub fn is_relu(&self) -> bool {
         self.output.output_offset <= self.output.activation_min
+    }
+
+    /// Whether scales are below 1/2, their roundings never look at a sign, and it pays. To round twice half up is
+    /// to round once with a constant of its own, and the offset is another part of it:
+    ///
+    /// ```text
+    /// v = floor((acc × multiplier + 2^30) / 2^31)
+    /// floor((v + 2^(s − 1)) / 2^s) = floor((acc × multiplier + 2^30 + 2^(30 + s)) / 2^(31 + s))
+    /// ```
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub fn folds(&self) -> bool {
+        let rounding = match self.requantize {
+            // What is negative becomes the minimum, however it is rounded.
+            Requantize::Double(_) => self.is_relu(),
+            Requantize::DoubleUp(_) | Requantize::Single(_) => true,
+            Requantize::Float32(_) | Requantize::Float64(_) => false,
+        };
+        let shifts = self.shifts.is_some_and(|[least, _]| least >= FOLDED_SHIFT);
+        rounding && shifts && self.small && self.below_half() && !self.single
     }
 
     /// The definition, of one position: for scales that are not ordinary.

@@ -259,6 +259,8 @@ pub(super) unsafe fn product<I: Isa, const LINES: usize>(
     let Conv2dI8 { requantize, output_stage, bias, .. } = p.layer;
     // Without a plan, which takes as long as a small layer.
     let stage = OutputStage::new(requantize, output_stage, bias, depth);
+    #[cfg(target_arch = "x86_64")]
+    let stage = stage.of_positions(count);
     if count.checked_mul(depth) != Some(x.len())
         || count.checked_mul(channels) != Some(y.len())
         || channels != bias.len()

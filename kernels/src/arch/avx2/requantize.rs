@@ -29,13 +29,15 @@ pub(in crate::arch) const DOUBLE_UP_ANY: u8 = 4;
 pub(in crate::arch) const SINGLE_ANY: u8 = 5;
 pub(in crate::arch) const FLOAT32: u8 = 6;
 pub(in crate::arch) const FLOAT64: u8 = 7;
+/// Any fixed-point rounding that never looks at a sign, see [`OutputStage::folds`].
+pub(in crate::arch) const FOLDED: u8 = 8;
 
 /// Calls a function of a [`Block`]'s rounding, the constant in front of its others.
 macro_rules! with_rounding {
     ($rounding:expr, $name:ident => $call:expr) => {
         crate::arch::avx2::requantize::with_rounding!(
             $rounding, $name => $call;
-            DOUBLE, DOUBLE_UP, SINGLE, DOUBLE_ANY, DOUBLE_UP_ANY, SINGLE_ANY, FLOAT32, FLOAT64
+            DOUBLE, DOUBLE_UP, SINGLE, DOUBLE_ANY, DOUBLE_UP_ANY, SINGLE_ANY, FLOAT32, FLOAT64, FOLDED
         )
     };
     ($rounding:expr, $name:ident => $call:expr; $($known:ident),*) => {
@@ -60,14 +62,14 @@ pub(in crate::arch) struct Scales {
     odd: __m256i,
     /// The shift to the right, less one, in the order of [`high_halves`].
     right: __m256i,
-    /// What [`DOUBLE`] and [`DOUBLE_UP`] do without; of others written.
-    rare: MaybeUninit<Rare>,
+    /// What [`DOUBLE`] and [`DOUBLE_UP`] do without: zeros there.
+    rare: Rare,
 }
 
 /// What some roundings need, too.
 #[derive(Clone, Copy)]
 struct Rare {
-    /// Of [`SINGLE`], what rounds the products of the even channels and of the odd ones.
+    /// Of [`SINGLE`] and [`FOLDED`], what rounds the products of the even channels and of the odd ones.
     round_even: __m256i,
     round_odd: __m256i,
     /// The shift to the left of scales of 1/2 and more: of the sum, or of [`SINGLE_ANY`] of the product.
@@ -125,13 +127,27 @@ impl Block {
         let vectors = block.scales.iter_mut().take(used).enumerate();
         let zero = _mm256_setzero_si256();
         let name = rounding.unwrap_or(FLOAT32);
+        let fixed = |multiplier: &[i32; 8], shift: &[i8; 8]| match name {
+            FOLDED => Scales::folded(multiplier, shift, stage),
+            _ => Scales::fixed(multiplier, shift, name),
+        };
         match stage.requantize {
             Requantize::Double(FixedScales { multiplier: &[multiplier], shift: &[shift] })
             | Requantize::DoubleUp(FixedScales { multiplier: &[multiplier], shift: &[shift] })
             | Requantize::Single(FixedScales { multiplier: &[multiplier], shift: &[shift] }) => {
-                let all = Scales::fixed(&[multiplier; 8], &[shift; 8], name);
+                let all = fixed(&[multiplier; 8], &[shift; 8]);
                 for scales in block.scales.iter_mut().take(used) {
-                    scales.write(all);
+                    all.put(scales);
+                }
+            }
+            Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s)
+                if matches!(order, Order::Natural) =>
+            {
+                for (v, scales) in vectors {
+                    let (channel, count) = (channel + v * 8, count - v * 8);
+                    let multiplier = lanes(s.multiplier, channel, count.min(8));
+                    let shift = lanes(s.shift, channel, count.min(8));
+                    fixed(&multiplier, &shift).put(scales);
                 }
             }
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
@@ -140,7 +156,7 @@ impl Block {
                 for (v, scales) in vectors {
                     let (multiplier, shift) =
                         (order.vector(&multiplier, v), order.vector(&shift, v));
-                    scales.write(Scales::fixed(&multiplier, &shift, name));
+                    fixed(&multiplier, &shift).put(scales);
                 }
             }
             Requantize::Float32(s) => {
@@ -149,7 +165,7 @@ impl Block {
                     let factors = order.vector(&factors, v);
                     // SAFETY: eight f32.
                     let factors = unsafe { _mm256_loadu_si256(factors.as_ptr().cast()) };
-                    scales.write(Scales::real(factors, zero));
+                    Scales::real(factors, zero).put(scales);
                 }
             }
             Requantize::Float64(s) => {
@@ -163,7 +179,7 @@ impl Block {
                             _mm256_loadu_si256(factors.as_ptr().add(4).cast()),
                         )
                     };
-                    scales.write(Scales::real(low, high));
+                    Scales::real(low, high).put(scales);
                 }
             }
         }
@@ -204,6 +220,9 @@ impl Block {
 /// Which of the constants serves these channels.
 #[inline(always)]
 fn rounding(stage: &OutputStage<'_>) -> Option<u8> {
+    if stage.folds() {
+        return Some(FOLDED);
+    }
     let (any, below) = match stage.requantize {
         // What is negative becomes the minimum, however it is rounded.
         Requantize::Double(_) if stage.is_relu() => {
@@ -284,8 +303,7 @@ impl Rest<'_> {
     #[target_feature(enable = "avx2")]
     unsafe fn store<const ROUNDING: u8, const V: usize>(&self, all: &[Scales], y: &mut [i8]) {
         let last = Last::new(&self.stage.output);
-        let mut scales = [all[0]; V];
-        scales.copy_from_slice(&all[self.first..][..V]);
+        let Some(scales) = all[self.first..].first_chunk::<V>() else { return };
         let (together, channels) = (4 / V, self.stage.channels);
         let positions = self.acc.len();
         let mut position = 0;
@@ -370,12 +388,21 @@ pub(in crate::arch) fn in_order(bytes: __m256i) -> __m256i {
     _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 }
 
+impl Rare {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn zero() -> Self {
+        let zero = _mm256_setzero_si256();
+        Self { round_even: zero, round_odd: zero, left: zero, large: zero }
+    }
+}
+
 impl Scales {
     /// Scales that are floats, in one or two vectors.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn real(even: __m256i, odd: __m256i) -> Self {
-        Self { even, odd, right: _mm256_setzero_si256(), rare: MaybeUninit::uninit() }
+        Self { even, odd, right: _mm256_setzero_si256(), rare: Rare::zero() }
     }
 
     /// Fixed-point scales, for a rounding; of channels that there are not, any.
@@ -391,37 +418,69 @@ impl Scales {
         };
         let (zero, one) = (_mm256_setzero_si256(), _mm256_set1_epi32(1));
         let right = _mm256_max_epi32(_mm256_sub_epi32(_mm256_set1_epi32(-1), shift), zero);
-        let mut scales = Self {
-            even,
-            odd: _mm256_srli_epi64::<32>(even),
-            right: halves_apart(right),
-            rare: MaybeUninit::uninit(),
+        let rare = match rounding {
+            DOUBLE | DOUBLE_UP => Rare::zero(),
+            _ => {
+                let above = _mm256_max_epi32(_mm256_add_epi32(shift, one), zero);
+                // Half of what the last bit of the sum is worth: 2^(30 − shift).
+                let half = _mm256_sub_epi32(_mm256_set1_epi32(30), shift);
+                let bit = _mm256_set1_epi64x(1);
+                let single = matches!(rounding, SINGLE | SINGLE_ANY);
+                Rare {
+                    round_even: _mm256_sllv_epi64(bit, low_halves(half)),
+                    round_odd: _mm256_sllv_epi64(bit, _mm256_srli_epi64::<32>(half)),
+                    left: if single { above } else { _mm256_max_epi32(shift, zero) },
+                    large: halves_apart(_mm256_min_epi32(above, one)),
+                }
+            }
         };
-        if !matches!(rounding, DOUBLE | DOUBLE_UP) {
-            let above = _mm256_max_epi32(_mm256_add_epi32(shift, one), zero);
-            // Half of what the last bit of the sum is worth: 2^(30 − shift).
-            let half = _mm256_sub_epi32(_mm256_set1_epi32(30), shift);
-            let bit = _mm256_set1_epi64x(1);
-            let single = matches!(rounding, SINGLE | SINGLE_ANY);
-            scales.rare.write(Rare {
-                round_even: _mm256_sllv_epi64(bit, low_halves(half)),
-                round_odd: _mm256_sllv_epi64(bit, _mm256_srli_epi64::<32>(half)),
-                left: if single { above } else { _mm256_max_epi32(shift, zero) },
-                large: halves_apart(_mm256_min_epi32(above, one)),
-            });
-        }
-        scales
+        Self { even, odd: _mm256_srli_epi64::<32>(even), right: halves_apart(right), rare }
     }
 
-    /// The rest of the scales.
-    ///
-    /// # Safety
-    ///
-    /// They were made for a rounding that is neither [`DOUBLE`] nor [`DOUBLE_UP`], of fixed-point scales.
-    #[inline(always)]
-    unsafe fn rare(&self) -> Rare {
-        // SAFETY: as the caller says.
-        unsafe { self.rare.assume_init() }
+    /// Puts them where a block has them: each vector by itself, as copies of so many bytes are calls.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn put(self, to: &mut MaybeUninit<Self>) {
+        let Self { even, odd, right, rare: Rare { round_even, round_odd, left, large } } = self;
+        let to = to.as_mut_ptr();
+        // SAFETY: all are parts of what is referred to.
+        unsafe {
+            (&raw mut (*to).even).write(even);
+            (&raw mut (*to).odd).write(odd);
+            (&raw mut (*to).right).write(right);
+            (&raw mut (*to).rare.round_even).write(round_even);
+            (&raw mut (*to).rare.round_odd).write(round_odd);
+            (&raw mut (*to).rare.left).write(left);
+            (&raw mut (*to).rare.large).write(large);
+        }
+    }
+
+    /// The same for [`FOLDED`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn folded(multiplier: &[i32; 8], shift: &[i8; 8], stage: &OutputStage<'_>) -> Self {
+        let single = matches!(stage.requantize, Requantize::Single(_));
+        let nearest = _mm256_set1_epi64x(if single { 0 } else { 1 << 30 });
+        // Half of what the last bit of the result is worth, and the offset: each of these is worth two.
+        let halves = _mm256_set1_epi64x(1 + 2 * i64::from(stage.output.output_offset));
+        let round = |half| _mm256_add_epi64(_mm256_sllv_epi64(halves, half), nearest);
+        // SAFETY: eight int8.
+        let shift = unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(shift.as_ptr().cast())) };
+        let half = _mm256_sub_epi32(_mm256_set1_epi32(30), shift);
+        let rare = Rare {
+            round_even: round(low_halves(half)),
+            round_odd: round(_mm256_srli_epi64::<32>(half)),
+            left: _mm256_setzero_si256(),
+            large: _mm256_setzero_si256(),
+        };
+        // SAFETY: eight int32.
+        let even = unsafe { _mm256_loadu_si256(multiplier.as_ptr().cast()) };
+        Self {
+            even,
+            odd: _mm256_srli_epi64::<32>(even),
+            right: halves_apart(_mm256_sub_epi32(_mm256_set1_epi32(-1), shift)),
+            rare,
+        }
     }
 
     /// Eight sums scaled, or twice that where [`narrow`] halves them; in fixed point, in the order of
@@ -447,16 +506,14 @@ impl Scales {
                 let high = round_away(_mm256_extracti128_si256::<1>(acc), self.odd);
                 _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
             }
-            SINGLE => {
+            SINGLE | FOLDED => {
                 let products = self.products(acc);
-                // SAFETY: as the caller says.
-                let Rare { round_even, round_odd, .. } = unsafe { self.rare() };
+                let Rare { round_even, round_odd, .. } = self.rare;
                 let high = high_halves(added(products, [round_even, round_odd]));
                 _mm256_srav_epi32(high, self.right)
             }
             SINGLE_ANY => {
-                // SAFETY: as the caller says.
-                let Rare { round_even, round_odd, left, .. } = unsafe { self.rare() };
+                let Rare { round_even, round_odd, left, .. } = self.rare;
                 let [even, odd] = added(self.products(acc), [round_even, round_odd]);
                 let even = _mm256_sllv_epi64(even, low_halves(left));
                 let odd = _mm256_sllv_epi64(odd, _mm256_srli_epi64::<32>(left));
@@ -474,8 +531,7 @@ impl Scales {
                 _mm256_srav_epi32(high, self.right)
             }
             _ => {
-                // SAFETY: as the caller says.
-                let Rare { left, large, .. } = unsafe { self.rare() };
+                let Rare { left, large, .. } = self.rare;
                 // Sums may be too large to be doubled; their products are not.
                 let products = self.products(_mm256_sllv_epi32(acc, left));
                 let doubled = added(products, products);
@@ -596,6 +652,8 @@ impl Last {
 #[target_feature(enable = "avx2")]
 fn narrow<const ROUNDING: u8>(sums: __m256i, offset: __m256i) -> __m256i {
     let sums = match ROUNDING {
+        // The offset is there.
+        FOLDED => return sums,
         // They are twice the result, to be halved, half up.
         DOUBLE | DOUBLE_UP | DOUBLE_ANY | DOUBLE_UP_ANY => {
             _mm256_srai_epi16::<1>(_mm256_adds_epi16(sums, _mm256_set1_epi16(1)))

@@ -14,7 +14,7 @@
 use core::arch::x86_64::*;
 
 use super::add::each_64;
-use super::requantize::{DOUBLE, FOLDED, Last, Scales, folds};
+use super::requantize::{DOUBLE, FOLDED, Last, Scales};
 use crate::add::InputScale;
 use crate::arch::SumI8;
 use crate::arch::output::OutputStage;
@@ -58,7 +58,7 @@ fn sum<A: Common, B: Common>(
     operands: [Operand<'_, i8>; 2],
     y: &mut [i8],
 ) {
-    match folds(stage) {
+    match stage.folds() {
         true => rounded::<FOLDED, A, B>(p, operands, y),
         false => rounded::<DOUBLE, A, B>(p, operands, y),
     }

@@ -21,30 +21,8 @@ pub(super) const SINGLE: u8 = 2;
 const FLOAT32: u8 = 3;
 const FLOAT64: u8 = 4;
 
-/// Any rounding of fixed-point scales below 1/2 that never looks at a sign. To round twice half up is to
-/// round once with a constant of its own, and the offset is another part of it:
-///
-/// ```text
-/// v = floor((acc × multiplier + 2^30) / 2^31)
-/// floor((v + 2^(s − 1)) / 2^s) = floor((acc × multiplier + 2^30 + 2^(30 + s)) / 2^(31 + s))
-/// ```
+/// Any fixed-point rounding that never looks at a sign, see [`OutputStage::folds`].
 pub(super) const FOLDED: u8 = 5;
-
-/// The furthest shift to the right with which the offset fits the constant.
-const FOLDED_SHIFT: i8 = -23;
-
-/// Whether the roundings of a layer can be [`FOLDED`].
-#[inline]
-pub(super) fn folds(stage: &OutputStage<'_>) -> bool {
-    let rounding = match stage.requantize {
-        // What is negative becomes the minimum, however it is rounded.
-        Requantize::Double(_) => stage.is_relu(),
-        Requantize::DoubleUp(_) | Requantize::Single(_) => true,
-        Requantize::Float32(_) | Requantize::Float64(_) => false,
-    };
-    let shifts = stage.shifts.is_some_and(|[least, _]| least >= FOLDED_SHIFT);
-    rounding && shifts && stage.small && stage.below_half()
-}
 
 /// Scales of sixteen channels.
 #[derive(Clone, Copy)]
@@ -192,7 +170,7 @@ impl Block {
         if !stage.ordinary {
             return Self { scales: None, ordinary: false, folded: false, order };
         }
-        let folded = folds(stage);
+        let folded = stage.folds();
         let arranged = |natural| match order {
             Order::Natural if count <= HALF => twice(natural),
             _ => order.arrange(natural),
