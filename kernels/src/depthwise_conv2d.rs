@@ -445,12 +445,19 @@ pub(crate) mod tests {
         kernel: arch::DepthwiseConv2dI8Kernel,
         zero_point: impl Fn(&mut Values) -> i32,
     ) {
-        let strategy = (channelwise(), 0..4, any::<u64>());
+        let strategy = (channelwise(), 0..8, any::<u64>());
         testing::check(kernels.level, cases, strategy, |(mut g, kind, seed)| {
-            // One in two is what most are.
+            // Two in three are what most are.
             match kind {
                 0 => g.kernel = [3, 3],
                 1 => g.kernel = [5, 5],
+                2 => g.kernel[0] = 1,
+                3 | 4 => {
+                    g.kernel = if kind == 3 { [3, 3] } else { [1, 1 + g.kernel[1] % 16] };
+                    (g.window.dilation_h, g.window.dilation_w) = (1, 1);
+                    let channels = g.output[3].next_multiple_of(8);
+                    (g.input[3], g.output[3]) = (channels, channels);
+                }
                 _ => {}
             }
             let channels = g.output[3];

@@ -7,10 +7,13 @@ pub(super) mod add;
 mod columns;
 pub(super) mod copy;
 pub(super) mod depthwise;
+mod depthwise_3x3;
+mod depthwise_row;
 pub(super) mod dot;
 pub(super) mod float;
 pub(super) mod gemm;
 pub(super) mod lut;
+mod positions;
 pub(super) mod requantize;
 
 use core::marker::PhantomData;
@@ -67,7 +70,11 @@ pub(super) fn depthwise_conv2d_asymmetric_i8(
         y: &mut [i8],
     ) -> Result<bool, Mismatch> {
         // SAFETY: as the caller says.
-        unsafe { depthwise::depthwise_conv2d_i8::<Widened, 2>(p, x, y) }
+        unsafe {
+            Ok(depthwise_3x3::depthwise_conv2d_i8(p, x, y)?
+                || depthwise_row::depthwise_conv2d_i8(p, x, y)?
+                || depthwise::depthwise_conv2d_i8::<Widened, 2>(p, x, y)?)
+        }
     }
     // SAFETY: `kernels` has seen the instructions; nothing else leads here.
     if i8::try_from(p.weights_zero_point).is_ok() && unsafe { compiled(p, x, y) }? {
