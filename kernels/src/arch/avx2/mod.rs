@@ -12,7 +12,9 @@ mod depthwise_row;
 pub(super) mod dot;
 pub(super) mod float;
 pub(super) mod gemm;
+mod gemv;
 pub(super) mod lut;
+mod pointwise;
 mod positions;
 pub(super) mod requantize;
 
@@ -55,7 +57,19 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
     detected.then_some(&KERNELS)
 }
 
-tiled_kernel!(conv2d_tiled_i8: Avx<Widened, 2>, "avx2");
+tiled_kernel!(few_or_windows: Avx<Widened, 2>, "avx2");
+
+fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
+    // SAFETY: `kernels` has seen the instructions; nothing else leads here.
+    let done = unsafe {
+        match p.matrices() {
+            Some([1, depth, channels]) => gemv::row(p, [depth, channels], x, y),
+            Some(shape) => pointwise::product(p, shape, x, y),
+            None => false,
+        }
+    };
+    if done { Ok(()) } else { few_or_windows(p, x, y) }
+}
 
 /// With any weights: widened ones have room for what their zero point takes off.
 pub(super) fn depthwise_conv2d_asymmetric_i8(
