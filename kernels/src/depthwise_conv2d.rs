@@ -212,6 +212,27 @@ pub struct DepthwiseConv2dI16<'a, R = Requantize<'a>> {
     pub output_stage: Output,
 }
 
+impl<R: Rescale> DepthwiseConv2dI16<'_, R> {
+    /// The same layer, its rounding to be chosen while it runs.
+    #[cfg(not(any(target_arch = "arm", target_arch = "riscv32")))]
+    pub(crate) fn with_any_rounding(&self) -> DepthwiseConv2dI16<'_> {
+        DepthwiseConv2dI16 {
+            input: self.input,
+            output: self.output,
+            kernel: self.kernel,
+            window: self.window,
+            weights: self.weights,
+            accumulate: match &self.accumulate {
+                Accumulate16::Narrow(bias, requantize) => {
+                    Accumulate16::Narrow(bias, requantize.any())
+                }
+                Accumulate16::Wide(bias, requantize) => Accumulate16::Wide(bias, *requantize),
+            },
+            output_stage: self.output_stage,
+        }
+    }
+}
+
 /// `y = clamp(rescale(bias + Σ x·w))`, channel by channel.
 ///
 /// # Errors
@@ -219,6 +240,16 @@ pub struct DepthwiseConv2dI16<'a, R = Requantize<'a>> {
 /// [`Mismatch`] where a slice does not have the length that the shapes state.
 #[inline(never)]
 pub fn depthwise_conv2d_i16<R: Rescale>(
+    p: &DepthwiseConv2dI16<'_, R>,
+    x: &[i16],
+    y: &mut [i16],
+) -> Result<(), Mismatch> {
+    arch::depthwise_conv2d_i16(p, x, y)
+}
+
+/// The definition of [`depthwise_conv2d_i16`].
+#[inline(always)]
+pub(crate) fn portable_i16<R: Rescale>(
     p: &DepthwiseConv2dI16<'_, R>,
     x: &[i16],
     y: &mut [i16],

@@ -180,11 +180,21 @@ pub fn divide_by_power_of_two(x: i32, exponent: i32) -> i32 {
 /// under single and double rounding.
 #[inline(always)]
 pub fn requantize_i64(x: i64, multiplier: i32, shift: i32) -> i32 {
-    let reduced =
-        if multiplier < 0x7FFF_0000 { (multiplier.wrapping_add(1 << 15)) >> 16 } else { 0x7FFF };
-    let total_shift = (15 - shift).clamp(1, 62);
-    let product = x.wrapping_mul(i64::from(reduced));
+    let total_shift = wide_shift(shift);
+    let product = x.wrapping_mul(i64::from(reduced_multiplier(multiplier)));
     (product.wrapping_add(1 << (total_shift - 1)) >> total_shift) as i32
+}
+
+/// A multiplier cut to 16 bits.
+#[inline(always)]
+pub(crate) fn reduced_multiplier(multiplier: i32) -> i32 {
+    if multiplier < 0x7FFF_0000 { (multiplier.wrapping_add(1 << 15)) >> 16 } else { 0x7FFF }
+}
+
+/// Bits by which a product with a [`reduced_multiplier`] is shifted to the right, in `[1, 62]`.
+#[inline(always)]
+pub(crate) fn wide_shift(shift: i32) -> i32 {
+    (15 - shift).clamp(1, 62)
 }
 
 /// The scales of an operator's output channels and how they are applied.

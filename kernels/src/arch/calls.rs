@@ -14,7 +14,7 @@ use crate::average_pool_2d::AveragePool2d;
 use crate::batch_matmul::BatchMatMulI8;
 use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
-use crate::depthwise_conv2d::{DepthwiseConv2dF32, DepthwiseConv2dI8};
+use crate::depthwise_conv2d::{DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dI16};
 use crate::lut::LUT_I8_LENGTH;
 use crate::max_pool_2d::MaxPool2d;
 use crate::mul::Mul;
@@ -170,6 +170,16 @@ pub(crate) fn depthwise_conv2d_asymmetric_i8<R: Rescale>(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     (kernels().depthwise_conv2d_asymmetric_i8)(&p.with_any_rounding(), x, y)
+}
+
+/// [`crate::depthwise_conv2d::depthwise_conv2d_i16`].
+#[inline(always)]
+pub(crate) fn depthwise_conv2d_i16<R: Rescale>(
+    p: &DepthwiseConv2dI16<'_, R>,
+    x: &[i16],
+    y: &mut [i16],
+) -> Result<(), Mismatch> {
+    (kernels().depthwise_conv2d_i16)(&p.with_any_rounding(), x, y)
 }
 
 /// [`crate::tiles_f32::conv2d_tiled_f32`].

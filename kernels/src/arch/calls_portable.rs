@@ -13,6 +13,7 @@ pub(crate) use crate::conv2d::portable_pointwise as conv2d_pointwise_i8;
 pub(crate) use crate::depthwise_conv2d::portable as depthwise_conv2d_i8;
 pub(crate) use crate::depthwise_conv2d::portable_asymmetric as depthwise_conv2d_asymmetric_i8;
 pub(crate) use crate::depthwise_conv2d::portable_f32 as depthwise_conv2d_f32;
+pub(crate) use crate::depthwise_conv2d::portable_i16 as depthwise_conv2d_i16;
 pub(crate) use crate::dot::dots_i16_definition as dots_i16;
 #[cfg(not(layers))]
 pub(crate) use crate::fully_connected::portable_vector as fully_connected_long_i8;

@@ -5,7 +5,7 @@ use crate::add::{Add, add, sub};
 use crate::average_pool_2d::{self, AveragePool2d};
 use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
-use crate::depthwise_conv2d::{self, DepthwiseConv2dF32, DepthwiseConv2dI8};
+use crate::depthwise_conv2d::{self, DepthwiseConv2dF32, DepthwiseConv2dI8, DepthwiseConv2dI16};
 use crate::dot;
 use crate::lut::{self, LUT_I8_LENGTH};
 use crate::max_pool_2d::{self, MaxPool2d};
@@ -25,6 +25,10 @@ pub type Conv2dTiledI8 = fn(&Tiled<'_, Conv2dI8<'_>>, &[i8], &mut [i8]) -> Resul
 /// See [`depthwise_conv2d::depthwise_conv2d_i8`].
 pub type DepthwiseConv2dI8Kernel =
     fn(&DepthwiseConv2dI8<'_>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`depthwise_conv2d::depthwise_conv2d_i16`].
+pub type DepthwiseConv2dI16Kernel =
+    fn(&DepthwiseConv2dI16<'_>, &[i16], &mut [i16]) -> Result<(), Mismatch>;
 
 /// See [`tiles_f32::conv2d_tiled_f32`].
 pub type Conv2dTiledF32 = fn(&TiledF32<'_, f32>, &[f32], &mut [f32]) -> Result<(), Mismatch>;
@@ -176,6 +180,10 @@ table! {
     depthwise_conv2d_asymmetric_i8: DepthwiseConv2dI8Kernel =
         |p, x, y| depthwise_conv2d::portable_asymmetric(p, x, y),
         crate::depthwise_conv2d::tests::holds_asymmetric;
+    /// DEPTHWISE_CONV_2D of int16 by int8.
+    depthwise_conv2d_i16: DepthwiseConv2dI16Kernel =
+        |p, x, y| depthwise_conv2d::portable_i16(p, x, y),
+        crate::depthwise_conv2d::tests::holds_i16;
     /// CONV_2D and FULLY_CONNECTED in f32, weights in tiles.
     conv2d_tiled_f32: Conv2dTiledF32 =
         |p, x, y| tiles_f32::portable(p, x, y), crate::tiles_f32::tests::holds;

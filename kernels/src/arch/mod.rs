@@ -23,6 +23,9 @@ mod calls;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod depthwise_f32;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from shapes that have been checked")]
+mod depthwise_i16;
 #[cfg(all(not(dsp), any(target_arch = "arm", target_arch = "riscv32")))]
 #[path = "scalar/dot.rs"]
 pub mod dot;
@@ -63,6 +66,9 @@ mod portable;
 #[cfg(any(scalar, test))]
 #[allow(clippy::indexing_slicing, reason = "arrays of constant length")]
 mod scalar;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "slices of one length, cut once before the loops")]
+mod scales_i16;
 #[cfg(all(target_arch = "wasm32", simd))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod simd128;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::arch::Kernels;
+use crate::requantize::FixedScales;
 use crate::testing::shapes::channelwise;
 use crate::testing::{self, Scales, Values, fold, output_stage, real, requantized};
 use proptest::prelude::*;
@@ -71,6 +72,67 @@ pub(crate) fn holds_f32(kernels: &Kernels, cases: u32) {
         testing::same_or_fused(kernels.level, &y, &expected, |y| {
             definition_f32(testing::Fused, &p, &x, y)
         })
+    });
+}
+
+/// Holds a level's kernel for int16 against the definition.
+pub(crate) fn holds_i16(kernels: &Kernels, cases: u32) {
+    let strategy = (channelwise(), 0..8, any::<u64>());
+    testing::check(kernels.level, cases, strategy, |(mut g, kind, seed)| {
+        let mut values = Values::new(seed);
+        // Half are what most are, and some have an input that several outputs share.
+        if kind < 4 {
+            g.kernel = [3, 3];
+        }
+        if kind % 4 == 0 {
+            let multiplier = 1 + values.next() as usize % 40;
+            g.input[3] = g.input[3].div_ceil(multiplier);
+            g.output[3] = g.input[3] * multiplier;
+        }
+        let channels = g.output[3];
+        let mut x = values.i16s(g.input.iter().product());
+        let mut weights = values.i8s(g.kernel[0] * g.kernel[1] * channels);
+        if values.next().is_multiple_of(8) {
+            // The largest products.
+            x.fill(i16::MIN);
+            weights.fill(i8::MIN);
+        }
+        // Of usual size, as large as is scaled in f64 and more, or any.
+        let most: i64 = 1 << [25, 25, 35, 36, 61][values.next() as usize % 5];
+        let wide = values.integers(channels, -most, most);
+        let most = most.min(i32::MAX.into());
+        let narrow = values.i32s(channels, -most - 1, most);
+        let mut output_stage = Output {
+            output_offset: 0,
+            activation_min: i16::MIN.into(),
+            activation_max: i16::MAX.into(),
+        };
+        match values.next() % 8 {
+            0 => output_stage.output_offset = values.i32s(1, -32_768, 32_767)[0],
+            1 => output_stage.activation_min = 0,
+            2 => output_stage.activation_max = values.i32s(1, -70_000, 70_000)[0],
+            _ => {}
+        }
+        let scales = Scales::new(&mut values, channels);
+        let narrow = scales.all().map(|scales| Accumulate16::Narrow(&narrow, scales));
+        let wide = scales.wide().map(|scales| Accumulate16::Wide(&wide, scales));
+        for accumulate in narrow.into_iter().chain(wide) {
+            let p = DepthwiseConv2dI16 {
+                input: g.input,
+                output: g.output,
+                kernel: g.kernel,
+                window: g.window,
+                weights: &weights,
+                accumulate,
+                output_stage,
+            };
+            let len = g.output.iter().product();
+            let (mut y, mut expected) = (vec![1; len], vec![2; len]);
+            prop_assert_eq!((kernels.depthwise_conv2d_i16)(&p, &x, &mut y), Ok(()));
+            portable_i16(&p, &x, &mut expected).unwrap();
+            prop_assert_eq!(&y, &expected, "{:?}", accumulate);
+        }
+        Ok(())
     });
 }
 
@@ -271,4 +333,35 @@ fn hostile_windows_give_some_answer() {
     };
     let p = DepthwiseConv2dI8 { window, ..ONE };
     assert_eq!(any_depthwise_conv2d_i8(&p, &[1; 12], &mut [0; 12]), Ok(()));
+}
+
+proptest! {
+    #[test]
+    fn windows_of_int16_that_wrap_give_the_definition(
+        window in prop::array::uniform6(prop_oneof![
+            Just(0), 0..4_usize, Just(usize::MAX), usize::MAX - 4.., any::<usize>(),
+        ]),
+    ) {
+        let [stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left] = window;
+        let scales = FixedScales { multiplier: &[1 << 30], shift: &[-3] };
+        let p = DepthwiseConv2dI16 {
+            input: [1, 4, 4, 8],
+            output: [1, 4, 4, 8],
+            kernel: [2, 2],
+            window: Window { stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left },
+            weights: &[3; 32],
+            accumulate: Accumulate16::Narrow(&[1; 8], Requantize::Single(scales)),
+            output_stage: Output {
+                output_offset: 0, activation_min: -32_768, activation_max: 32_767,
+            },
+        };
+        let x: Vec<i16> = (0..128).collect();
+        let mut expected = vec![2; 128];
+        let done = portable_i16(&p, &x, &mut expected);
+        for kernels in arch::available() {
+            let mut y = vec![2; 128];
+            prop_assert_eq!((kernels.depthwise_conv2d_i16)(&p, &x, &mut y), done);
+            prop_assert!(done.is_err() || y == expected);
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod columns;
 pub(super) mod copy;
 pub(super) mod depthwise;
 mod depthwise_3x3;
+pub(super) mod depthwise_i16;
 mod depthwise_row;
 pub(super) mod dot;
 pub(super) mod float;
@@ -44,6 +45,7 @@ static KERNELS: Kernels = Kernels {
     conv2d_tiled_f32: float::conv2d_tiled_f32,
     conv2d_tiled_f16: float::conv2d_tiled_f16,
     depthwise_conv2d_f32: float::depthwise_conv2d_f32,
+    depthwise_conv2d_i16: depthwise_i16::depthwise_conv2d_i16,
     sum_i8: add::sum_i8,
     lut_i8: lut::lut_i8,
     ..vectors::AVX2

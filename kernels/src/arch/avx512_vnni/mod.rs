@@ -7,6 +7,7 @@ mod add;
 mod add_halves;
 mod copy;
 mod depthwise;
+mod depthwise_i16;
 mod depthwise_narrow;
 mod float;
 mod gemm;
@@ -37,6 +38,7 @@ static KERNELS: Kernels = Kernels {
     conv2d_tiled_f32: float::conv2d_tiled_f32,
     conv2d_tiled_f16: float::conv2d_tiled_f16,
     depthwise_conv2d_f32: float::depthwise_conv2d_f32,
+    depthwise_conv2d_i16: depthwise_i16::depthwise_conv2d_i16,
     sum_i8: add::sum_i8,
     lut_i8: lut::lut_i8,
     ..vectors::AVX512

@@ -28,6 +28,7 @@ static KERNELS: Kernels = Kernels {
     conv2d_tiled_f32: avx2::float::conv2d_tiled_f32,
     conv2d_tiled_f16: avx2::float::conv2d_tiled_f16,
     depthwise_conv2d_f32: avx2::float::depthwise_conv2d_f32,
+    depthwise_conv2d_i16: avx2::depthwise_i16::depthwise_conv2d_i16,
     sum_i8: avx2::add::sum_i8,
     lut_i8: avx2::lut::lut_i8,
     ..vectors::AVX2

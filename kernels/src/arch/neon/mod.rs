@@ -6,6 +6,7 @@
 pub(super) mod add;
 mod copy;
 pub(super) mod depthwise;
+pub(super) mod depthwise_i16;
 pub(super) mod float;
 pub(super) mod gemm;
 pub(super) mod requantize;
@@ -34,6 +35,7 @@ static KERNELS: Kernels = Kernels {
     conv2d_tiled_f32: float::conv2d_tiled_f32,
     conv2d_tiled_f16: float::conv2d_tiled_f16,
     depthwise_conv2d_f32: float::depthwise_conv2d_f32,
+    depthwise_conv2d_i16: depthwise_i16::depthwise_conv2d_i16,
     sum_i8: add::sum_i8,
     ..vectors::PLAIN
 };

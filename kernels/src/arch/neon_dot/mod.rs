@@ -9,7 +9,7 @@ mod sdot;
 pub(super) use depthwise::Dots;
 pub(super) use gemm::Sdot;
 
-use super::neon::{Neon, add, depthwise as loops, float};
+use super::neon::{Neon, add, depthwise as loops, depthwise_i16, float};
 use super::{Kernels, Level, tiled, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
@@ -26,6 +26,7 @@ static KERNELS: Kernels = Kernels {
     conv2d_tiled_f32: float::conv2d_tiled_f32,
     conv2d_tiled_f16: float::conv2d_tiled_f16,
     depthwise_conv2d_f32: float::depthwise_conv2d_f32,
+    depthwise_conv2d_i16: depthwise_i16::depthwise_conv2d_i16,
     sum_i8: add::sum_i8,
     ..vectors::PLAIN
 };

@@ -6,7 +6,7 @@
 mod gemm;
 mod smmla;
 
-use super::neon::{Neon, add, float};
+use super::neon::{Neon, add, depthwise_i16, float};
 use super::{Kernels, Level, neon_dot, tiled, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
@@ -23,6 +23,7 @@ static KERNELS: Kernels = Kernels {
     conv2d_tiled_f32: float::conv2d_tiled_f32,
     conv2d_tiled_f16: float::conv2d_tiled_f16,
     depthwise_conv2d_f32: float::depthwise_conv2d_f32,
+    depthwise_conv2d_i16: depthwise_i16::depthwise_conv2d_i16,
     sum_i8: add::sum_i8,
     ..vectors::PLAIN
 };

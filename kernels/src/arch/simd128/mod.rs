@@ -9,6 +9,7 @@
 mod add;
 mod copy;
 mod depthwise;
+mod depthwise_i16;
 mod float;
 mod gemm;
 mod requantize;
@@ -35,6 +36,7 @@ static KERNELS: Kernels = Kernels {
     conv2d_tiled_f32: float::conv2d_tiled_f32,
     conv2d_tiled_f16: float::conv2d_tiled_f16,
     depthwise_conv2d_f32: float::depthwise_conv2d_f32,
+    depthwise_conv2d_i16: depthwise_i16::depthwise_conv2d_i16,
     ..vectors::PLAIN
 };
 
