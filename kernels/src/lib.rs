@@ -109,6 +109,7 @@ pub mod top_k;
 pub mod transpose;
 pub mod transpose_conv2d;
 pub mod window;
+pub mod winograd;
 
 pub use error::Mismatch;
 pub use shape::{MAX_RANK, Shape, strides};

@@ -50,6 +50,11 @@ pub trait Split: Copy + Send + Sync {
     /// Shapes and window.
     fn geometry(&self) -> Geometry;
 
+    /// Rows of outputs that are computed at a time: parts have whole ones of them.
+    fn rows_at_once(&self) -> usize {
+        1
+    }
+
     /// What an output costs, in multiply-accumulates of an int8 convolution.
     fn cost(&self) -> usize;
 
@@ -70,14 +75,16 @@ struct Part<P> {
 
 /// How a layer is divided.
 enum Division {
-    /// Into images, rows, or, where an output sees one position, positions: bands of a single image.
-    Rows(Geometry),
+    /// Into images, or rows, so many at a time, or, where an output sees one position, positions: bands of
+    /// a single image.
+    Rows(Geometry, usize),
     /// Into blocks of channels of a single position.
     Channels(Geometry),
 }
 
 impl Division {
-    fn new(mut g: Geometry) -> Option<Self> {
+    fn new<P: Split>(p: &P) -> Option<Self> {
+        let mut g = p.geometry();
         let ([batches, height, width, depth], [.., out_h, out_w, channels]) = (g.input, g.output);
         let count = volume([batches, out_h, out_w]).ok()?;
         if g.kernel == [1, 1] && g.window == Window::UNIT && [height, width] == [out_h, out_w] {
@@ -85,15 +92,15 @@ impl Division {
         }
         match count {
             1 => Some(Self::Channels(g)),
-            _ => Some(Self::Rows(g)),
+            _ => Some(Self::Rows(g, p.rows_at_once().max(1))),
         }
     }
 
     /// How many outputs there are that can be apart from each other.
     fn units(&self) -> usize {
         match self {
-            Self::Rows(Geometry { output: [1, rows, ..], .. }) => *rows,
-            Self::Rows(Geometry { output: [batches, ..], .. }) => *batches,
+            Self::Rows(Geometry { output: [1, rows, ..], .. }, at_once) => rows.div_ceil(*at_once),
+            Self::Rows(Geometry { output: [batches, ..], .. }, _) => *batches,
             Self::Channels(Geometry { output: [.., channels], .. }) => channels.div_ceil(CHANNELS),
         }
     }
@@ -101,8 +108,11 @@ impl Division {
     /// The outputs `units`, of which there is at least one; `None` where they see nothing.
     fn part<P: Split>(&self, p: &P, units: Range<usize>) -> Option<Part<P>> {
         match self {
-            Self::Rows(g) if g.output[0] == 1 => rows(p, g, units),
-            Self::Rows(g) => {
+            Self::Rows(g, at_once) if g.output[0] == 1 => {
+                let [_, height, ..] = g.output;
+                rows(p, g, units.start * at_once..(units.end * at_once).min(height))
+            }
+            Self::Rows(g, _) => {
                 let part = |[_, h, w, c]: [usize; 4]| {
                     let image = volume([h, w, c]).ok()?;
                     let elements = image.checked_mul(units.start)?..image.checked_mul(units.end)?;
@@ -204,7 +214,7 @@ fn divide<'a, P: Split>(
     if elements(g.input) != Some(x.len()) || elements(g.output) != Some(y.len()) {
         return None;
     }
-    let division = Division::new(g)?;
+    let division = Division::new(p)?;
     let units = division.units();
     let count = count.min(units);
     let mut parts = Vec::with_capacity(count);

@@ -15,7 +15,8 @@ use systole_converter::{
 };
 use systole_core::{Arena, DType, Model, Session, TensorInfo, emit, pack_for, pack_pairs};
 use systole_kernels::tiles::Activations;
-use systole_tests::checked::convert_file;
+use systole_tests::checked::{compile, convert_file};
+use systole_tests::networks::convolutions;
 use systole_tests::{packed_digits, quantized_digits, repository, shared};
 
 /// Real models of which a session needs more arena than this are left to the session.
@@ -144,6 +145,9 @@ fn models() -> Vec<(String, AlignedBytes)> {
     let f16 = quantized_digits(recipe).file;
     let packed = pack_for(Activations::Signed, f16.as_slice()).unwrap();
     models.push(("digits_float::f16_tiles".to_owned(), packed.unwrap()));
+    let convolutions = compile(&convolutions(11, 32, 3), &Options::default()).unwrap();
+    let packed = pack_for(Activations::Unsigned, &convolutions.written.bytes).unwrap();
+    models.push(("convolutions::winograd".to_owned(), packed.unwrap()));
     // Weights of 16 bits.
     for path in folders.iter().flat_map(|folder| files(folder, "tflite")).step_by(3) {
         let Ok(converted) = convert_file(&path, &Options::default()) else { continue };

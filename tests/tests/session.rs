@@ -240,7 +240,7 @@ fn pairs_that_are_no_pairs_are_refused() {
     assert_eq!(refused(|record| record.rank = 1), TensorRecordError::Bytes);
     // Where they say to be plain there are more bytes than weights.
     assert_eq!(refused(|record| record.layout = 0), TensorRecordError::Bytes);
-    assert_eq!(refused(|record| record.layout = 5), TensorRecordError::Unknown);
+    assert_eq!(refused(|record| record.layout = 6), TensorRecordError::Unknown);
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::requantize::{FixedScales, Rescale, Rounding};
 use crate::softmax::SoftmaxI8;
 use crate::tiles::Tiled;
 use crate::tiles_f32::TiledF32;
+use crate::winograd::Winograd;
 
 use super::{MulI8, SumI8, batch_matmul_with, blocks, kernels};
 
@@ -150,6 +151,17 @@ pub(crate) fn conv2d_tiled_i8<R: Rescale>(
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
     R::run_tiled(p, |p| (kernels().conv2d_tiled_i8)(p, x, y))
+}
+
+/// [`crate::winograd::conv2d_winograd_i8`].
+#[inline(always)]
+pub(crate) fn conv2d_winograd_i8<R: Rescale>(
+    p: &Winograd<'_, Conv2dI8<'_, R>>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let layer = p.layer.with_any_rounding();
+    (kernels().conv2d_winograd_i8)(&Winograd { weights: p.weights, layer }, x, y)
 }
 
 /// [`crate::depthwise_conv2d::depthwise_conv2d_i8`].

@@ -30,6 +30,7 @@ pub(crate) use crate::softmax::portable as softmax_i8;
 pub(crate) use crate::tiles::portable as conv2d_tiled_i8;
 pub(crate) use crate::tiles_f32::portable as conv2d_tiled_f16;
 pub(crate) use crate::tiles_f32::portable as conv2d_tiled_f32;
+pub(crate) use crate::winograd::portable as conv2d_winograd_i8;
 
 #[cfg(dsp)]
 pub(crate) use super::dsp::{

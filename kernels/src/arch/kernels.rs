@@ -16,11 +16,16 @@ use crate::requantize::{Double, DoubleUp, Requantize, Rounding, Single};
 use crate::softmax::{self, SoftmaxI8};
 use crate::tiles::{self, Activations, Tiled};
 use crate::tiles_f32::{self, TiledF32};
+use crate::winograd::{self, Winograd};
 
 use super::Level;
 
 /// See [`tiles::conv2d_tiled_i8`].
 pub type Conv2dTiledI8 = fn(&Tiled<'_, Conv2dI8<'_>>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
+
+/// See [`winograd::conv2d_winograd_i8`].
+pub type Conv2dWinogradI8 =
+    fn(&Winograd<'_, Conv2dI8<'_>>, &[i8], &mut [i8]) -> Result<(), Mismatch>;
 
 /// See [`depthwise_conv2d::depthwise_conv2d_i8`].
 pub type DepthwiseConv2dI8Kernel =
@@ -146,13 +151,22 @@ macro_rules! table {
             pub tiles: Option<Activations>,
             /// Whether weights of floats have to be packed for it.
             pub float_tiles: bool,
+            /// From how many channels times outputs on convolutions take less time with transformed
+            /// weights, see [`winograd::pays`]; `None` where they do not.
+            pub winograd: Option<usize>,
             $($(#[$doc])* pub $name: $type,)*
         }
 
         impl Kernels {
             /// The definitions.
             pub const PORTABLE: Self =
-                Self { level: Level::Portable, tiles: None, float_tiles: false, $($name: $portable,)* };
+                Self {
+                    level: Level::Portable,
+                    tiles: None,
+                    float_tiles: false,
+                    winograd: None,
+                    $($name: $portable,)*
+                };
         }
 
         #[cfg(test)]
@@ -173,6 +187,9 @@ macro_rules! table {
 table! {
     /// CONV_2D and FULLY_CONNECTED, weights in tiles.
     conv2d_tiled_i8: Conv2dTiledI8 = |p, x, y| tiles::portable(p, x, y), crate::tiles::tests::holds;
+    /// CONV_2D of 3×3, weights transformed.
+    conv2d_winograd_i8: Conv2dWinogradI8 =
+        |p, x, y| winograd::portable(p, x, y), crate::winograd::tests::holds;
     /// DEPTHWISE_CONV_2D, an output for each channel, symmetric weights.
     depthwise_conv2d_i8: DepthwiseConv2dI8Kernel =
         |p, x, y| depthwise_conv2d::portable(p, x, y), crate::depthwise_conv2d::tests::holds;

@@ -5,6 +5,8 @@
 //! one is chosen when the program runs. All of this crate's `unsafe` is here.
 
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
+mod add_halves;
+#[cfg(all(target_arch = "x86_64", feature = "std"))]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod avx2;
 #[cfg(all(target_arch = "x86_64", feature = "std"))]
@@ -91,6 +93,9 @@ mod windows;
 #[cfg(simd)]
 #[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
 mod windows_f32;
+#[cfg(simd)]
+#[allow(clippy::indexing_slicing, reason = "bounds follow from plans that have been checked")]
+mod winograd;
 
 pub(crate) use calls::*;
 #[cfg(dsp)]

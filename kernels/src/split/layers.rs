@@ -11,6 +11,7 @@ use crate::requantize::{Accumulate16, FixedScales, Requantize, RequantizeWide};
 use crate::tiles::{OUTPUTS, STEP, TILE, Tiled, Tiles};
 use crate::tiles_f32::TiledF32;
 use crate::window::Window;
+use crate::winograd::{self, Winograd};
 
 /// Products of depthwise convolution and of int16 take at least so much longer than those of int8
 /// convolution.
@@ -133,6 +134,33 @@ impl Split for Tiled<'_, Conv2dI8<'_>> {
             ..self.layer
         };
         Some(Self { weights, layer })
+    }
+}
+
+impl Split for Winograd<'_, Conv2dI8<'_>> {
+    type X = i8;
+    type Y = i8;
+
+    fn geometry(&self) -> Geometry {
+        self.layer.geometry()
+    }
+
+    fn rows_at_once(&self) -> usize {
+        winograd::TILE
+    }
+
+    fn cost(&self) -> usize {
+        // A quarter of the products, at half the rate.
+        let Conv2dI8 { input: [.., depth], kernel: [h, w], .. } = self.layer;
+        depth.saturating_mul(h).saturating_mul(w) / 2
+    }
+
+    fn over(self, g: &Geometry) -> Self {
+        Self { layer: self.layer.over(g), ..self }
+    }
+
+    fn channels(self, _: Range<usize>) -> Option<Self> {
+        None
     }
 }
 

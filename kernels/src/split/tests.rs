@@ -22,6 +22,7 @@ use crate::requantize::{Accumulate16, Output};
 use crate::testing::{Scales, Values, geometry, output_stage};
 use crate::tiles::{self, Activations, Tiled, Tiles};
 use crate::tiles_f32::{self, TiledF32};
+use crate::winograd::{self, Winograd};
 
 /// Whether `kernel` gives the same in parts; how many there were, at most 5.
 fn same<P: Split>(
@@ -203,6 +204,29 @@ proptest! {
             if single {
                 prop_assert_eq!(most, channels.div_ceil(CHANNELS).min(5));
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn tiles_of_rows_stay_whole(rows in 1..20_usize, columns in 1..9_usize, pad in 0..3_usize, seed: u64) {
+        let mut n = Numbers::new(seed, 16, 9 * 16);
+        let mut weights = vec![0; winograd::len(16, 16).unwrap()];
+        winograd::pack(&n.weights, 0, 16, &mut weights).unwrap();
+        let window = Window { pad_top: pad, pad_left: 1, ..Window::UNIT };
+        let layer = Conv2dI8 {
+            input: [1, rows + 2 - pad, columns, 16], output: [1, rows, columns, 16], kernel: [3, 3], window,
+            weights: &[], weights_zero_point: 0, input_zero_point: -5, bias: &n.bias,
+            requantize: n.scales.all()[0], output_stage: n.output_stage,
+        };
+        let x = n.values.i8s(layer.input.iter().product());
+        for kernels in arch::available() {
+            let p = Winograd { weights: &weights, layer };
+            let most = same(&mut Threads::new(2), kernels.conv2d_winograd_i8, &p, &x);
+            // A part that would see nothing but padding is none.
+            prop_assert!(most == rows.div_ceil(4).min(5) || (most == 1 && pad == 2));
         }
     }
 }

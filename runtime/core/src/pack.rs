@@ -7,17 +7,27 @@ use alloc::{borrow::Cow, collections::BTreeMap, vec, vec::Vec};
 
 use half::f16;
 use systole_kernels::{
-    arch, fully_connected::LONG, packed::Int4, pairs, tiles, tiles::Activations, tiles_f32,
+    arch,
+    arch::Kernels,
+    fully_connected::LONG,
+    packed::Int4,
+    pairs, tiles,
+    tiles::Activations,
+    tiles_f32,
+    winograd::{self, Geometry},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::{
-    AlignedBytes, DType, LoadError, Model, Opcode, Operators,
+    AlignedBytes, DType, LoadError, Model, Opcode, Operators, TensorInfo,
     format::{
         self, HEADER_BYTES, Header, Layout, NO_TENSOR, SECTION_BYTES, Section, SectionKind,
         Storage, TENSOR_BYTES, TensorRecord, u16_at, u32_at,
     },
-    ops::{conv2d, fully_connected, linear},
+    ops::{
+        conv2d, fully_connected, linear,
+        window::{nhwc, window},
+    },
     record::Record,
     validate,
 };
@@ -29,7 +39,7 @@ const LINE: usize = 64;
 #[derive(Clone, Copy)]
 enum Wanted {
     /// Tiles: of int8 for these activations, if any, and of floats.
-    Tiles(Option<Activations>, bool),
+    Tiles { activations: Option<Activations>, floats: bool, winograd: Option<usize> },
     /// Pairs of 16 bits.
     Pairs,
 }
@@ -38,7 +48,7 @@ impl Wanted {
     /// What constants begin at multiples of.
     fn alignment(self) -> usize {
         match self {
-            Self::Tiles(..) => LINE,
+            Self::Tiles { .. } => LINE,
             // Flash is scarce there, and has no lines.
             Self::Pairs => format::ALIGNMENT,
         }
@@ -65,16 +75,20 @@ pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     if kernels.tiles.is_none() && !kernels.float_tiles {
         return Ok(None);
     }
-    rewrite(Wanted::Tiles(kernels.tiles, kernels.float_tiles), file)
+    let Kernels { tiles: activations, float_tiles: floats, winograd, .. } = *kernels;
+    rewrite(Wanted::Tiles { activations, floats, winograd }, file)
 }
 
 /// [`pack`] for kernels that read int8 activations in this way, and floats in tiles, wherever they
-/// are.
+/// are. Those that read them unsigned multiply pairs of 16 bits, too: convolutions of 3×3 for which that
+/// pays have transformed weights then, of eight times the bytes ([`winograd::pays`]).
 ///
 /// # Errors
 /// Those of [`Model::with_delegate`]. The checksum of a file that stays as it is has not been looked at.
 pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
-    rewrite(Wanted::Tiles(Some(activations), true), file)
+    let bytes = activations == Activations::Unsigned;
+    let winograd = bytes.then_some(winograd::LEAST_OF_BYTES);
+    rewrite(Wanted::Tiles { activations: Some(activations), floats: true, winograd }, file)
 }
 
 /// `file` with weights of int8 in pairs of 16 bits ([`systole_kernels::pairs`]), as Cortex-M4, M7 and M33
@@ -156,6 +170,8 @@ enum Source<'m> {
     Tiles(Weights<'m>, Activations),
     /// These weights in pairs.
     Pairs(Weights<'m>),
+    /// These weights transformed; of so many channels.
+    Winograd(Weights<'m>, usize),
     /// These weights of four bits, each in a byte.
     Unpacked(Int4<'m>),
     /// These weights, rows of so many, in tiles.
@@ -183,6 +199,9 @@ impl Source<'_> {
                 (Layout::from(activations) as u8, weights.zero_point, weights.depth)
             }
             Self::Pairs(weights) => (Layout::Pairs as u8, weights.zero_point, weights.depth),
+            Self::Winograd(weights, _) => {
+                (Layout::Winograd as u8, weights.zero_point, weights.depth)
+            }
             Self::Floats(_, depth) | Self::Halves(_, depth) => (Layout::Tiles as u8, 0, depth),
         }
     }
@@ -232,8 +251,8 @@ impl<'m> Packer<'m> {
 
     /// Decides to pack an operator's weights, if there are kernels for them.
     fn operator(&mut self, op: u16) -> Option<()> {
-        let (activations, floats) = match self.wanted {
-            Wanted::Tiles(activations, floats) => (activations, floats),
+        let (activations, floats, winograd) = match self.wanted {
+            Wanted::Tiles { activations, floats, winograd } => (activations, floats, winograd),
             Wanted::Pairs => return self.pairs(op),
         };
         let record = Record::new(self.model, op)?;
@@ -276,6 +295,14 @@ impl<'m> Packer<'m> {
             DType::U8 => Plain::I4(linear::packed(&record, false).ok()?.0, unpacked.len()),
             _ => Plain::I8(record.constant(1).ok()?),
         };
+        if let (Some(least), Some(geometry)) = (winograd, geometry(&record, &unpacked)) {
+            let weights = Weights { plain, zero_point: zero_point.into(), depth };
+            if winograd::pays(&geometry, least)
+                && winograd::fits(&plain.weights(), weights.zero_point, depth)
+            {
+                return self.winograd(op, weights, &unpacked);
+            }
+        }
         let bias: &[i32] = record.constant(2).ok()?;
         let bytes = u32::try_from(tiles::bytes(activations, outputs, depth)?).ok()?;
         // In one go, or not at all.
@@ -292,6 +319,18 @@ impl<'m> Packer<'m> {
         let form = form(&self.tensors.get(index)?.record);
         let source = Source::Tiles(weights, activations);
         self.replace(op, 1, source, bytes, activations.into(), Some(form))
+    }
+
+    /// Decides to transform the weights of a convolution of 3×3.
+    fn winograd(&mut self, op: u16, weights: Weights<'m>, unpacked: &TensorInfo<'_>) -> Option<()> {
+        let [outputs, channels] = [unpacked.shape().dim(0), unpacked.shape().dim(3)];
+        let bytes = winograd::len(outputs, channels)?.checked_mul(size_of::<i16>())?;
+        let bytes = u32::try_from(bytes).ok()?;
+        // A new tensor at most.
+        usize::from(NO_TENSOR).checked_sub(self.tensors.len()).filter(|&room| room >= 1)?;
+        let form = form(&self.tensors.get(usize::from(unpacked.index()))?.record);
+        let source = Source::Winograd(weights, channels);
+        self.replace(op, 1, source, bytes, Layout::Winograd, Some(form))
     }
 
     /// Decides to put an operator's weights into pairs.
@@ -503,6 +542,16 @@ impl<'m> Packer<'m> {
                     // They have the bytes that were asked for.
                     let _packed = pairs::pack(&weights.plain.weights(), weights.depth, pairs);
                 }
+                (Source::Winograd(weights, channels), _) => {
+                    let transformed = <[i16]>::mut_from_bytes(to).unwrap_or_default();
+                    // They have the bytes that were asked for, and fit.
+                    let _packed = winograd::pack(
+                        &weights.plain.weights(),
+                        weights.zero_point,
+                        channels,
+                        transformed,
+                    );
+                }
                 (Source::Unpacked(packed), _) => {
                     let weights = <[i8]>::mut_from_bytes(to).unwrap_or_default();
                     // There are as many as the operator's scratch memory holds.
@@ -526,6 +575,22 @@ impl<'m> Packer<'m> {
             }
         }
     }
+}
+
+/// The shapes of a convolution; `None` of other operators.
+fn geometry(record: &Record<'_>, weights: &TensorInfo<'_>) -> Option<Geometry> {
+    if Opcode::from_code(record.opcode())? != Opcode::Conv2d {
+        return None;
+    }
+    let params: conv2d::Params = record.params();
+    let [input, output] = [record.input(0).ok()?, record.output(0).ok()?];
+    let shape = weights.shape();
+    Some(Geometry {
+        input: nhwc(&input, 0).ok()?,
+        output: nhwc(&output, record.input_count()).ok()?,
+        kernel: [shape.dim(1), shape.dim(2)],
+        window: window(params.stride, params.dilation, params.padding).ok()?,
+    })
 }
 
 impl<'m> Weights<'m> {

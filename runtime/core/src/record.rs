@@ -142,9 +142,11 @@ impl<'m> Record<'m> {
         }
         match info.layout {
             Layout::Plain => Ok(info),
-            Layout::Tiles | Layout::UnsignedTiles | Layout::DeepTiles | Layout::Pairs => {
-                Err(OperatorError::Layout(index as u8))
-            }
+            Layout::Tiles
+            | Layout::UnsignedTiles
+            | Layout::DeepTiles
+            | Layout::Pairs
+            | Layout::Winograd => Err(OperatorError::Layout(index as u8)),
         }
     }
 
@@ -249,14 +251,18 @@ impl<'m> Record<'m> {
         Ok(Tiles { tiles, activations })
     }
 
-    /// An input that is weights in pairs.
+    /// An input that is weights of 16 bits in this layout: pairs, or transformed.
     ///
     /// # Errors
     /// [`OperatorError::Operand`], [`OperatorError::Layout`].
-    pub(crate) fn pairs(&self, index: usize) -> Result<&'m [i16], OperatorError> {
+    pub(crate) fn weights_of_16_bits(
+        &self,
+        index: usize,
+        wanted: Layout,
+    ) -> Result<&'m [i16], OperatorError> {
         let (info, _) = self.weights(index)?;
         let layout = OperatorError::Layout(index as u8);
-        let bytes = self.bytes_of(&info).filter(|_| info.layout == Layout::Pairs).ok_or(layout)?;
+        let bytes = self.bytes_of(&info).filter(|_| info.layout == wanted).ok_or(layout)?;
         <[i16]>::ref_from_bytes(bytes).map_err(|_| layout)
     }
 

@@ -17,7 +17,7 @@ use crate::{
     weights,
 };
 
-use systole_kernels::{pairs, tiles, tiles::Activations, tiles_f32};
+use systole_kernels::{pairs, tiles, tiles::Activations, tiles_f32, winograd};
 
 /// The most outputs that an operator of this version has, but for DELEGATE; each is compared with all
 /// operands.
@@ -220,12 +220,22 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
                 _ => return Err(Bad::Unknown),
             }
         }
-        Layout::Pairs => {
+        Layout::Pairs | Layout::Winograd => {
             if record.storage != Storage::Constant as u8 || dtype != crate::DType::I8 {
                 return Err(Bad::Unknown);
             }
             let [outputs, depth] = info.filters().ok_or(Bad::Shape)?;
-            pairs::len(outputs, depth).and_then(|len| len.checked_mul(size_of::<i16>()))
+            let len = match layout {
+                Layout::Winograd => {
+                    let kernel = [info.shape().dim(1), info.shape().dim(2)];
+                    if info.shape().rank() != 4 || kernel != [winograd::KERNEL; 2] {
+                        return Err(Bad::Shape);
+                    }
+                    winograd::len(outputs, info.shape().dim(3))
+                }
+                _ => pairs::len(outputs, depth),
+            };
+            len.and_then(|len| len.checked_mul(size_of::<i16>()))
         }
     };
     if bytes != Some(info.bytes()) {
@@ -235,7 +245,7 @@ fn tensor(model: &Model<'_>, index: u16) -> Result<(), TensorRecordError> {
     // Weights are read in blocks, from the start of one, and pairs by words.
     let alignment = match layout {
         _ if info.is_apart() => ALIGNMENT,
-        Layout::Pairs => size_of::<u32>(),
+        Layout::Pairs | Layout::Winograd => size_of::<u32>(),
         _ => dtype.size(),
     };
     if end.is_none_or(|end| end > limit) || !info.offset().is_multiple_of(alignment) {

@@ -124,6 +124,22 @@ pub fn networks(layers: usize) -> impl Strategy<Value = Graph> {
         .prop_map(|(image, layers)| Network::over(image, &layers).end())
 }
 
+/// Two convolutions of 3×3 over an image of `size` by `size` pixels, `channels` each.
+pub fn convolutions(size: usize, channels: usize, seed: u32) -> Graph {
+    let layer = |seed| Layer {
+        kind: Kind::Conv,
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: 1,
+        padding: [1, 1],
+        channels,
+        relu: false,
+        zero_point: 7,
+        seed,
+    };
+    Network::over((size, size, channels, -20), &[layer(seed), layer(!seed)]).end()
+}
+
 /// Networks of int8 of up to `layers` layers of all kinds, most of which end as classifiers do: with a
 /// mean or the whole image, fully connected layers, SOFTMAX.
 pub fn classifiers(layers: usize) -> impl Strategy<Value = Graph> {

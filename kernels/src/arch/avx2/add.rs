@@ -14,6 +14,7 @@
 use core::arch::x86_64::*;
 use core::ops::RangeInclusive;
 
+use super::add_halves;
 use super::requantize::{BYTES, DOUBLE, DOUBLE_UP, Last, SINGLE, Scales, in_order};
 use crate::Mismatch;
 use crate::add::InputScale;
@@ -32,13 +33,12 @@ pub(in crate::arch) fn sum_i8(
 ) -> Result<(), Mismatch> {
     // The sum of two numbers of 28 bits has 29.
     let stage = p.whole(walk, &operands, y.len(), LEFT_SHIFTS).filter(|stage| stage.below_half());
-    if stage.is_none() {
-        return crate::arch::sum_i8(p, walk, operands, y);
-    }
+    let Some(stage) = stage else { return crate::arch::sum_i8(p, walk, operands, y) };
     // SAFETY: the table that this function is reached through is given out where the processor has
     // the instructions.
     unsafe {
         match p.requantize {
+            Requantize::Double(_) if add_halves::sum_i8(p, &stage, operands, y) => {}
             Requantize::Double(_) => whole_sum::<DOUBLE>(p, operands, y),
             Requantize::DoubleUp(_) => whole_sum::<DOUBLE_UP>(p, operands, y),
             _ => whole_sum::<SINGLE>(p, operands, y),
@@ -61,6 +61,23 @@ fn whole_sum<const ROUNDING: u8>(p: &SumI8<'_>, operands: [Operand<'_, i8>; 2], 
         ),
         last: Last::new(&p.scales.output),
     };
+    each(&sum, operands, y);
+}
+
+/// A sum or difference of two operands.
+pub(super) trait Elements {
+    /// 32 of it.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the instructions.
+    unsafe fn elements(&self, a: &[i8; BYTES], b: &[i8; BYTES], y: &mut [i8; BYTES]);
+}
+
+/// All of it, operands and output of one length.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn each(sum: &impl Elements, operands: [Operand<'_, i8>; 2], y: &mut [i8]) {
     let (chunks, rest) = y.as_chunks_mut::<BYTES>();
     let done = chunks.len() * BYTES;
     for (i, y) in chunks.iter_mut().enumerate() {
@@ -70,7 +87,8 @@ fn whole_sum<const ROUNDING: u8>(p: &SumI8<'_>, operands: [Operand<'_, i8>; 2], 
             Operand::Buffer(x) => x[i * BYTES..].first_chunk().unwrap_or(&before),
             Operand::Output => &before,
         });
-        sum.elements(a, b, y);
+        // SAFETY: this is compiled for the instructions.
+        unsafe { sum.elements(a, b, y) };
     }
     let mut ends = [[0; BYTES]; 2];
     for (end, operand) in ends.iter_mut().zip(operands) {
@@ -80,7 +98,8 @@ fn whole_sum<const ROUNDING: u8>(p: &SumI8<'_>, operands: [Operand<'_, i8>; 2], 
         }
     }
     let mut end = [0; BYTES];
-    sum.elements(&ends[0], &ends[1], &mut end);
+    // SAFETY: as above.
+    unsafe { sum.elements(&ends[0], &ends[1], &mut end) };
     let len = rest.len();
     rest.copy_from_slice(&end[..len]);
 }
@@ -94,22 +113,22 @@ struct Sum<const ROUNDING: u8> {
     last: Last,
 }
 
-impl<const ROUNDING: u8> Sum<ROUNDING> {
-    /// 32 of it.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn elements(&self, a: &[i8; BYTES], b: &[i8; BYTES], y: &mut [i8; BYTES]) {
-        let mut sums = [_mm256_setzero_si256(); 4];
-        let operands = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
-        for (sum, (a, b)) in sums.iter_mut().zip(operands) {
-            let (a, b) = (self.a.apply(a), self.b.apply(b));
-            let acc = if self.subtract { _mm256_sub_epi32(a, b) } else { _mm256_add_epi32(a, b) };
-            // SAFETY: they were made for this rounding.
-            *sum = unsafe { self.output.apply::<ROUNDING>(acc) };
+impl<const ROUNDING: u8> Elements for Sum<ROUNDING> {
+    #[inline(always)]
+    unsafe fn elements(&self, a: &[i8; BYTES], b: &[i8; BYTES], y: &mut [i8; BYTES]) {
+        // SAFETY: as the caller says; there are 32 bytes, and scales were made for this rounding.
+        unsafe {
+            let mut sums = [_mm256_setzero_si256(); 4];
+            let operands = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+            for (sum, (a, b)) in sums.iter_mut().zip(operands) {
+                let (a, b) = (self.a.apply(a), self.b.apply(b));
+                let acc =
+                    if self.subtract { _mm256_sub_epi32(a, b) } else { _mm256_add_epi32(a, b) };
+                *sum = self.output.apply::<ROUNDING>(acc);
+            }
+            let bytes = in_order(self.last.packed::<ROUNDING>(sums));
+            _mm256_storeu_si256(y.as_mut_ptr().cast(), bytes);
         }
-        let bytes = in_order(self.last.packed::<ROUNDING>(sums));
-        // SAFETY: 32 bytes.
-        unsafe { _mm256_storeu_si256(y.as_mut_ptr().cast(), bytes) };
     }
 }
 

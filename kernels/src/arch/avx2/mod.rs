@@ -4,6 +4,7 @@
 //! processor does not have the instructions.
 
 pub(super) mod add;
+mod add_halves;
 mod columns;
 pub(super) mod copy;
 pub(super) mod depthwise;
@@ -18,6 +19,7 @@ pub(super) mod lut;
 mod pointwise;
 mod positions;
 pub(super) mod requantize;
+pub(super) mod winograd;
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -39,7 +41,9 @@ static KERNELS: Kernels = Kernels {
     level: Level::Avx2,
     tiles: Some(Activations::Unsigned),
     float_tiles: true,
+    winograd: Some(crate::winograd::LEAST),
     conv2d_tiled_i8,
+    conv2d_winograd_i8: winograd::conv2d_winograd_i8,
     depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8,
     conv2d_tiled_f32: float::conv2d_tiled_f32,

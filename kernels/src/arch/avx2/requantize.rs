@@ -458,7 +458,7 @@ impl Scales {
     /// The same for [`FOLDED`].
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn folded(multiplier: &[i32; 8], shift: &[i8; 8], stage: &OutputStage<'_>) -> Self {
+    pub fn folded(multiplier: &[i32; 8], shift: &[i8; 8], stage: &OutputStage<'_>) -> Self {
         let single = matches!(stage.requantize, Requantize::Single(_));
         let nearest = _mm256_set1_epi64x(if single { 0 } else { 1 << 30 });
         // Half of what the last bit of the result is worth, and the offset: each of these is worth two.

@@ -1,15 +1,6 @@
-//! ADD and SUB of int8 with the scales that converters choose: `sum-i8-c64/avx512_vnni`.
+//! ADD and SUB of int8 in 16 bits, see [`add_halves`]: `sum-i8-c64/avx512_vnni`.
 //!
-//! The larger operand's scale is half the common one, which is a shift, [`Half`]. The other's product is put
-//! together from those of the multiplier's halves, which 32 bits have room for, [`Split`]: an operand `x`
-//! has nine bits, and with `multiplier = h × 2^16 + l`
-//!
-//! ```text
-//! (x × 2^20 × multiplier + 2^30) >> 31  =  (x × h << 5) + ((x × l + 2^10) >> 11)
-//! ```
-//!
-//! Elements stay side by side in 16 bits: `vpdpwssd` multiplies two, of which one meets a zero, so that even
-//! and odd ones become vectors of their own without being moved.
+//! `vpdpwssd` multiplies two numbers of 16 bits and adds them to a third.
 
 use core::arch::x86_64::*;
 
@@ -17,12 +8,9 @@ use super::add::each_64;
 use super::requantize::{DOUBLE, FOLDED, Last, Scales};
 use crate::add::InputScale;
 use crate::arch::SumI8;
+use crate::arch::add_halves::{self, LEFT_SHIFT, Scale, halves};
 use crate::arch::output::OutputStage;
 use crate::broadcast::Operand;
-use crate::requantize::Requantize;
-
-/// How far operands are shifted to the left.
-const LEFT_SHIFT: u32 = 20;
 
 /// Whether the scales are these, and it has been done.
 ///
@@ -36,16 +24,10 @@ pub(super) unsafe fn sum_i8(
     operands: [Operand<'_, i8>; 2],
     y: &mut [i8],
 ) -> bool {
-    let scales = [&p.scales.a, &p.scales.b];
-    let double = matches!(p.requantize, Requantize::Double(_)) && stage.below_half();
-    if !double || p.scales.left_shift != LEFT_SHIFT {
-        return false;
-    }
-    let [half, split] = [scales.map(Half::fits), scales.map(Split::fits)];
-    match [half, split] {
-        [[true, true], _] => sum::<Half, Half>(p, stage, operands, y),
-        [[true, _], [_, true]] => sum::<Half, Split>(p, stage, operands, y),
-        [[_, true], [true, _]] => sum::<Split, Half>(p, stage, operands, y),
+    match add_halves::scales(p, stage) {
+        Some([Scale::Half, Scale::Half]) => sum::<Half, Half>(p, stage, operands, y),
+        Some([Scale::Half, Scale::Split]) => sum::<Half, Split>(p, stage, operands, y),
+        Some([Scale::Split, Scale::Half]) => sum::<Split, Half>(p, stage, operands, y),
         _ => return false,
     }
     true
@@ -96,7 +78,7 @@ fn rounded<const ROUNDING: u8, A: Common, B: Common>(
                 output.apply::<ROUNDING>(acc)
             })
         };
-        let ([a_low, a_high], [b_low, b_high]) = (halves(a), halves(b));
+        let ([a_low, a_high], [b_low, b_high]) = (widened(a), widened(b));
         let ([even, odd], [even_high, odd_high]) = (scaled(a_low, b_low), scaled(a_high, b_high));
         let bytes = last.packed::<ROUNDING>([even, odd, even_high, odd_high]);
         _mm512_permutexvar_epi8(order, bytes)
@@ -106,7 +88,7 @@ fn rounded<const ROUNDING: u8, A: Common, B: Common>(
 /// Int8 as int16, 32 neighbours in a vector.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn halves(x: __m512i) -> [__m512i; 2] {
+fn widened(x: __m512i) -> [__m512i; 2] {
     [
         _mm512_cvtepi8_epi16(_mm512_castsi512_si256(x)),
         _mm512_cvtepi8_epi16(_mm512_extracti64x4_epi64::<1>(x)),
@@ -125,15 +107,9 @@ trait Common {
     unsafe fn apply(&self, x: __m512i) -> [__m512i; 2];
 }
 
-/// By 1/2, so that nothing is rounded.
+/// [`Scale::Half`].
 struct Half {
     offset: __m512i,
-}
-
-impl Half {
-    fn fits(scale: &InputScale) -> bool {
-        (scale.multiplier, scale.shift) == (1 << 30, 0)
-    }
 }
 
 impl Common for Half {
@@ -156,7 +132,7 @@ impl Common for Half {
     }
 }
 
-/// By less than 1/2, rounded twice.
+/// [`Scale::Split`].
 struct Split {
     offset: __m512i,
     /// The multiplier's halves in 16 bits each, beside zeros: for even elements, and for odd ones.
@@ -166,23 +142,10 @@ struct Split {
     half: __m512i,
 }
 
-impl Split {
-    fn fits(scale: &InputScale) -> bool {
-        let [high, _] = Self::halves(scale.multiplier);
-        scale.shift < 0 && i16::try_from(high).is_ok()
-    }
-
-    /// `h` and `l` of `multiplier = h × 2^16 + l`, the latter in 16 bits with its sign.
-    fn halves(multiplier: i32) -> [i32; 2] {
-        let low = i32::from(multiplier as i16);
-        [((i64::from(multiplier) - i64::from(low)) >> 16) as i32, low]
-    }
-}
-
 impl Common for Split {
     #[inline(always)]
     unsafe fn new(scale: &InputScale) -> Self {
-        let [high, low] = Self::halves(scale.multiplier);
+        let [high, low] = halves(scale.multiplier);
         let right = scale.shift.wrapping_neg();
         // SAFETY: as the caller says.
         unsafe {

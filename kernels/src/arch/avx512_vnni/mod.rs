@@ -14,6 +14,7 @@ mod gemm;
 mod gemv;
 mod lut;
 mod requantize;
+mod winograd;
 
 use core::mem::MaybeUninit;
 
@@ -32,7 +33,9 @@ static KERNELS: Kernels = Kernels {
     level: Level::Avx512Vnni,
     tiles: Some(Activations::Unsigned),
     float_tiles: true,
+    winograd: Some(crate::winograd::LEAST_OF_BYTES),
     conv2d_tiled_i8,
+    conv2d_winograd_i8: winograd::conv2d_winograd_i8,
     depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: depthwise::depthwise_conv2d_asymmetric_i8,
     conv2d_tiled_f32: float::conv2d_tiled_f32,

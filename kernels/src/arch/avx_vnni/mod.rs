@@ -3,15 +3,18 @@
 //! All but the products is [`super::avx2`]'s, and of those all but one instruction, [`Dpbusd`]. Tests
 //! put the same of AVX2 in its place, so that processors without it test what is here, too.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
 use std::is_x86_feature_detected;
 
 use super::avx2::dot::{Dot, Product};
+use super::avx2::winograd::{Madd, Pairs};
 use super::avx2::{self, Avx, depthwise, gemm};
 use super::output::BLOCK;
 use super::tiled::{Rows, Sums, tiled_kernel};
+use super::winograd::winograd_kernel;
 use super::{Kernels, Level, vectors};
 use crate::Mismatch;
 use crate::conv2d::Conv2dI8;
@@ -22,7 +25,9 @@ static KERNELS: Kernels = Kernels {
     level: Level::AvxVnni,
     tiles: Some(Activations::Unsigned),
     float_tiles: true,
+    winograd: Some(crate::winograd::LEAST_OF_BYTES),
     conv2d_tiled_i8,
+    conv2d_winograd_i8,
     depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: avx2::depthwise_conv2d_asymmetric_i8,
     conv2d_tiled_f32: avx2::float::conv2d_tiled_f32,
@@ -61,6 +66,30 @@ impl Dpbusd for Vex {
         // SAFETY: as the caller says.
         unsafe { _mm256_dpbusd_avx_epi32(sum, x, w) }
     }
+}
+
+impl Madd for Vex {
+    #[inline(always)]
+    unsafe fn madd(sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
+        // SAFETY: as the caller says.
+        unsafe { dpwssd(sum, x, w) }
+    }
+}
+
+/// `vpdpwssd`, which the compiler would take apart into two instructions: a sum has less latency then, but
+/// here there are enough of them.
+#[inline]
+#[target_feature(enable = "avx2,avxvnni")]
+fn dpwssd(mut sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
+    // SAFETY: it touches nothing but its operands.
+    unsafe {
+        asm!(
+            "{{vex}} vpdpwssd {sum}, {x}, {w}",
+            sum = inout(ymm_reg) sum, x = in(ymm_reg) x, w = in(ymm_reg) w,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
 }
 
 /// Bytes, four products at once.
@@ -150,6 +179,8 @@ impl<I: Dpbusd> Product for Bytes<I> {
 }
 
 tiled_kernel!(conv2d_tiled_i8: Avx<Bytes<Vex>, 1>, "avx2,avxvnni");
+
+winograd_kernel!(conv2d_winograd_i8: Avx<Bytes<Vex>, 1>, Pairs<Vex>, "avx2,avxvnni");
 
 fn depthwise_conv2d_i8(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {
     #[target_feature(enable = "avx2,avxvnni")]

@@ -10,6 +10,7 @@ pub(super) mod depthwise_i16;
 pub(super) mod float;
 pub(super) mod gemm;
 pub(super) mod requantize;
+pub(super) mod winograd;
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -29,7 +30,9 @@ static KERNELS: Kernels = Kernels {
     level: Level::Neon,
     tiles: Some(Activations::Signed),
     float_tiles: true,
+    winograd: Some(crate::winograd::LEAST),
     conv2d_tiled_i8,
+    conv2d_winograd_i8: winograd::conv2d_winograd_i8,
     depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8,
     conv2d_tiled_f32: float::conv2d_tiled_f32,

@@ -13,6 +13,7 @@ mod depthwise_i16;
 mod float;
 mod gemm;
 mod requantize;
+mod winograd;
 
 use core::mem::MaybeUninit;
 
@@ -29,7 +30,9 @@ static KERNELS: Kernels = Kernels {
     level: Level::Simd128,
     tiles: Some(Activations::Signed),
     float_tiles: true,
+    winograd: Some(crate::winograd::LEAST),
     conv2d_tiled_i8,
+    conv2d_winograd_i8: winograd::conv2d_winograd_i8,
     depthwise_conv2d_i8: depthwise::depthwise_conv2d_i8,
     depthwise_conv2d_asymmetric_i8: depthwise::depthwise_conv2d_asymmetric_i8,
     sum_i8: add::sum_i8,

@@ -57,6 +57,9 @@ pub enum Layout {
     /// Weights of CONV_2D of one group or FULLY_CONNECTED, int8 that are widened to 16 bits, see
     /// [`systole_kernels::pairs`].
     Pairs = 4,
+    /// Weights of CONV_2D of 3×3 and one group, int8 that have been transformed, see
+    /// [`systole_kernels::winograd`].
+    Winograd = 5,
 }
 
 impl Layout {
@@ -68,6 +71,7 @@ impl Layout {
             2 => Self::UnsignedTiles,
             3 => Self::DeepTiles,
             4 => Self::Pairs,
+            5 => Self::Winograd,
             _ => return None,
         })
     }
@@ -75,7 +79,7 @@ impl Layout {
     /// How activations are read, where these are tiles.
     pub const fn activations(self) -> Option<Activations> {
         match self {
-            Self::Plain | Self::Pairs => None,
+            Self::Plain | Self::Pairs | Self::Winograd => None,
             Self::Tiles => Some(Activations::Signed),
             Self::UnsignedTiles => Some(Activations::Unsigned),
             Self::DeepTiles => Some(Activations::Eights),

@@ -16,6 +16,7 @@ use systole_kernels::{
     pool::ActivationRange,
     tiles::{Tiled, conv2d_tiled_i8},
     tiles_f32::{TiledF32, conv2d_tiled_f16, conv2d_tiled_f32},
+    winograd::{Winograd, conv2d_winograd_i8},
 };
 
 use super::{
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     OperatorError, Record,
     call::{Machine, call},
-    format::params,
+    format::{Layout, params},
     memory::Place,
     ops::Operator,
 };
@@ -72,6 +73,7 @@ enum Kernel<'m> {
     Tiled(Tiled<'m, Conv2dI8<'m>>),
     PointwisePaired(Paired<'m, Conv2dI8<'m>>),
     Paired(Paired<'m, Conv2dI8<'m>>),
+    Winograd(Winograd<'m, Conv2dI8<'m>>),
     PointwiseI4(Packed<'m, Conv2dI8<'m>>, Place),
     I4(Packed<'m, Conv2dI8<'m>>, Place),
     I16(Conv2dI16<'m>),
@@ -103,7 +105,11 @@ impl<'m> Operator<'m> for Conv2d<'m> {
         let output_stage = linear::output_stage(&y, params.activation_min, params.activation_max);
         let activation = params.real_range();
         let kernel = match arithmetic {
-            Arithmetic::I8 | Arithmetic::Tiled | Arithmetic::Paired | Arithmetic::I4 => {
+            Arithmetic::I8
+            | Arithmetic::Tiled
+            | Arithmetic::Paired
+            | Arithmetic::Winograd
+            | Arithmetic::I4 => {
                 let (weights, packed) = linear::int8_weights(record, arithmetic, false)?;
                 let layer = Conv2dI8 {
                     input,
@@ -122,11 +128,15 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                         Kernel::Tiled(Tiled { weights: record.tiles(1)?, layer })
                     }
                     None if arithmetic == Arithmetic::Paired && groups == 1 => {
-                        let paired = Paired { weights: record.pairs(1)?, layer };
+                        let paired = Paired { weights: record.weights_of_16_bits(1, Layout::Pairs)?, layer };
                         match layer.is_product() {
                             true => Kernel::PointwisePaired(paired),
                             false => Kernel::Paired(paired),
                         }
+                    }
+                    None if arithmetic == Arithmetic::Winograd && groups == 1 => {
+                        let weights = record.weights_of_16_bits(1, Layout::Winograd)?;
+                        Kernel::Winograd(Winograd { weights, layer })
                     }
                     None if arithmetic != Arithmetic::I8 => {
                         return Err(OperatorError::Layout(1));
@@ -204,6 +214,9 @@ impl<'m> Operator<'m> for Conv2d<'m> {
                 call!(machine, conv2d_pointwise_paired_i8, kernel; [self.x] => self.y)
             }
             Kernel::Paired(kernel) => call!(machine, conv2d_paired_i8, kernel; [self.x] => self.y),
+            Kernel::Winograd(kernel) => {
+                call!(machine, conv2d_winograd_i8, kernel; in parts [self.x] => self.y)
+            }
             Kernel::PointwiseI4(kernel, scratch) => {
                 call!(machine, conv2d_pointwise_i4, kernel; [self.x] => self.y, *scratch)
             }

@@ -85,6 +85,7 @@ impl<'m> Operator<'m> for DepthwiseConv2d<'m> {
             }
             Arithmetic::Tiled
             | Arithmetic::Paired
+            | Arithmetic::Winograd
             | Arithmetic::TiledF32
             | Arithmetic::TiledF16 => {
                 return Err(OperatorError::Layout(1));

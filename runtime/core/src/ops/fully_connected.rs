@@ -23,7 +23,7 @@ use super::linear::{self, Arithmetic};
 use crate::{
     OperatorError, Record,
     call::{Machine, call},
-    format::params,
+    format::{Layout, params},
     memory::Place,
     ops::Operator,
 };
@@ -103,7 +103,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                         layer: layer.as_convolution(),
                     }),
                     None if arithmetic == Arithmetic::Paired => {
-                        let paired = Paired { weights: record.pairs(1)?, layer };
+                        let paired = Paired { weights: record.weights_of_16_bits(1, Layout::Pairs)?, layer };
                         match batches {
                             1 => Kernel::Paired(paired),
                             _ => Kernel::PairedRows(paired.as_convolution()),
@@ -113,6 +113,7 @@ impl<'m> Operator<'m> for FullyConnected<'m> {
                     Some((weights, scratch)) => Kernel::I4(Packed { weights, layer }, scratch),
                 }
             }
+            Arithmetic::Winograd => return Err(OperatorError::Layout(1)),
             Arithmetic::I16 => Kernel::I16(FullyConnectedI16 {
                 batches,
                 inputs,

@@ -8,6 +8,7 @@
 //! | int8, int8 | int32 | see [`Record::requantize`] | int8 |
 //! | int8, int8 in tiles | int32 | see [`Record::requantize`] | int8 |
 //! | int8, int8 in pairs | int32 | see [`Record::requantize`] | int8 |
+//! | int8, int8 transformed | int32 | see [`Record::requantize`] | int8 |
 //! | int8, packed int4 (uint8) | int32 | see [`Record::requantize`], then steps int8 | int8, scratch int8 |
 //! | int16, int8 | int32 | see [`Record::requantize`] | int16 |
 //! | int16, int8 | int64 | see [`Record::requantize_wide`] | int16 |
@@ -44,6 +45,8 @@ pub(super) enum Arithmetic {
     Tiled,
     /// int8 throughout, weights in pairs.
     Paired,
+    /// int8 throughout, weights of 3×3 transformed.
+    Winograd,
     /// int8 activations, weights of four bits.
     I4,
     /// int16 activations, int8 weights.
@@ -65,12 +68,13 @@ impl Arithmetic {
     /// type.
     pub(super) fn of(record: &Record<'_>) -> Result<Self, OperatorError> {
         let (weights, tiles) = record.weights(1)?;
-        let pairs = weights.layout == Layout::Pairs;
+        let layout = weights.layout;
         let (x, weights) = (record.input(0)?.stored_dtype(), weights.stored_dtype());
         record.output(0)?.expect_type(x, record.input_count())?;
         match (x, weights) {
             (DType::I8, DType::I8) if tiles.is_some() => Ok(Self::Tiled),
-            (DType::I8, DType::I8) if pairs => Ok(Self::Paired),
+            (DType::I8, DType::I8) if layout == Layout::Pairs => Ok(Self::Paired),
+            (DType::I8, DType::I8) if layout == Layout::Winograd => Ok(Self::Winograd),
             (DType::I8, DType::I8) => Ok(Self::I8),
             (DType::I8, DType::U8) => Ok(Self::I4),
             (DType::I16, DType::I8) => Ok(Self::I16),
@@ -162,7 +166,7 @@ pub(super) fn int8_weights<'m>(
 ) -> Result<(&'m [i8], Option<(Int4<'m>, Place)>), OperatorError> {
     match arithmetic {
         Arithmetic::I4 => Ok((&[], Some(packed(record, channels_last)?))),
-        Arithmetic::Tiled | Arithmetic::Paired => Ok((&[], None)),
+        Arithmetic::Tiled | Arithmetic::Paired | Arithmetic::Winograd => Ok((&[], None)),
         _ => Ok((record.constant_weights(1)?, None)),
     }
 }

@@ -15,7 +15,7 @@ mod movement;
 pub mod pool;
 mod reduction;
 pub mod resize;
-mod window;
+pub(crate) mod window;
 
 /// An operator decoded from its record, ready to run.
 pub(crate) trait Operator<'m>: Sized {

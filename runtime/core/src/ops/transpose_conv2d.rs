@@ -98,6 +98,7 @@ impl<'m> Operator<'m> for TransposeConv2d<'m> {
             }
             Arithmetic::Tiled
             | Arithmetic::Paired
+            | Arithmetic::Winograd
             | Arithmetic::TiledF32
             | Arithmetic::TiledF16 => {
                 return Err(OperatorError::Layout(1));
