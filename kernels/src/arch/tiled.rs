@@ -59,7 +59,7 @@ impl<'a, E: Element> Rows<'a, E> {
     }
 
     /// Whether all runs are in `x`.
-    fn fit(&self) -> bool {
+    pub fn fit(&self) -> bool {
         let last = |count: usize, step: usize| count.saturating_sub(1).saturating_mul(step);
         let run = self.steps.saturating_mul(STEP);
         last(self.count, self.stride)

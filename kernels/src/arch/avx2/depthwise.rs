@@ -274,7 +274,8 @@ impl Layer<'_> {
                     [0, 16].map(|half| core::array::from_fn(|i| bias[half + j * 4 + i]));
                 *start = _mm256_sub_epi32(_mm256_loadu_si256(halves.as_ptr().cast()), added);
             }
-            let scales = Block::new(&self.stage, first, count, Order::Packed(C));
+            let mut scales = Block::empty();
+            scales.fill(&self.stage, first, count, Order::Packed(C));
             Channels { first, count, bias: start, scales }
         }
     }

@@ -164,7 +164,8 @@ impl Layer<'_> {
         let [_, input_h, input_w, channels] = self.p.input;
         let [_, _, width, _] = self.p.output;
         let window = &self.p.window;
-        let scales = Block::new(&self.stage, channel, V * EIGHT, Order::Natural);
+        let mut scales = Block::empty();
+        scales.fill(&self.stage, channel, V * EIGHT, Order::Natural);
         let mut sums: Sums<V> = [const { MaybeUninit::uninit() }; POSITIONS + 1];
         let first = rows.start * width + part.start;
         let mut count = 0;
@@ -242,23 +243,22 @@ impl Layer<'_> {
         let count = part.count.div_ceil(if S == 1 { 2 } else { 1 });
         let mut column = (part.start * S).wrapping_sub(self.p.window.pad_left);
         let mut rows = [0, 1, 2].map(|r| rows[r].wrapping_add(column.wrapping_mul(steps[r])));
+        // Of columns before it the next is inside, too.
+        let last = input_w - 1;
         let mut to = sums.as_mut_ptr().cast::<[__m256i; V]>();
         let mut begun = taps.bias.map(|bias| [bias; 2]);
-        macro_rules! column {
-            () => {{
-                let [a, b, c] = if column < input_w { rows } else { [outside; 3] };
-                for r in 0..3 {
-                    rows[r] = rows[r].wrapping_add(steps[r]);
-                }
-                column = column.wrapping_add(1);
-                [load::<V>(a), load::<V>(b), load::<V>(c)]
-            }};
-        }
         for step in 0..=count {
             // SAFETY: as the caller says. Of a column inside there are `V` times eight channels.
             unsafe {
-                let a = column!();
-                let b = column!();
+                // Columns at the border, which may be outside, are apart.
+                let next = next_column(rows, steps);
+                let (a, b) = if column < last {
+                    (rows.map(|x| load::<V>(x)), next.map(|x| load::<V>(x)))
+                } else {
+                    let inside = |column, rows| if column < input_w { rows } else { [outside; 3] };
+                    let (a, b) = (inside(column, rows), inside(column.wrapping_add(1), next));
+                    (a.map(|x| load::<V>(x)), b.map(|x| load::<V>(x)))
+                };
                 for (v, begun) in begun.iter_mut().enumerate() {
                     let (upper_a, upper_b) = (unpack(v, a[0], a[1]), unpack(v, b[0], b[1]));
                     let lower = unpack(v, a[2], b[2]);
@@ -280,9 +280,17 @@ impl Layer<'_> {
                 if step > 0 {
                     to = to.add(if S == 1 { 2 } else { 1 });
                 }
+                rows = next_column(next, steps);
             }
+            column = column.wrapping_add(2);
         }
     }
+}
+
+/// The next column of each row.
+#[inline(always)]
+fn next_column(rows: [*const i8; 3], steps: [usize; 3]) -> [*const i8; 3] {
+    [0, 1, 2].map(|r: usize| rows[r].wrapping_add(steps[r]))
 }
 
 /// Two taps of eight channels, those of a channel side by side.

@@ -132,7 +132,8 @@ impl Layer<'_> {
     unsafe fn channels<const V: usize>(&self, x: &[i8], y: &mut [i8], channel: usize) -> usize {
         let DepthwiseConv2dI8 { input, output, window, .. } = *self.p;
         let ([_, input_h, input_w, channels], [_, height, width, _]) = (input, output);
-        let scales = Block::new(&self.stage, channel, V * EIGHT, Order::Natural);
+        let mut scales = Block::empty();
+        scales.fill(&self.stage, channel, V * EIGHT, Order::Natural);
         let positions = Positions::<V> { stage: &self.stage, scales: &scales, count: V * EIGHT };
         let mut weights: Pairs<V, PAIRS> = [const { MaybeUninit::uninit() }; PAIRS];
         let mut columns: Pairs<V, COLUMNS> = [const { MaybeUninit::uninit() }; COLUMNS];

@@ -96,7 +96,8 @@ pub(super) unsafe fn row(
                 sums::<1>(fours, tiles, first, &mut acc[0]);
                 first += 1;
             }
-            let scales = Block::new(&stage, channel, count, Order::Natural);
+            let mut scales = Block::empty();
+            scales.fill(&stage, channel, count, Order::Natural);
             scales.store(&stage, &acc, y, channel, count);
         }
     }

@@ -12,6 +12,7 @@ mod depthwise_3x3;
 pub(super) mod depthwise_i16;
 mod depthwise_row;
 pub(super) mod dot;
+mod first;
 pub(super) mod float;
 pub(super) mod gemm;
 mod gemv;
@@ -71,7 +72,7 @@ fn conv2d_tiled_i8(p: &Tiled<'_, Conv2dI8<'_>>, x: &[i8], y: &mut [i8]) -> Resul
         match p.matrices() {
             Some([1, depth, channels]) => gemv::row(p, [depth, channels], x, y),
             Some(shape) => pointwise::product(p, shape, x, y),
-            None => false,
+            None => first::windows(p, x, y)?,
         }
     };
     if done { Ok(()) } else { few_or_windows(p, x, y) }
@@ -162,8 +163,10 @@ impl<D: Dot<A>, const A: usize> Isa for Avx<D, A> {
 
     #[inline(always)]
     unsafe fn scales(stage: &OutputStage<'_>, channel: usize, count: usize) -> Block {
+        let mut scales = Block::empty();
         // SAFETY: as the caller says.
-        unsafe { Block::new(stage, channel, count, Order::Natural) }
+        unsafe { scales.fill(stage, channel, count, Order::Natural) };
+        scales
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ use core::mem::MaybeUninit;
 
 use super::Avx;
 use super::dot::{Pairs, Product, Widened};
-use super::positions::{EIGHT, Positions};
+use super::positions::{EIGHT, Positions, bias};
 use super::requantize::{Block, Order};
 use crate::arch::output::{OutputStage, lanes};
 use crate::arch::tiled::Rows;
@@ -55,14 +55,16 @@ const FEW_STEPS: usize = 64;
 const MOST_LINES: usize = 3 * (1 << 15) / LINE;
 const MOST_STEPS: usize = DEPTH / STEP;
 
-/// Weights of two activations by a tile's outputs.
-type Pair = [__m256i; 2];
+/// Weights of four activations by a tile's outputs, two activations and then the other two.
+pub(super) type Step = [[__m256i; 2]; STEP / 2];
 
-/// A layer that is a product of matrices.
-struct Layer<'a> {
-    p: &'a Tiled<'a, Conv2dI8<'a>>,
-    stage: OutputStage<'a>,
-    depth: usize,
+/// A layer whose shapes fit.
+pub(super) struct Layer<'a> {
+    pub p: &'a Tiled<'a, Conv2dI8<'a>>,
+    pub stage: OutputStage<'a>,
+    /// Activations of a row, and weights, of which a filter may have more, zeros.
+    pub depth: usize,
+    pub tiles: &'a [i8],
 }
 
 /// Whether the product, of so many rows, their depth and outputs, could be done here.
@@ -92,7 +94,7 @@ pub(super) unsafe fn product(
     {
         return false;
     }
-    let layer = Layer { p, stage, depth };
+    let layer = Layer { p, stage, depth, tiles: p.weights.tiles };
     let stride = depth.next_multiple_of(STEP);
     // Parts of one size, so that none of them has few rows.
     let most = (NEAR / (2 * stride + channels)).max(LEAST);
@@ -123,7 +125,7 @@ impl Layer<'_> {
     ) {
         let channels = self.stage.channels;
         let mut panel = Panel::<i16, LINES>::new();
-        let mut weights = [const { MaybeUninit::<[Pair; STEP / 2]>::uninit() }; STEPS];
+        let mut weights = [const { MaybeUninit::<Step>::uninit() }; STEPS];
         let parts = x.chunks(most * self.depth).zip(y.chunks_mut(most * channels));
         for (mut x, mut y) in parts {
             while !x.is_empty() {
@@ -132,11 +134,8 @@ impl Layer<'_> {
                     let rows = x.len() / self.depth;
                     let rows = panel.matrix::<Avx<Widened, 2>>(x, rows, self.depth);
                     for channel in (0..channels).step_by(OUTPUTS) {
-                        let to = &mut weights[..rows.steps];
-                        match self.p.layer.weights_zero_point {
-                            0 => self.arrange::<false>(channel, to),
-                            _ => self.arrange::<true>(channel, to),
-                        }
+                        let tiles = &self.tiles[channel * rows.steps * STEP..];
+                        self.arrange(tiles, &mut weights[..rows.steps]);
                         let weights = weights[..rows.steps].assume_init_ref();
                         match channels - channel {
                             ..=EIGHT => self.outputs::<1>(rows, weights, y, channel),
@@ -150,34 +149,41 @@ impl Layer<'_> {
         }
     }
 
-    /// Puts the weights of the tiles of outputs from `channel` on in order, with `OFFSET` less their zero
-    /// point.
+    /// Puts the weights of tiles in order.
     ///
     /// # Safety
     ///
     /// The processor has AVX2.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn arrange<const OFFSET: bool>(
-        &self,
-        channel: usize,
-        weights: &mut [MaybeUninit<[Pair; STEP / 2]>],
-    ) {
-        let zero_points = _mm256_set1_epi16(self.p.layer.weights_zero_point as i16);
-        let tiles = &self.p.weights.tiles[channel * weights.len() * STEP..];
-        for (to, tile) in weights.iter_mut().zip(tiles.as_chunks::<TILE>().0) {
-            let (halves, _) = tile.as_chunks::<{ TILE / 2 }>();
-            let mut pairs = [[_mm256_setzero_si256(); 2]; STEP / 2];
-            for (part, pair) in pairs.iter_mut().enumerate() {
-                for (to, half) in pair.iter_mut().zip(halves) {
-                    // SAFETY: half a tile.
-                    *to = unsafe { Pairs::weights(half.as_ptr(), part) };
-                    if OFFSET {
-                        *to = _mm256_sub_epi16(*to, zero_points);
-                    }
+    pub unsafe fn arrange(&self, tiles: &[i8], weights: &mut [MaybeUninit<Step>]) {
+        // SAFETY: as the caller says.
+        unsafe {
+            match self.p.layer.weights_zero_point {
+                0 => arrange::<false>(tiles, 0, weights),
+                taken => arrange::<true>(tiles, taken, weights),
+            }
+        }
+    }
+
+    /// All outputs of some rows, with weights that have been put in order. `y` begins with the first row's.
+    ///
+    /// # Safety
+    ///
+    /// As [`Layer::outputs`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub unsafe fn all_outputs(&self, rows: Rows<'_, i16>, weights: &[Step], y: &mut [i8]) {
+        let channels = self.stage.channels;
+        let blocks = weights.chunks_exact(rows.segments * rows.steps);
+        for (channel, weights) in (0..channels).step_by(OUTPUTS).zip(blocks) {
+            // SAFETY: as the caller says.
+            unsafe {
+                match channels - channel {
+                    ..=EIGHT => self.outputs::<1>(rows, weights, y, channel),
+                    _ => self.outputs::<2>(rows, weights, y, channel),
                 }
             }
-            to.write(pairs);
         }
     }
 
@@ -191,72 +197,104 @@ impl Layer<'_> {
     unsafe fn outputs<const V: usize>(
         &self,
         rows: Rows<'_, i16>,
-        weights: &[[Pair; STEP / 2]],
+        weights: &[Step],
         y: &mut [i8],
         channel: usize,
     ) {
+        assert!(rows.fit(), "rows lie within what has been copied");
         let channels = self.stage.channels;
         let count = (V * EIGHT).min(channels - channel);
-        let scales = Block::new(&self.stage, channel, count, Order::Natural);
+        let mut scales = Block::empty();
+        scales.fill(&self.stage, channel, count, Order::Natural);
         let biases: [i32; OUTPUTS] = lanes(self.p.layer.bias, channel, count);
-        let mut bias = [_mm256_setzero_si256(); V];
-        for (bias, eight) in bias.iter_mut().zip(biases.as_chunks::<EIGHT>().0) {
-            // SAFETY: eight int32.
-            *bias = unsafe { _mm256_loadu_si256(eight.as_ptr().cast()) };
-        }
+        let bias = bias::<V>(&biases);
         let positions = Positions::<V> { stage: &self.stage, scales: &scales, count };
         let mut sums = [const { MaybeUninit::uninit() }; POSITIONS];
-        let x = rows.x.chunks(POSITIONS * rows.stride);
-        for (x, y) in x.zip(y.chunks_mut(POSITIONS * channels)) {
-            let count = x.len() / rows.stride;
-            let groups = x.chunks(ROWS * rows.stride);
+        for first in (0..rows.count).step_by(POSITIONS) {
+            let count = POSITIONS.min(rows.count - first);
             // SAFETY: as the caller says; each row's sums are written.
             unsafe {
-                for (x, sums) in groups.zip(sums[..count].chunks_mut(ROWS)) {
+                for (i, sums) in sums[..count].chunks_mut(ROWS).enumerate() {
+                    let x = rows.x.as_ptr().add((first + i * ROWS) * rows.stride);
                     match sums.len() {
-                        1 => sum::<1, V>(x, weights, bias, sums),
-                        2 => sum::<2, V>(x, weights, bias, sums),
-                        3 => sum::<3, V>(x, weights, bias, sums),
-                        4 => sum::<4, V>(x, weights, bias, sums),
-                        5 => sum::<5, V>(x, weights, bias, sums),
-                        _ => sum::<ROWS, V>(x, weights, bias, sums),
+                        1 => sum::<1, V>(x, rows, weights, bias, sums),
+                        2 => sum::<2, V>(x, rows, weights, bias, sums),
+                        3 => sum::<3, V>(x, rows, weights, bias, sums),
+                        4 => sum::<4, V>(x, rows, weights, bias, sums),
+                        5 => sum::<5, V>(x, rows, weights, bias, sums),
+                        _ => sum::<ROWS, V>(x, rows, weights, bias, sums),
                     }
                 }
-                positions.store(sums[..count].assume_init_ref(), &mut y[channel..]);
+                let y = &mut y[first * channels + channel..];
+                positions.store(sums[..count].assume_init_ref(), y);
             }
         }
     }
 }
 
-/// The sums of `R` rows.
+/// Puts the weights of tiles in order, with `OFFSET` less their zero point.
 ///
 /// # Safety
 ///
-/// The processor has AVX2; `x` are so many rows of the weights' steps, of which `sums` has the same number.
+/// The processor has AVX2.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn sum<const R: usize, const V: usize>(
-    x: &[i16],
-    weights: &[[Pair; STEP / 2]],
-    bias: [__m256i; V],
-    sums: &mut [MaybeUninit<[__m256i; V]>],
+unsafe fn arrange<const OFFSET: bool>(
+    tiles: &[i8],
+    zero_point: i32,
+    weights: &mut [MaybeUninit<Step>],
 ) {
-    let stride = weights.len() * STEP;
-    let mut acc = [bias; R];
-    // Of every three rows the first: the others' addresses are part of the instructions.
-    let mut threes = [x.as_ptr(), x.as_ptr().wrapping_add(THREE * stride)];
-    for step in weights {
-        for (part, pair) in step.iter().enumerate() {
-            for (r, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: as the caller says.
-                let x =
-                    unsafe { Pairs::activations(threes[r / THREE].add(r % THREE * stride), part) };
-                for (acc, w) in acc.iter_mut().zip(pair) {
-                    *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(x, *w));
+    let zero_points = _mm256_set1_epi16(zero_point as i16);
+    for (to, tile) in weights.iter_mut().zip(tiles.as_chunks::<TILE>().0) {
+        let (halves, _) = tile.as_chunks::<{ TILE / 2 }>();
+        let mut step = [[_mm256_setzero_si256(); 2]; STEP / 2];
+        for (part, pair) in step.iter_mut().enumerate() {
+            for (to, half) in pair.iter_mut().zip(halves) {
+                // SAFETY: half a tile.
+                *to = unsafe { Pairs::weights(half.as_ptr(), part) };
+                if OFFSET {
+                    *to = _mm256_sub_epi16(*to, zero_points);
                 }
             }
         }
-        threes = threes.map(|x| x.wrapping_add(STEP));
+        to.write(step);
+    }
+}
+
+/// The sums of `R` rows, the first of which begins at `x`.
+///
+/// # Safety
+///
+/// The processor has AVX2; `rows` has them, and the weights have its steps.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn sum<const R: usize, const V: usize>(
+    mut x: *const i16,
+    rows: Rows<'_, i16>,
+    weights: &[Step],
+    bias: [__m256i; V],
+    sums: &mut [MaybeUninit<[__m256i; V]>],
+) {
+    let Rows { stride, steps, pitch, .. } = rows;
+    let mut acc = [bias; R];
+    for weights in weights.chunks_exact(steps) {
+        // Of every three rows the first: the others' addresses are part of the instructions.
+        let mut threes = [x, x.wrapping_add(THREE * stride)];
+        for step in weights {
+            for (part, pair) in step.iter().enumerate() {
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: as the caller says.
+                    let x = unsafe {
+                        Pairs::activations(threes[r / THREE].add(r % THREE * stride), part)
+                    };
+                    for (acc, w) in acc.iter_mut().zip(pair) {
+                        *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(x, *w));
+                    }
+                }
+            }
+            threes = threes.map(|x| x.wrapping_add(STEP));
+        }
+        x = x.wrapping_add(pitch);
     }
     // So many that the compiler knows.
     if let Some(sums) = sums.first_chunk_mut::<R>() {

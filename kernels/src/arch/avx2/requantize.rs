@@ -62,8 +62,8 @@ pub(in crate::arch) struct Scales {
     odd: __m256i,
     /// The shift to the right, less one, in the order of [`high_halves`].
     right: __m256i,
-    /// What [`DOUBLE`] and [`DOUBLE_UP`] do without: zeros there.
-    rare: Rare,
+    /// What [`DOUBLE`] and [`DOUBLE_UP`] do without; of others written.
+    rare: MaybeUninit<Rare>,
 }
 
 /// What some roundings need, too.
@@ -115,16 +115,22 @@ pub(in crate::arch) struct Block {
 }
 
 impl Block {
-    /// Those of `count` channels from `channel` on, at most [`BLOCK`].
+    /// None, for [`Block::fill`].
+    #[inline(always)]
+    pub fn empty() -> Self {
+        Self { rounding: None, scales: [const { MaybeUninit::uninit() }; VECTORS], used: 0 }
+    }
+
+    /// Those of `count` channels from `channel` on, at most [`BLOCK`]. In place: copies take longer.
     #[target_feature(enable = "avx2")]
-    pub fn new(stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) -> Self {
-        let rounding = rounding(stage);
-        let used = match order {
+    pub fn fill(&mut self, stage: &OutputStage<'_>, channel: usize, count: usize, order: Order) {
+        self.rounding = rounding(stage);
+        let Self { rounding, scales, used } = self;
+        *used = match order {
             Order::Natural => count.div_ceil(8),
             Order::Packed(_) => 4,
         };
-        let mut block = Self { rounding, scales: [const { MaybeUninit::uninit() }; VECTORS], used };
-        let vectors = block.scales.iter_mut().take(used).enumerate();
+        let vectors = scales.iter_mut().take(*used).enumerate();
         let zero = _mm256_setzero_si256();
         let name = rounding.unwrap_or(FLOAT32);
         let fixed = |multiplier: &[i32; 8], shift: &[i8; 8]| match name {
@@ -136,8 +142,9 @@ impl Block {
             | Requantize::DoubleUp(FixedScales { multiplier: &[multiplier], shift: &[shift] })
             | Requantize::Single(FixedScales { multiplier: &[multiplier], shift: &[shift] }) => {
                 let all = fixed(&[multiplier; 8], &[shift; 8]);
-                for scales in block.scales.iter_mut().take(used) {
-                    all.put(scales);
+                for scales in scales.iter_mut().take(*used) {
+                    // SAFETY: they were made for it.
+                    unsafe { all.put(name, scales) };
                 }
             }
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s)
@@ -147,7 +154,8 @@ impl Block {
                     let (channel, count) = (channel + v * 8, count - v * 8);
                     let multiplier = lanes(s.multiplier, channel, count.min(8));
                     let shift = lanes(s.shift, channel, count.min(8));
-                    fixed(&multiplier, &shift).put(scales);
+                    // SAFETY: they were made for it.
+                    unsafe { fixed(&multiplier, &shift).put(name, scales) };
                 }
             }
             Requantize::Double(s) | Requantize::DoubleUp(s) | Requantize::Single(s) => {
@@ -156,7 +164,8 @@ impl Block {
                 for (v, scales) in vectors {
                     let (multiplier, shift) =
                         (order.vector(&multiplier, v), order.vector(&shift, v));
-                    fixed(&multiplier, &shift).put(scales);
+                    // SAFETY: they were made for it.
+                    unsafe { fixed(&multiplier, &shift).put(name, scales) };
                 }
             }
             Requantize::Float32(s) => {
@@ -165,7 +174,8 @@ impl Block {
                     let factors = order.vector(&factors, v);
                     // SAFETY: eight f32.
                     let factors = unsafe { _mm256_loadu_si256(factors.as_ptr().cast()) };
-                    Scales::real(factors, zero).put(scales);
+                    // SAFETY: they were made for it.
+                    unsafe { Scales::real(factors, zero).put(name, scales) };
                 }
             }
             Requantize::Float64(s) => {
@@ -179,11 +189,11 @@ impl Block {
                             _mm256_loadu_si256(factors.as_ptr().add(4).cast()),
                         )
                     };
-                    Scales::real(low, high).put(scales);
+                    // SAFETY: they were made for it.
+                    unsafe { Scales::real(low, high).put(name, scales) };
                 }
             }
         }
-        block
     }
 
     /// Those of the channels that there are.
@@ -388,21 +398,12 @@ pub(in crate::arch) fn in_order(bytes: __m256i) -> __m256i {
     _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 }
 
-impl Rare {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn zero() -> Self {
-        let zero = _mm256_setzero_si256();
-        Self { round_even: zero, round_odd: zero, left: zero, large: zero }
-    }
-}
-
 impl Scales {
     /// Scales that are floats, in one or two vectors.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn real(even: __m256i, odd: __m256i) -> Self {
-        Self { even, odd, right: _mm256_setzero_si256(), rare: Rare::zero() }
+        Self { even, odd, right: _mm256_setzero_si256(), rare: MaybeUninit::uninit() }
     }
 
     /// Fixed-point scales, for a rounding; of channels that there are not, any.
@@ -419,40 +420,59 @@ impl Scales {
         let (zero, one) = (_mm256_setzero_si256(), _mm256_set1_epi32(1));
         let right = _mm256_max_epi32(_mm256_sub_epi32(_mm256_set1_epi32(-1), shift), zero);
         let rare = match rounding {
-            DOUBLE | DOUBLE_UP => Rare::zero(),
+            DOUBLE | DOUBLE_UP => MaybeUninit::uninit(),
             _ => {
                 let above = _mm256_max_epi32(_mm256_add_epi32(shift, one), zero);
                 // Half of what the last bit of the sum is worth: 2^(30 − shift).
                 let half = _mm256_sub_epi32(_mm256_set1_epi32(30), shift);
                 let bit = _mm256_set1_epi64x(1);
                 let single = matches!(rounding, SINGLE | SINGLE_ANY);
-                Rare {
+                MaybeUninit::new(Rare {
                     round_even: _mm256_sllv_epi64(bit, low_halves(half)),
                     round_odd: _mm256_sllv_epi64(bit, _mm256_srli_epi64::<32>(half)),
                     left: if single { above } else { _mm256_max_epi32(shift, zero) },
                     large: halves_apart(_mm256_min_epi32(above, one)),
-                }
+                })
             }
         };
         Self { even, odd: _mm256_srli_epi64::<32>(even), right: halves_apart(right), rare }
     }
 
     /// Puts them where a block has them: each vector by itself, as copies of so many bytes are calls.
+    ///
+    /// # Safety
+    ///
+    /// They were made for this rounding.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn put(self, to: &mut MaybeUninit<Self>) {
-        let Self { even, odd, right, rare: Rare { round_even, round_odd, left, large } } = self;
+    unsafe fn put(self, rounding: u8, to: &mut MaybeUninit<Self>) {
+        let Self { even, odd, right, rare } = self;
         let to = to.as_mut_ptr();
-        // SAFETY: all are parts of what is referred to.
+        // SAFETY: all are parts of what is referred to; other roundings have written the rest.
         unsafe {
             (&raw mut (*to).even).write(even);
             (&raw mut (*to).odd).write(odd);
             (&raw mut (*to).right).write(right);
-            (&raw mut (*to).rare.round_even).write(round_even);
-            (&raw mut (*to).rare.round_odd).write(round_odd);
-            (&raw mut (*to).rare.left).write(left);
-            (&raw mut (*to).rare.large).write(large);
+            if !matches!(rounding, DOUBLE | DOUBLE_UP | FLOAT32 | FLOAT64) {
+                let Rare { round_even, round_odd, left, large } = rare.assume_init();
+                let to = (&raw mut (*to).rare).cast::<Rare>();
+                (&raw mut (*to).round_even).write(round_even);
+                (&raw mut (*to).round_odd).write(round_odd);
+                (&raw mut (*to).left).write(left);
+                (&raw mut (*to).large).write(large);
+            }
         }
+    }
+
+    /// The rest of the scales.
+    ///
+    /// # Safety
+    ///
+    /// They were made for a rounding that is neither [`DOUBLE`] nor [`DOUBLE_UP`], of fixed-point scales.
+    #[inline(always)]
+    unsafe fn rare(&self) -> Rare {
+        // SAFETY: as the caller says.
+        unsafe { self.rare.assume_init() }
     }
 
     /// The same for [`FOLDED`].
@@ -479,7 +499,7 @@ impl Scales {
             even,
             odd: _mm256_srli_epi64::<32>(even),
             right: halves_apart(_mm256_sub_epi32(_mm256_set1_epi32(-1), shift)),
-            rare,
+            rare: MaybeUninit::new(rare),
         }
     }
 
@@ -508,12 +528,14 @@ impl Scales {
             }
             SINGLE | FOLDED => {
                 let products = self.products(acc);
-                let Rare { round_even, round_odd, .. } = self.rare;
+                // SAFETY: as the caller says.
+                let Rare { round_even, round_odd, .. } = unsafe { self.rare() };
                 let high = high_halves(added(products, [round_even, round_odd]));
                 _mm256_srav_epi32(high, self.right)
             }
             SINGLE_ANY => {
-                let Rare { round_even, round_odd, left, .. } = self.rare;
+                // SAFETY: as the caller says.
+                let Rare { round_even, round_odd, left, .. } = unsafe { self.rare() };
                 let [even, odd] = added(self.products(acc), [round_even, round_odd]);
                 let even = _mm256_sllv_epi64(even, low_halves(left));
                 let odd = _mm256_sllv_epi64(odd, _mm256_srli_epi64::<32>(left));
@@ -531,7 +553,8 @@ impl Scales {
                 _mm256_srav_epi32(high, self.right)
             }
             _ => {
-                let Rare { left, large, .. } = self.rare;
+                // SAFETY: as the caller says.
+                let Rare { left, large, .. } = unsafe { self.rare() };
                 // Sums may be too large to be doubled; their products are not.
                 let products = self.products(_mm256_sllv_epi32(acc, left));
                 let doubled = added(products, products);
