@@ -207,13 +207,20 @@ impl Layer<'_> {
         };
         let reach = (count - 1) * window.stride_w + (self.pairs - 1) * 2 * window.dilation_w;
         let mut column = (start * window.stride_w).wrapping_sub(window.pad_left);
+        let dilation = window.dilation_w;
+        // SAFETY: a column inside of the image has these channels.
+        let mut first = unsafe { load::<V>(at(column)) };
         for to in to[..=reach].iter_mut().step_by(self.step) {
-            // SAFETY: a column inside of the image has these channels.
-            let (a, b) = unsafe {
-                (load::<V>(at(column)), load::<V>(at(column.wrapping_add(window.dilation_w))))
-            };
-            to.write(core::array::from_fn(|v| unpack(v, a, b)));
+            // SAFETY: as above.
+            let second = unsafe { load::<V>(at(column.wrapping_add(dilation))) };
+            to.write(core::array::from_fn(|v| unpack(v, first, second)));
             column = column.wrapping_add(self.step);
+            // Which of most layers is the column that has just been loaded.
+            first = match self.step == dilation {
+                true => second,
+                // SAFETY: as above.
+                false => unsafe { load::<V>(at(column)) },
+            };
         }
     }
 
