@@ -92,8 +92,7 @@ pub(super) fn depthwise_conv2d_asymmetric_i8(
     ) -> Result<bool, Mismatch> {
         // SAFETY: as the caller says.
         unsafe {
-            Ok(depthwise_3x3::depthwise_conv2d_i8(p, x, y)?
-                || depthwise_row::depthwise_conv2d_i8(p, x, y)?
+            Ok(depthwise_by_pairs(p, x, y)?
                 || depthwise::depthwise_conv2d_i8::<Widened, 2>(p, x, y)?)
         }
     }
@@ -102,6 +101,24 @@ pub(super) fn depthwise_conv2d_asymmetric_i8(
         return Ok(());
     }
     depthwise_conv2d::portable_asymmetric(p, x, y)
+}
+
+/// Whether the layer is of the kernels that are multiplied two taps at once, and has been done.
+///
+/// # Safety
+///
+/// The processor has AVX2.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn depthwise_by_pairs(
+    p: &DepthwiseConv2dI8<'_>,
+    x: &[i8],
+    y: &mut [i8],
+) -> Result<bool, Mismatch> {
+    // SAFETY: as the caller says.
+    unsafe {
+        Ok(depthwise_3x3::depthwise_conv2d_i8(p, x, y)?
+            || depthwise_row::depthwise_conv2d_i8(p, x, y)?)
+    }
 }
 
 fn depthwise_conv2d_i8(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Result<(), Mismatch> {

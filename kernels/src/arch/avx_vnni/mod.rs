@@ -190,7 +190,10 @@ fn depthwise_conv2d_i8(p: &DepthwiseConv2dI8<'_>, x: &[i8], y: &mut [i8]) -> Res
         y: &mut [i8],
     ) -> Result<bool, Mismatch> {
         // SAFETY: as the caller says.
-        unsafe { depthwise::depthwise_conv2d_i8::<Bytes<Vex>, 1>(p, x, y) }
+        unsafe {
+            Ok(avx2::depthwise_by_pairs(p, x, y)?
+                || depthwise::depthwise_conv2d_i8::<Bytes<Vex>, 1>(p, x, y)?)
+        }
     }
     // SAFETY: `kernels` has seen the instructions; nothing else leads here.
     if p.weights_zero_point == 0 && unsafe { compiled(p, x, y) }? {
