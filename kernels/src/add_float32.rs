@@ -10,6 +10,7 @@
 //! Source: `MlasQLinearAdd` of ONNX Runtime, as it is for x86-64 with AVX2. `docs/numerics` says what
 //! other machines do there.
 
+use crate::arch;
 use crate::broadcast::{Operand, Walk, binary_in_place};
 use crate::error::Mismatch;
 use crate::quantized::Quantized;
@@ -114,7 +115,7 @@ impl AddFloat32 {
 
 /// The same sums in f64, whose 53 bits mostly hold them: faster where there is an FPU for that.
 #[derive(Debug, Clone, Copy)]
-struct Doubles {
+pub(crate) struct Doubles {
     offset: i32,
     a_multiplier: f64,
     b_multiplier: f64,
@@ -130,7 +131,7 @@ const COMPUTES_IN_F64: bool =
 
 impl Doubles {
     /// `None` where 53 bits do not hold all sums.
-    fn of(p: &AddFloat32) -> Option<Self> {
+    pub(crate) fn of(p: &AddFloat32) -> Option<Self> {
         let most = [p.a_multiplier, p.b_multiplier].map(|m| m.unsigned_abs().checked_mul(1 << 9));
         let [a, b] = most;
         let sum = a?.checked_add(b?)?.checked_add(p.fixed.unsigned_abs())?;
@@ -146,13 +147,27 @@ impl Doubles {
         })
     }
 
+    /// The product of a stored value with a multiplier.
+    #[inline(always)]
+    fn product(&self, q: i8, multiplier: f64) -> f64 {
+        f64::from(i32::from(q).wrapping_add(self.offset)) * multiplier
+    }
+
     /// As [`add_float32`], where no row has one number.
     #[inline(always)]
     fn add(&self, a: i8, b: i8) -> i8 {
-        let value = |q: i8| f64::from(i32::from(q) + self.offset);
-        let sum = (self.fixed + value(b) * self.b_multiplier) as f32;
-        let sum = (f64::from(sum) + value(a) * self.a_multiplier) as f32;
-        i8::saturate(self.output.apply(round_to_even(sum * self.unit)))
+        i8::saturate(self.output.apply(self.sum::<false>(RowConstant::None, a, b)))
+    }
+
+    /// As [`add_float32`] before the output's offset, within ±2²²; `CONSTANT` says whether rows have one
+    /// number of an operand, else the second counts as such.
+    #[inline(always)]
+    pub(crate) fn sum<const CONSTANT: bool>(&self, row_constant: RowConstant, a: i8, b: i8) -> i32 {
+        let [a, b] = [self.product(a, self.a_multiplier), self.product(b, self.b_multiplier)];
+        let (first, second) = if row_constant == RowConstant::A { (a, b) } else { (b, a) };
+        let first = if CONSTANT { f64::from(first as f32) } else { first };
+        let sum = (self.fixed + first) as f32;
+        round_to_even((f64::from(sum) + second) as f32 * self.unit)
     }
 }
 
@@ -185,6 +200,18 @@ pub fn add_float32(
     b: Operand<'_, i8>,
     y: &mut [i8],
 ) -> Result<(), Mismatch> {
+    arch::add_float32(p, walk, a, b, y)
+}
+
+/// The definition of [`add_float32`].
+#[inline(always)]
+pub(crate) fn portable(
+    p: &AddFloat32,
+    walk: &Walk<2>,
+    a: Operand<'_, i8>,
+    b: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
     let first = |a: i8| p.product(a, p.a_multiplier);
     let second = |b: i8| p.product(b, p.b_multiplier);
     // Rounded where the sum of the others is, and before it where a row has one.
@@ -207,10 +234,54 @@ pub fn add_float32(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::arch::Kernels;
     use crate::shape::Shape;
+    use crate::testing::{self, Values};
     use proptest::prelude::*;
+    use std::vec;
+
+    /// Holds a level's kernel against the definition.
+    pub(crate) fn holds(kernels: &Kernels, cases: u32) {
+        let strategy = (prop::array::uniform3(-9.0..3.0_f32), 1..300_usize, any::<u64>());
+        testing::check(kernels.level, cases, strategy, |(scales, len, seed)| {
+            let mut values = Values::new(seed);
+            let power = values.next().is_multiple_of(2);
+            // Powers of two give ties. Far apart, scales need more than 53 bits.
+            let scales = scales.map(|log| libm::exp2f(if power { libm::floorf(log) } else { log }));
+            let far = if values.next().is_multiple_of(4) { 1e-8 } else { 1.0 };
+            let zero_points = values.i32s(3, -128, 127);
+            let factors = factors(
+                [scales[0] * far, scales[1], scales[2]],
+                [zero_points[0], zero_points[1], zero_points[2]],
+            );
+            let offset = [0, 0, 128, 77][values.next() as usize % 4];
+            let output = testing::output_stage(&mut values);
+            let (a, b) = (values.i8s(len), values.i8s(len));
+            for row in [RowConstant::None, RowConstant::A, RowConstant::B] {
+                let Some(p) = AddFloat32::new(factors, offset, row, output) else { continue };
+                for in_place in [None, Some(0), Some(1)] {
+                    let operand = |j: usize, x| match in_place {
+                        Some(place) if place == j => Operand::Output,
+                        _ => Operand::Buffer(x),
+                    };
+                    let operands = || [operand(0, &a[..]), operand(1, &b[..])];
+                    let [mut y, mut expected] = match in_place {
+                        Some(0) => [a.clone(), a.clone()],
+                        Some(_) => [b.clone(), b.clone()],
+                        None => [vec![1; len], vec![2; len]],
+                    };
+                    let done = (kernels.add_float32)(&p, &flat(len), operands(), &mut y);
+                    prop_assert_eq!(done, Ok(()));
+                    let [x, w] = operands();
+                    portable(&p, &flat(len), x, w, &mut expected).unwrap();
+                    prop_assert_eq!(y, expected, "{:?}", p);
+                }
+            }
+            Ok(())
+        });
+    }
 
     fn flat(length: usize) -> Walk<2> {
         let shape = Shape::new(&[length as u32]).unwrap();

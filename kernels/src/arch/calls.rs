@@ -10,6 +10,7 @@ pub(crate) use crate::pairs::portable_row as fully_connected_paired_i8;
 
 use crate::Mismatch;
 use crate::add::Add;
+use crate::add_float32::AddFloat32;
 use crate::average_pool_2d::AveragePool2d;
 use crate::batch_matmul::BatchMatMulI8;
 use crate::broadcast::{Operand, Walk};
@@ -83,6 +84,19 @@ pub(crate) fn mul_i8<R: Rounding>(
     let product = MulI8 { scales: p, requantize: R::of(scale) };
     let kernel = kernels().mul_i8;
     blocks::in_blocks(walk, [a, b], y, |walk, operands, y| kernel(&product, walk, operands, y))
+}
+
+/// [`crate::add_float32::add_float32`].
+#[inline(always)]
+pub(crate) fn add_float32(
+    p: &AddFloat32,
+    walk: &Walk<2>,
+    a: Operand<'_, i8>,
+    b: Operand<'_, i8>,
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    let kernel = kernels().add_float32;
+    blocks::in_blocks(walk, [a, b], y, |walk, operands, y| kernel(p, walk, operands, y))
 }
 
 /// [`crate::quantize::quantize_i8`].

@@ -1,6 +1,7 @@
 //! Where the target says which kernels there are: operators call the definitions, compiled for the
 //! one rounding that they have.
 
+pub(crate) use crate::add_float32::portable as add_float32;
 pub(crate) use crate::average_pool_2d::portable as average_pool_2d_i8;
 pub(crate) use crate::batch_matmul::portable as batch_matmul_i8;
 #[cfg(not(layers))]

@@ -2,6 +2,7 @@
 
 use crate::Mismatch;
 use crate::add::{Add, add, sub};
+use crate::add_float32::{self, AddFloat32};
 use crate::average_pool_2d::{self, AveragePool2d};
 use crate::broadcast::{Operand, Walk};
 use crate::conv2d::Conv2dI8;
@@ -102,6 +103,10 @@ pub(crate) fn mul_i8_definition(
         Requantize::Float32(_) | Requantize::Float64(_) => Err(Mismatch),
     }
 }
+
+/// See [`add_float32::add_float32`].
+pub type AddFloat32Kernel =
+    fn(&AddFloat32, &Walk<2>, [Operand<'_, i8>; 2], &mut [i8]) -> Result<(), Mismatch>;
 
 /// See [`lut::lut_i8`].
 pub type LutI8 = fn(&[i8; LUT_I8_LENGTH], Operand<'_, i8>, &mut [i8]) -> Result<(), Mismatch>;
@@ -213,6 +218,10 @@ table! {
         crate::depthwise_conv2d::tests::holds_f32;
     /// ADD and SUB.
     sum_i8: SumI8Kernel = sum_i8, crate::add::tests::holds;
+    /// ADD of int8 in single precision.
+    add_float32: AddFloat32Kernel =
+        |p, walk, [a, b], y| add_float32::portable(p, walk, a, b, y),
+        crate::add_float32::tests::holds;
     /// MUL.
     mul_i8: MulI8Kernel = mul_i8_definition, crate::mul::tests::holds;
     /// Any function of an int8, as a table.

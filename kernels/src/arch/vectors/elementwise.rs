@@ -1,6 +1,7 @@
-//! MUL, QUANTIZE and DEQUANTIZE of int8, 64 elements at a time.
+//! MUL, ADD in single precision, QUANTIZE and DEQUANTIZE of int8, 64 elements at a time.
 
 use crate::Mismatch;
+use crate::add_float32::{self, AddFloat32, Doubles, RowConstant};
 use crate::arch::{MulI8, mul_i8_definition};
 use crate::broadcast::{Operand, Walk};
 use crate::mul::Mul;
@@ -53,6 +54,53 @@ fn product<R: Rounding>(
             // Below 2^30, so that the zero point cannot overflow.
             let scaled = R::requantize_right(acc, p.output_multiplier, right);
             let shifted = scaled.wrapping_add(p.output.output_offset);
+            let clamped = shifted.min(p.output.activation_max).max(p.output.activation_min);
+            *result = clamped.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
+        }
+        write(results, y);
+    }
+    Ok(())
+}
+
+/// [`add_float32::add_float32`] of operands of one shape, where 53 bits hold all sums; others are left to the
+/// definition.
+#[inline(always)]
+pub(super) fn add_float32(
+    p: &AddFloat32,
+    walk: &Walk<2>,
+    operands: [Operand<'_, i8>; 2],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    // What is added to is within 2^22.
+    let offset_fits = p.output.output_offset.unsigned_abs() <= 1 << 30;
+    match Doubles::of(p) {
+        Some(doubles) if walk.is_whole(&operands, y.len()) && offset_fits => {
+            if p.row_constant == RowConstant::None {
+                sum::<false>(&doubles, p, operands, y)
+            } else {
+                sum::<true>(&doubles, p, operands, y)
+            }
+        }
+        _ => {
+            let [a, b] = operands;
+            add_float32::portable(p, walk, a, b, y)
+        }
+    }
+}
+
+#[inline(always)]
+fn sum<const CONSTANT: bool>(
+    doubles: &Doubles,
+    p: &AddFloat32,
+    [a, b]: [Operand<'_, i8>; 2],
+    y: &mut [i8],
+) -> Result<(), Mismatch> {
+    for (i, y) in y.chunks_mut(BLOCK).enumerate() {
+        let (a, b) = (read(&a, i * BLOCK, y)?, read(&b, i * BLOCK, y)?);
+        let mut results = [0; BLOCK];
+        for ((result, a), b) in results.iter_mut().zip(a).zip(b) {
+            let rounded = doubles.sum::<CONSTANT>(p.row_constant, a, b);
+            let shifted = rounded.wrapping_add(p.output.output_offset);
             let clamped = shifted.min(p.output.activation_max).max(p.output.activation_min);
             *result = clamped.clamp(i8::MIN.into(), i8::MAX.into()) as i8;
         }

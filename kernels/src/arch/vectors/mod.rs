@@ -17,6 +17,7 @@ use super::Kernels;
 use {
     super::MulI8,
     crate::Mismatch,
+    crate::add_float32::AddFloat32,
     crate::average_pool_2d::AveragePool2d,
     crate::broadcast::{Operand, Walk},
     crate::max_pool_2d::MaxPool2d,
@@ -59,6 +60,8 @@ macro_rules! kernels {
     ($($(#[$attribute:meta])* $table:ident $([$features:literal])?;)*) => {
         compiled! {
             $($(#[$attribute])* $table $([$features])? {
+                add_float32(p: &AddFloat32, walk: &Walk<2>, x: [Operand<'_, i8>; 2], y: &mut [i8])
+                    = elementwise::add_float32;
                 mul_i8(p: &MulI8<'_>, walk: &Walk<2>, x: [Operand<'_, i8>; 2], y: &mut [i8])
                     = elementwise::mul_i8;
                 quantize_i8(p: &Quantize, x: &[f32], y: &mut [i8]) = elementwise::quantize_i8;
