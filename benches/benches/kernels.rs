@@ -13,6 +13,7 @@ use systole_kernels::{
     requantize::{FixedScales, Output, Requantize},
     tiles::{self, Tiled, Tiles},
     tiles_f32::{self, TiledF32},
+    winograd::{self, Winograd},
 };
 
 /// Bytes that differ, the same in every run.
@@ -80,16 +81,89 @@ fn int8(c: &mut Criterion) {
     }
 }
 
+/// Convolutions of 3×3 with transformed weights, whether it pays or not: beside those in tiles.
+fn winograd(c: &mut Criterion) {
+    for kernels in arch::available().filter(|kernels| kernels.tiles.is_some()) {
+        let mut group = c.benchmark_group(format!("{}/winograd", kernels.level.name()));
+        for layer in layers() {
+            let geometry = winograd::Geometry {
+                input: layer.input,
+                output: layer.output,
+                kernel: layer.kernel,
+                window: layer.window,
+            };
+            if layer.kind != Kind::Conv2d || !winograd::can(&geometry) {
+                continue;
+            }
+            group.throughput(Throughput::Elements(layer.macs()));
+            group.bench_function(&layer.name, |bencher| {
+                let mut run = winograd_layer(kernels, &layer);
+                bencher.iter(&mut run);
+            });
+        }
+    }
+}
+
+/// [`int8_layer`] with transformed weights.
+fn winograd_layer<'k>(kernels: &'k Kernels, layer: &Layer) -> Box<dyn FnMut() + 'k> {
+    let Layer { input, output, kernel, window, .. } = layer.clone();
+    let (depth, channels) = (input[3], output[3]);
+    let (x, mut y) = (bytes(input.iter().product()), vec![0; output.iter().product()]);
+    let scales = Scales::new(channels);
+    let mut weights = Aligned::new(0_i16, winograd::len(channels, depth).expect("it is small"));
+    let plain = bytes(layer.filter() * channels);
+    winograd::pack(&plain, 0, depth, weights.all()).expect("weights fit");
+    Box::new(move || {
+        let layer = Conv2dI8 {
+            input,
+            output,
+            kernel,
+            window,
+            weights: &[],
+            weights_zero_point: 0,
+            input_zero_point: -128,
+            bias: &scales.bias,
+            requantize: scales.requantize(),
+            output_stage: OUTPUT_STAGE,
+        };
+        let done =
+            (kernels.conv2d_winograd_i8)(&Winograd { weights: weights.all(), layer }, &x, &mut y);
+        done.expect("shapes fit");
+    })
+}
+
+/// Scales per channel, with the rounding of LiteRT's kernels, and biases.
+struct Scales {
+    bias: Vec<i32>,
+    multiplier: Vec<i32>,
+    shift: Vec<i8>,
+}
+
+impl Scales {
+    fn new(channels: usize) -> Self {
+        Self {
+            bias: (0..channels as i32).map(|channel| channel * 37 % 1000).collect(),
+            multiplier: (0..channels as i32).map(|c| (1 << 30) + c * 1_000_003).collect(),
+            shift: (0..channels).map(|channel| -6 - (channel % 3) as i8).collect(),
+        }
+    }
+
+    fn requantize(&self) -> Requantize<'_> {
+        Requantize::Double(FixedScales { multiplier: &self.multiplier, shift: &self.shift })
+    }
+}
+
+/// RELU.
+const OUTPUT_STAGE: Output =
+    Output { output_offset: -128, activation_min: -128, activation_max: 127 };
+
 /// A layer per channel, with the rounding of LiteRT's kernels and RELU.
 fn int8_layer<'k>(kernels: &'k Kernels, layer: &Layer) -> Box<dyn FnMut() + 'k> {
     let Layer { kind, input, output, kernel, window, .. } = layer.clone();
     let channels = output[3];
     let (x, mut y) = (bytes(input.iter().product()), vec![0; output.iter().product()]);
     let weights = bytes(layer.filter() * channels);
-    let bias: Vec<i32> = (0..channels as i32).map(|channel| channel * 37 % 1000).collect();
-    let multiplier: Vec<i32> = (0..channels as i32).map(|c| (1 << 30) + c * 1_000_003).collect();
-    let shift: Vec<i8> = (0..channels).map(|channel| -6 - (channel % 3) as i8).collect();
-    let output_stage = Output { output_offset: -128, activation_min: -128, activation_max: 127 };
+    let scales = Scales::new(channels);
     let mut tiles = Aligned::new(0_i8, 0);
     if kind == Kind::Conv2d {
         let activations = kernels.tiles.expect("levels without are left out");
@@ -98,7 +172,7 @@ fn int8_layer<'k>(kernels: &'k Kernels, layer: &Layer) -> Box<dyn FnMut() + 'k> 
         tiles::pack(activations, &weights, layer.filter(), tiles.all()).expect("rows are whole");
     }
     Box::new(move || {
-        let requantize = Requantize::Double(FixedScales { multiplier: &multiplier, shift: &shift });
+        let (bias, requantize, output_stage) = (&scales.bias, scales.requantize(), OUTPUT_STAGE);
         let (weights_zero_point, input_zero_point) = (0, -128);
         let done = match kind {
             Kind::Conv2d => {
@@ -112,7 +186,7 @@ fn int8_layer<'k>(kernels: &'k Kernels, layer: &Layer) -> Box<dyn FnMut() + 'k> 
                     weights: &[],
                     weights_zero_point,
                     input_zero_point,
-                    bias: &bias,
+                    bias,
                     requantize,
                     output_stage,
                 };
@@ -127,7 +201,7 @@ fn int8_layer<'k>(kernels: &'k Kernels, layer: &Layer) -> Box<dyn FnMut() + 'k> 
                     weights: &weights,
                     weights_zero_point,
                     input_zero_point,
-                    bias: &bias,
+                    bias,
                     requantize,
                     output_stage,
                 };
@@ -196,5 +270,5 @@ fn float_layer<'k>(kernels: &'k Kernels, layer: &Layer) -> Box<dyn FnMut() + 'k>
     })
 }
 
-criterion_group!(benches, peaks, int8, float);
+criterion_group!(benches, peaks, int8, winograd, float);
 criterion_main!(benches);
