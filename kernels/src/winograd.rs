@@ -97,18 +97,24 @@ pub fn len(outputs: usize, depth: usize) -> Option<usize> {
     outputs.checked_next_multiple_of(OUTPUTS)?.checked_mul(POINTS)?.checked_mul(depth)
 }
 
-/// Transformed weights from which on reading them takes longer than the products that are saved: they no
-/// longer fit the second cache beside all else.
-const LARGE: usize = 640 << 10;
+/// Which layers take less time in this way.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Channels times outputs from which on products take longer than what is done around them.
+    pub least: usize,
+    /// Channels up to which enough tiles fit the first cache.
+    pub depth: usize,
+    /// Transformed weights up to which they are read fast enough.
+    pub weights: usize,
+}
 
-/// Channels from which on so few tiles fit the first cache that weights are read too often.
-const DEEP: usize = 128;
+impl Limits {
+    /// Of levels whose products are of 16 bits anyway.
+    pub const HALVES: Self = Self { least: 16 * 16, depth: 256, weights: POINTS * 256 * 256 };
 
-/// Channels times outputs from which on this takes less time where products are of 16 bits anyway.
-pub const LEAST: usize = 16 * 16;
-
-/// The same where those of 8 bits are twice as fast.
-pub const LEAST_OF_BYTES: usize = 32 * 32;
+    /// Of levels whose products of 8 bits are twice as fast: weights have to fit the second cache.
+    pub const BYTES: Self = Self { least: 32 * 32, depth: 128, weights: POINTS * 128 * 128 };
+}
 
 /// Whether a convolution of one group can be computed in this way, if its weights are such, see [`fits`].
 pub fn can(g: &Geometry) -> bool {
@@ -119,18 +125,17 @@ pub fn can(g: &Geometry) -> bool {
         && len(channels, depth).is_some()
 }
 
-/// Whether a convolution that [can](can) be computed in this way takes less time so: `least` is [`LEAST`] or
-/// [`LEAST_OF_BYTES`].
-pub fn pays(g: &Geometry, least: usize) -> bool {
+/// Whether a convolution that [can](can) be computed in this way takes less time so.
+pub fn pays(g: &Geometry, limits: &Limits) -> bool {
     let ([.., depth], [.., height, width, channels]) = (g.input, g.output);
     let tiles = height.div_ceil(TILE).saturating_mul(width.div_ceil(TILE));
     // Tiles at the border may stand out.
     let computed = tiles.saturating_mul(TILE * TILE);
     can(g)
         && channels >= OUTPUTS
-        && depth <= DEEP
-        && depth.saturating_mul(channels) >= least
-        && len(channels, depth).is_some_and(|len| len <= LARGE)
+        && depth <= limits.depth
+        && depth.saturating_mul(channels) >= limits.least
+        && len(channels, depth).is_some_and(|len| len <= limits.weights)
         && tiles >= 4
         && computed.saturating_mul(2) <= height.saturating_mul(width).saturating_mul(3)
 }

@@ -156,9 +156,8 @@ macro_rules! table {
             pub tiles: Option<Activations>,
             /// Whether weights of floats have to be packed for it.
             pub float_tiles: bool,
-            /// From how many channels times outputs on convolutions take less time with transformed
-            /// weights, see [`winograd::pays`]; `None` where they do not.
-            pub winograd: Option<usize>,
+            /// Which convolutions take less time with transformed weights, if any.
+            pub winograd: Option<winograd::Limits>,
             $($(#[$doc])* pub $name: $type,)*
         }
 

@@ -175,17 +175,23 @@ fn it_pays_for_the_layers_it_is_for() {
         kernel: [KERNEL; 2],
         window: Window { pad_top: 1, pad_left: 1, ..Window::UNIT },
     };
-    assert!(pays(&layer(32, 16, 16), LEAST));
-    assert!(pays(&layer(8, 64, 64), LEAST_OF_BYTES));
-    // Bytes are faster for few channels.
-    assert!(!pays(&layer(32, 16, 16), LEAST_OF_BYTES));
+    let (halves, bytes) = (&Limits::HALVES, &Limits::BYTES);
+    for (size, depth, channels) in [(8, 64, 64), (28, 128, 128), (56, 32, 32)] {
+        assert!(pays(&layer(size, depth, channels), halves), "{size} {depth} {channels}");
+        assert!(pays(&layer(size, depth, channels), bytes), "{size} {depth} {channels}");
+    }
+    // Bytes are faster for few channels, and for many.
+    for (size, depth, channels) in [(32, 16, 16), (14, 256, 64), (14, 128, 256)] {
+        assert!(pays(&layer(size, depth, channels), halves), "{size} {depth} {channels}");
+        assert!(!pays(&layer(size, depth, channels), bytes), "{size} {depth} {channels}");
+    }
     // Few channels, few tiles, tiles that stand out, weights that are too many, another kernel.
     for (size, depth, channels) in
-        [(32, 8, 64), (4, 64, 64), (5, 64, 64), (14, 128, 256), (14, 256, 64)]
+        [(32, 8, 64), (4, 64, 64), (5, 64, 64), (14, 256, 272), (14, 512, 16)]
     {
-        assert!(!pays(&layer(size, depth, channels), LEAST), "{size} {depth} {channels}");
+        assert!(!pays(&layer(size, depth, channels), halves), "{size} {depth} {channels}");
     }
-    assert!(!pays(&Geometry { kernel: [1, 1], ..layer(32, 16, 16) }, LEAST));
+    assert!(!pays(&Geometry { kernel: [1, 1], ..layer(32, 16, 16) }, halves));
     let window = Window { stride_h: 2, ..layer(32, 16, 16).window };
-    assert!(!pays(&Geometry { window, ..layer(32, 16, 16) }, LEAST));
+    assert!(!pays(&Geometry { window, ..layer(32, 16, 16) }, halves));
 }

@@ -14,7 +14,7 @@ use systole_kernels::{
     pairs, tiles,
     tiles::Activations,
     tiles_f32,
-    winograd::{self, Geometry},
+    winograd::{self, Geometry, Limits},
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -39,7 +39,7 @@ const LINE: usize = 64;
 #[derive(Clone, Copy)]
 enum Wanted {
     /// Tiles: of int8 for these activations, if any, and of floats.
-    Tiles { activations: Option<Activations>, floats: bool, winograd: Option<usize> },
+    Tiles { activations: Option<Activations>, floats: bool, winograd: Option<Limits> },
     /// Pairs of 16 bits.
     Pairs,
 }
@@ -87,7 +87,7 @@ pub fn pack(file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
 /// Those of [`Model::with_delegate`]. The checksum of a file that stays as it is has not been looked at.
 pub fn pack_for(activations: Activations, file: &[u8]) -> Result<Option<AlignedBytes>, LoadError> {
     let bytes = activations == Activations::Unsigned;
-    let winograd = bytes.then_some(winograd::LEAST_OF_BYTES);
+    let winograd = bytes.then_some(Limits::BYTES);
     rewrite(Wanted::Tiles { activations: Some(activations), floats: true, winograd }, file)
 }
 
@@ -295,9 +295,9 @@ impl<'m> Packer<'m> {
             DType::U8 => Plain::I4(linear::packed(&record, false).ok()?.0, unpacked.len()),
             _ => Plain::I8(record.constant(1).ok()?),
         };
-        if let (Some(least), Some(geometry)) = (winograd, geometry(&record, &unpacked)) {
+        if let (Some(limits), Some(geometry)) = (winograd, geometry(&record, &unpacked)) {
             let weights = Weights { plain, zero_point: zero_point.into(), depth };
-            if winograd::pays(&geometry, least)
+            if winograd::pays(&geometry, &limits)
                 && winograd::fits(&plain.weights(), weights.zero_point, depth)
             {
                 return self.winograd(op, weights, &unpacked);

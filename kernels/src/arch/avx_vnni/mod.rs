@@ -25,7 +25,7 @@ static KERNELS: Kernels = Kernels {
     level: Level::AvxVnni,
     tiles: Some(Activations::Unsigned),
     float_tiles: true,
-    winograd: Some(crate::winograd::LEAST_OF_BYTES),
+    winograd: Some(crate::winograd::Limits::BYTES),
     conv2d_tiled_i8,
     conv2d_winograd_i8,
     depthwise_conv2d_i8,

@@ -30,7 +30,7 @@ static KERNELS: Kernels = Kernels {
     level: Level::Neon,
     tiles: Some(Activations::Signed),
     float_tiles: true,
-    winograd: Some(crate::winograd::LEAST),
+    winograd: Some(crate::winograd::Limits::HALVES),
     conv2d_tiled_i8,
     conv2d_winograd_i8: winograd::conv2d_winograd_i8,
     depthwise_conv2d_i8,
