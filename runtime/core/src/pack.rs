@@ -35,6 +35,9 @@ use crate::{
 /// Where a constant that is vectors begins, from the beginning of the file: a line of the cache.
 const LINE: usize = 64;
 
+/// Weights of a filter up to which tiles have four columns: eight save a product, and cost more around it.
+const SHALLOW: usize = 16;
+
 /// What weights become.
 #[derive(Clone, Copy)]
 enum Wanted {
@@ -288,9 +291,9 @@ impl<'m> Packer<'m> {
             }
             _ => return None,
         }
-        // Of one row of activations there are no pairs.
-        let one_row = record.output(0).ok()?.len() == outputs;
-        let activations = activations.map(|it| if one_row { it.fours() } else { it })?;
+        // Of one row of activations there are no pairs, and of few inputs they are not worth their ends.
+        let fours = record.output(0).ok()?.len() == outputs || depth <= SHALLOW;
+        let activations = activations.map(|it| if fours { it.fours() } else { it })?;
         let plain = match weights.stored_dtype() {
             DType::U8 => Plain::I4(linear::packed(&record, false).ok()?.0, unpacked.len()),
             _ => Plain::I8(record.constant(1).ok()?),
