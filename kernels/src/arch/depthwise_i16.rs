@@ -13,10 +13,11 @@
 use crate::Mismatch;
 use crate::convolve::Geometry;
 use crate::depthwise::shapes;
-use crate::depthwise_conv2d::{DepthwiseConv2dI16, portable_i16};
+use crate::depthwise_conv2d::DepthwiseConv2dI16;
 use crate::requantize::{Accumulate16, Double, DoubleUp, Requantize, RequantizeWide, Single};
 use crate::window::Window;
 
+use super::Kernels;
 use super::scales_i16::{CHANNELS, Narrow, Scale, Wide, right};
 
 /// Most taps of a kernel: sums of so many products fit 32 bits.
@@ -155,7 +156,7 @@ pub(super) unsafe fn depthwise_conv2d<I: Isa>(
         && does_not_wrap(&g)
         && !y.is_empty();
     let ([Ok(min), Ok(max)], true) = (range, fits) else {
-        return portable_i16(p, x, y);
+        return definition(p, x, y);
     };
     let (shared, inside) = (multiplier != 1, inside(&g));
     let layer = Layer { g, group, shared, inside, weights: p.weights, range: [min, max] };
@@ -180,10 +181,16 @@ pub(super) unsafe fn depthwise_conv2d<I: Isa>(
                     Narrow::<Single>::new(bias, scales, start, count)
                 });
             }
-            Accumulate16::Wide(..) | Accumulate16::Narrow(..) => return portable_i16(p, x, y),
+            Accumulate16::Wide(..) | Accumulate16::Narrow(..) => return definition(p, x, y),
         }
     }
     Ok(())
+}
+
+/// What is left to the definition. By way of its table, as it would be compiled again for each level.
+#[cold]
+fn definition(p: &DepthwiseConv2dI16<'_>, x: &[i16], y: &mut [i16]) -> Result<(), Mismatch> {
+    (Kernels::PORTABLE.depthwise_conv2d_i16)(p, x, y)
 }
 
 /// The same layer over an image of one row, where the image is one column: all numbers are where they
