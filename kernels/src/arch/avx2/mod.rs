@@ -16,6 +16,7 @@ mod first;
 pub(super) mod float;
 pub(super) mod gemm;
 mod gemv;
+mod last;
 pub(super) mod lut;
 mod pointwise;
 mod positions;
