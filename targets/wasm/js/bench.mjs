@@ -11,7 +11,7 @@ import { perLayer, repeat } from "./measure.mjs";
 import { Systole } from "./systole.mjs";
 
 const ROUNDS = 10;
-const WARM = 5e8;
+const WARM = 2e9;
 const TURN = 2e8;
 
 const [modules, out] = [process.argv.slice(2, 4), process.argv[4]];

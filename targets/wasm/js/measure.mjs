@@ -16,20 +16,26 @@ const used = () => {
 };
 
 /**
+ * The time that `body` takes and what it gives. One of a millisecond and more counts with the processor's
+ * time where that is less: others may have had the processor meanwhile.
+ */
+function timed(body) {
+  const [usedBefore, before] = [used(), now()];
+  const result = body();
+  const time = now() - before;
+  return [time < 1e6 ? time : Math.min(time, used() - usedBefore), result];
+}
+
+/**
  * The times of calls that take `budget` in all, at least one; each after `prepare`, which is not
- * timed. A call of a millisecond and more counts with the processor's time where that is less: others
- * may have had the processor meanwhile.
+ * timed.
  */
 export function repeat(body, budget, prepare = () => {}) {
   const times = [];
   const end = now() + budget;
-  for (let after = now(); after < end || times.length < 1; ) {
+  while (now() < end || times.length < 1) {
     prepare();
-    const [usedBefore, before] = [used(), now()];
-    body();
-    after = now();
-    const time = after - before;
-    times.push(time < 1e6 ? time : Math.min(time, used() - usedBefore));
+    times.push(timed(body)[0]);
   }
   return times;
 }
@@ -40,9 +46,9 @@ export function perLayer(model, prepare) {
   const run = () => {
     let more = true;
     for (let op = 0; more; op += 1) {
-      const before = now();
-      more = model.step();
-      least[op] = Math.min(least[op], now() - before);
+      const [time, goesOn] = timed(() => model.step());
+      least[op] = Math.min(least[op], time);
+      more = goesOn;
     }
   };
   repeat(run, 1e9, prepare);
