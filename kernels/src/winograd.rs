@@ -125,7 +125,7 @@ pub fn can(g: &Geometry) -> bool {
         && len(channels, depth).is_some()
 }
 
-/// Whether a convolution that [can](can) be computed in this way takes less time so.
+/// Whether a convolution that [can] be computed in this way takes less time so.
 pub fn pays(g: &Geometry, limits: &Limits) -> bool {
     let ([.., depth], [.., height, width, channels]) = (g.input, g.output);
     let tiles = height.div_ceil(TILE).saturating_mul(width.div_ceil(TILE));

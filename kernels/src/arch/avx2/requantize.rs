@@ -449,7 +449,7 @@ impl Scales {
         }
     }
 
-    /// Eight sums scaled, or twice that where [`narrow`] halves them; in fixed point, in the order of
+    /// Eight sums scaled, or twice that where `last::narrow` halves them; in fixed point, in the order of
     /// [`high_halves`].
     ///
     /// # Safety
