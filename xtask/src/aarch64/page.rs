@@ -222,6 +222,9 @@ mod tests {
         let row = "| model | 2 pointwise | 0.0800 (5.000) | 0.0160 (1.000) | 0.0080 (0.500) |";
         assert!(text.contains(row), "{text}");
         let row = "| model | 64 × 8 × 16 | 8.0 | 4.0 | 3.0 | 0.75 |\n\nOf 2 pointwise";
-        assert!(text.contains(row) && text.contains("SDOT on 1, and over 1 % more on 0."), "{text}");
+        assert!(
+            text.contains(row) && text.contains("SDOT on 1, and over 1 % more on 0."),
+            "{text}"
+        );
     }
 }
