@@ -12,7 +12,10 @@ use systole_converter::{AlignedBytes, Options, Source, onnx};
 use systole_core::{
     Delegate, DelegateError, Delegated, LoadError, Model, Opcode, Operators, Session, WeightSource,
     Weights,
-    format::{self, HEADER_BYTES, Header, SECTION_BYTES, Section, SectionKind},
+    format::{
+        self, HEADER_BYTES, Header, Layout, SECTION_BYTES, Section, SectionKind, TENSOR_BYTES,
+        TensorRecord,
+    },
 };
 
 /// No attempt may take longer.
@@ -209,6 +212,26 @@ pub fn section(file: &[u8], kind: SectionKind) -> Range<usize> {
             let start = section.offset as usize;
             start..start + section.bytes as usize
         })
+}
+
+/// The records of a `.systole` file's tensors, and where each begins.
+pub fn tensors(file: &[u8]) -> Vec<(usize, TensorRecord)> {
+    let places = section(file, SectionKind::Tensors).step_by(TENSOR_BYTES);
+    places.filter_map(|at| Some((at, TensorRecord::read(&file[at..])?))).collect()
+}
+
+/// Changes the first record of a tensor of this layout, in a file that stays sealed.
+///
+/// # Panics
+/// Where there is none.
+pub fn change_tensor(file: &mut [u8], layout: Layout, change: impl Fn(&mut TensorRecord)) {
+    let mut records = tensors(file).into_iter();
+    let (at, mut record) = records
+        .find(|(_, record)| record.layout == layout as u8)
+        .expect("there is a tensor of the layout");
+    change(&mut record);
+    file[at..at + TENSOR_BYTES].copy_from_slice(&record.to_bytes());
+    seal(file);
 }
 
 /// The bytes of a `.systole` file that validation reads one by one: all but the constants, which

@@ -6,14 +6,12 @@ use systole_converter::{AlignedBytes, Converted, Names, Options, npz, run};
 use systole_core::{
     Aligned, Arena, DType, LoadError, Model, Opcode, PortError, Session, SessionError, TensorError,
     TensorRecordError,
-    format::{
-        HEADER_BYTES, Header, Layout, SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES,
-        TensorRecord,
-    },
+    format::{Layout, Storage, TensorRecord},
     operators, pack_for, pack_pairs,
 };
 use systole_kernels::tiles::Activations;
 use systole_tests::checked::convert_file;
+use systole_tests::hostile::change_tensor;
 use systole_tests::{compare, repository};
 
 fn digits() -> Converted {
@@ -203,26 +201,7 @@ fn weights_in_pairs_give_the_same_answers_and_are_packed_once() {
 /// Changes a field of the record of weights in pairs, and what a reader then says.
 fn with_pairs(change: impl Fn(&mut TensorRecord)) -> LoadError {
     let mut file = pack_pairs(digits().file.as_slice()).unwrap().unwrap();
-    let bytes = file.as_mut_slice();
-    let count = u16::from_le_bytes([bytes[10], bytes[11]]).into();
-    let section = (0..count)
-        .filter_map(|i| Section::read(&bytes[HEADER_BYTES + i * SECTION_BYTES..]))
-        .find(|section| section.kind == SectionKind::Tensors as u16)
-        .unwrap();
-    let records = (section.offset as usize..).step_by(TENSOR_BYTES);
-    let count = section.bytes as usize / TENSOR_BYTES;
-    let (at, mut record) = records
-        .take(count)
-        .filter_map(|at| Some((at, TensorRecord::read(&bytes[at..])?)))
-        .find(|(_, record)| record.layout == Layout::Pairs as u8)
-        .unwrap();
-    change(&mut record);
-    bytes[at..at + TENSOR_BYTES].copy_from_slice(&record.to_bytes());
-    let checksum = systole_core::format::checksum(&bytes[20..]);
-    let mut header = Header::read(bytes).unwrap();
-    header.checksum = checksum;
-    let header = header.to_bytes();
-    bytes[..header.len()].copy_from_slice(&header);
+    change_tensor(file.as_mut_slice(), Layout::Pairs, change);
     Model::from_bytes(file.as_slice()).map(|_| ()).unwrap_err()
 }
 

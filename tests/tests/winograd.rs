@@ -1,33 +1,19 @@
 //! Convolutions whose weights have been transformed: which are, that answers stay, and what readers refuse.
 
 use systole_converter::Options;
-use systole_core::format::{
-    self, HEADER_BYTES, Header, Layout, SECTION_BYTES, Section, SectionKind, Storage, TENSOR_BYTES,
-    TensorRecord,
-};
+use systole_core::format::{Layout, Storage, TensorRecord};
 use systole_core::{AlignedBytes, DType, LoadError, Model, TensorRecordError, pack_for};
 use systole_kernels::tiles::Activations;
 use systole_tests::checked::compile;
+use systole_tests::hostile::{change_tensor, tensors};
 use systole_tests::{networks::convolutions, output};
 
 fn plain(channels: usize) -> Vec<u8> {
     compile(&convolutions(11, channels, 5), &Options::default()).unwrap().written.bytes
 }
 
-/// The records of tensors, and where they are.
-fn records(file: &[u8]) -> Vec<(usize, TensorRecord)> {
-    let count = u16::from_le_bytes([file[10], file[11]]).into();
-    let section = (0..count)
-        .filter_map(|i| Section::read(&file[HEADER_BYTES + i * SECTION_BYTES..]))
-        .find(|section| section.kind == SectionKind::Tensors as u16)
-        .unwrap();
-    let count = section.bytes as usize / TENSOR_BYTES;
-    let starts = (section.offset as usize..).step_by(TENSOR_BYTES).take(count);
-    starts.filter_map(|at| Some((at, TensorRecord::read(&file[at..])?))).collect()
-}
-
 fn transformed(file: &[u8]) -> usize {
-    let records = records(file).into_iter();
+    let records = tensors(file).into_iter();
     records.filter(|(_, record)| record.layout == Layout::Winograd as u8).count()
 }
 
@@ -61,16 +47,7 @@ fn layers_that_are_faster_otherwise_stay_in_tiles() {
 /// Changes a field of the record of transformed weights, and what a reader then says.
 fn refused(change: impl Fn(&mut TensorRecord)) -> TensorRecordError {
     let mut file = pack_for(Activations::Unsigned, &plain(32)).unwrap().unwrap();
-    let all = records(file.as_slice());
-    let mut of_winograd = all.into_iter().filter(|(_, it)| it.layout == Layout::Winograd as u8);
-    let (at, mut record) = of_winograd.next().unwrap();
-    change(&mut record);
-    let bytes = file.as_mut_slice();
-    bytes[at..at + TENSOR_BYTES].copy_from_slice(&record.to_bytes());
-    let mut header = Header::read(bytes).unwrap();
-    header.checksum = format::checksum(&bytes[20..]);
-    let header = header.to_bytes();
-    bytes[..header.len()].copy_from_slice(&header);
+    change_tensor(file.as_mut_slice(), Layout::Winograd, change);
     match Model::from_bytes(file.as_slice()).map(|_| ()) {
         Err(LoadError::Tensor { error, .. }) => error,
         other => panic!("{other:?}"),
