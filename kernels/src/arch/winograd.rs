@@ -1,11 +1,11 @@
 //! Convolution by [`winograd`], for any instruction set with vectors that multiplies pairs of 16 bits.
 //!
 //! Some tiles at a time: their inputs are transformed into one matrix for each of the 36 points, tiles by
-//! channels, which are multiplied by those of the weights, 32 outputs at a time; the products are
+//! channels, which are multiplied by those of the weights, up to 64 outputs at a time; the products are
 //! transformed back and requantized.
 //!
 //! ```text
-//!  image, 6×6 pixels a tile     36 × [tiles × channels]     36 × [tiles × 32]      4×4 pixels a tile
+//!  image, 6×6 pixels a tile     36 × [tiles × channels]   36 × [tiles × outputs]   4×4 pixels a tile
 //!        int8             ──►         int16            ──►        int32       ──►        int8
 //!                      Bᵀ d B                      × weights               Aᵀ m A, / 576, requantize
 //! ```
@@ -165,15 +165,20 @@ pub(super) unsafe fn conv2d_winograd_i8<I: Isa, P: Products>(
     let most = if room <= P::tiles(BLOCKS) { BLOCKS } else { BLOCKS / 2 };
     let blocks = channels.div_ceil(OUTPUTS).clamp(1, most);
     let at_once = room.min(P::tiles(blocks));
-    if room == 0 || !stage.fits() || winograd::len(plan.output[3], depth).is_none() {
+    if room == 0 || !stage.fits() {
         return winograd::portable(p, x, y);
     }
     let (image, out) = plan.volumes(x.len(), y.len())?;
     let mut scratch = const { MaybeUninit::<Scratch>::uninit() };
     let scratch = scratch.as_mut_ptr();
     let layer = Layer { p, plan, stage };
-    // SAFETY: a part of the memory, which is written as a whole before it is read.
+    // SAFETY: parts of the memory. The output stage may read sums of a position that no channel has.
     unsafe {
+        let sums = (&raw mut (*scratch).sums).cast::<i32>();
+        for position in 0..TILE * TILES * TILE {
+            let written = blocks * OUTPUTS;
+            sums.add(position * BLOCK + written).write_bytes(0, BLOCK - written);
+        }
         (&raw mut (*scratch).outside)
             .cast::<i8>()
             .write_bytes(p.layer.input_zero_point as u8, INPUTS);
